@@ -1,0 +1,148 @@
+"""C-simulation without a licence: the accelerator and its test bench, compiled by g++.
+
+The ap_int and hls_stream headers are the open ones inside the installed hls4ml package; they are
+found without importing it.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib.util import find_spec
+from itertools import pairwise
+from pathlib import Path
+
+from models.errors import PipelineError
+
+SOURCES = Path(__file__).parent
+UNITS = ("resmlp_top.cpp", "testbench.cpp")
+FLAGS = (
+    "-std=c++14",
+    "-O3",
+    "-Wall",
+    "-Wextra",
+    "-Wno-unknown-pragmas",  # #pragma HLS
+    "-Wno-unused-label",  # a loop's label is its name in the reports of Vitis HLS
+    "-Wno-uninitialized",  # ap_private.h sign-extends a value before it sets it
+    "-Wno-maybe-uninitialized",
+)
+
+_RESULT = re.compile(r"^(?:PASS|FAIL) images (\d+) mismatches (\d+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class ImageFiles:
+    """`count` test images: int8 tokens and expected int8 logits, image after image."""
+
+    tokens: Path
+    logits: Path
+    count: int
+
+
+def ap_types_folder() -> Path:
+    """Return the folder of ap_int.h and hls_stream.h; PipelineError if hls4ml is not installed."""
+    spec = find_spec("hls4ml")
+    for package in (spec.submodule_search_locations or []) if spec else []:
+        folder = Path(package) / "templates" / "vivado" / "ap_types"
+        if (folder / "ap_int.h").is_file() and (folder / "hls_stream.h").is_file():
+            return folder
+    raise PipelineError(
+        "C-simulation needs the ap_int headers of the Python package hls4ml, which are not "
+        "installed; run `pip install hls4ml`."
+    )
+
+
+def compiler_path(compiler: str) -> str:
+    """Return the full path of a C++ compiler; PipelineError if it is not there."""
+    path = shutil.which(compiler)
+    if path is None:
+        raise PipelineError(
+            f"csim.compiler is {compiler!r}, which is not on PATH; install it (Debian: "
+            "`apt install g++`) or name another C++ compiler in params.yaml."
+        )
+    return path
+
+
+def build(
+    compiler: str, headers: Sequence[Path], folder: Path, log: Path, flags: Sequence[str] = ()
+) -> Path:
+    """Compile the test bench into `folder` and return its path.
+
+    `headers` are the folders of config.hpp, params.hpp and golden.hpp. What the compiler says goes
+    to `log`; PipelineError quotes its first error.
+    """
+    path = compiler_path(compiler)
+    includes = [SOURCES / "include", *headers]
+    options = [*FLAGS, *_native(path), *flags, "-isystem", str(ap_types_folder())]
+    options += [f"-I{include.resolve()}" for include in includes]
+    objects = [str(folder / f"{unit}.o") for unit in UNITS]
+    with ThreadPoolExecutor(len(UNITS)) as pool:
+        commands = [
+            [path, *options, "-c", str(SOURCES / unit), "-o", target]
+            for unit, target in zip(UNITS, objects, strict=True)
+        ]
+        done = list(pool.map(lambda command: _run(command, log), commands))
+    binary = folder / "testbench"
+    done.append(_run([path, *flags, *objects, "-o", str(binary)], log))
+    for process in done:
+        if process.returncode != 0:
+            reason = _first_line(process.stdout, "error") or f"status {process.returncode}"
+            raise PipelineError(f"{compiler} cannot compile the HLS code: {reason}; see {log}.")
+    return binary
+
+
+def simulate(binary: Path, log: Path, images: ImageFiles | None = None, jobs: int = 1) -> int:
+    """Run the golden samples, and `images` split over `jobs` processes; return the images run.
+
+    PipelineError quotes the first difference: a layer's output or a logit that is not the expected
+    one, or a stream that ran dry or kept something.
+    """
+    commands = [[str(binary)]]
+    if images is not None and images.count > 0:
+        commands = _shares(binary, images, jobs)
+    with ThreadPoolExecutor(len(commands)) as pool:
+        done = list(pool.map(lambda command: _run(command, log), commands))
+    for process in done:
+        result = _RESULT.search(process.stdout)
+        if process.returncode != 0 or result is None or result[2] != "0":
+            reason = _first_line(process.stdout, "MISMATCH|ssert|ERROR") or "it ended early"
+            raise PipelineError(
+                f"C-simulation failed: {reason} (status {process.returncode}); see {log}."
+            )
+    return images.count if images is not None else 0
+
+
+def default_jobs() -> int:
+    """Return the number of processes that fill this machine."""
+    return os.cpu_count() or 1
+
+
+def _shares(binary: Path, images: ImageFiles, jobs: int) -> list[list[str]]:
+    jobs = min(jobs, images.count)
+    bounds = [images.count * job // jobs for job in range(jobs + 1)]
+    files = [str(binary), str(images.tokens), str(images.logits)]
+    return [[*files, str(first), str(last - first)] for first, last in pairwise(bounds)]
+
+
+def _native(compiler: str) -> list[str]:
+    """Return the flag that lets the compiler use this machine's vector units, if it knows it."""
+    flag = "-march=native"
+    check = [compiler, flag, "-E", "-x", "c++", os.devnull, "-o", os.devnull]
+    return [flag] if subprocess.run(check, capture_output=True).returncode == 0 else []
+
+
+def _run(command: list[str], log: Path) -> subprocess.CompletedProcess[str]:
+    process = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+    )
+    with log.open("a") as file:  # one write per command, so that parallel ones do not mix
+        file.write(f"$ {' '.join(command)}\n{process.stdout}\n")
+    return process
+
+
+def _first_line(text: str, pattern: str) -> str | None:
+    found = re.search(rf"^.*(?:{pattern}).*$", text, re.MULTILINE)
+    return found[0].strip() if found else None

@@ -1,0 +1,185 @@
+"""C++ headers from integer parameters and golden samples.
+
+Each array keeps its published name (`blocks_0_mlp_linear_1_w[96][96]`) and is a plain int8_t or
+uint8_t table: g++ needs hours for as many ap_int constants (hls-notes §2). The same network gives
+the same text, byte for byte.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from models.errors import PipelineError
+from models.int_params import IntLayer, IntResMlp, IntTable, Samples
+
+GOLDEN_TAP_SAMPLES = 8  # samples whose sublayer outputs are compiled in; g++ needs 0.1 s for each
+
+_CONFIG = """\
+/// Sizes of one network. Generated from its int8 parameters; do not edit.
+#pragma once
+
+struct Config {{
+{sizes}
+}};
+"""
+
+_PARAMS = """\
+/// Parameters of one network. Generated from its int8 parameters; do not edit.
+#pragma once
+
+#include "activation.hpp"
+
+{arrays}
+/// The parameters of block `index`.
+template <int index>
+struct Block;
+{blocks}"""
+
+_GOLDEN = """\
+/// Golden samples of one network: inputs, logits and taps from numpy. Generated; do not edit.
+#pragma once
+
+#include <cstdint>
+
+{arrays}
+/// What a layer gives for the first `samples` inputs: samples x vectors x channels values.
+struct GoldenTap {{
+  const char* layer;
+  int samples, vectors, channels;
+  const int8_t* values;
+}};
+
+constexpr int num_samples = {count};
+const GoldenTap golden_taps[] = {{
+{taps}
+}};
+"""
+
+
+def header_files(folder: Path) -> list[Path]:
+    """Return the paths of a network's two headers; PipelineError if one is not there."""
+    files = [folder / "config.hpp", folder / "params.hpp"]
+    for file in files:
+        if not file.is_file():
+            raise PipelineError(f"{file} is missing; run `dvc repro generate_headers` to make it.")
+    return files
+
+
+def config_text(network: IntResMlp) -> str:
+    """Return config.hpp: the sizes of the network as constexpr members of `Config`."""
+    sizes = {
+        "patch_dim": network.patch_dim,
+        "num_patches": network.num_patches,
+        "embed_dim": network.embed_dim,
+        "hidden_dim": network.hidden_dim,
+        "num_blocks": len(network.blocks),
+        "num_classes": network.num_classes,
+    }
+    lines = [f"  static constexpr int {name} = {size};" for name, size in sizes.items()]
+    lines.append(f"  static constexpr bool has_tables = {str(network.has_tables).lower()};")
+    return _CONFIG.format(sizes="\n".join(lines))
+
+
+def params_text(network: IntResMlp) -> str:
+    """Return params.hpp: an array per published name, and `Block<i>` that gathers block i's."""
+    arrays = [
+        _array(f"{name}_{key}", array, "uint8_t" if key == "s" else "int8_t")
+        for name, leaf in network.leaves()
+        for key, array in _leaf_arrays(leaf)
+    ]
+    blocks = [_block(network, index) for index in range(len(network.blocks))]
+    return _PARAMS.format(arrays="\n".join(arrays), blocks="\n".join(blocks))
+
+
+def golden_text(samples: Samples) -> str:
+    """Return golden.hpp: the inputs and logits of all samples, and the taps of the first ones.
+
+    The outputs of the embedding and of the sublayers come for GOLDEN_TAP_SAMPLES samples, every
+    other layer's for the first sample.
+    """
+    arrays = [
+        _array("samples_input", samples.input, "int8_t"),
+        _array("samples_output", samples.output, "int8_t"),
+    ]
+    taps = []
+    for layer, values in samples.layers.items():
+        tap_name = _tap_name(layer)
+        if tap_name is None:
+            continue
+        count = min(GOLDEN_TAP_SAMPLES if _is_sublayer(layer) else 1, len(values))
+        tap = values[:count].reshape(count, -1, values.shape[-1])
+        arrays.append(_array(f"samples_{layer}", tap, "int8_t"))
+        sizes = ", ".join(str(size) for size in tap.shape)
+        taps.append(f'    {{"{tap_name}", {sizes}, &samples_{layer}[0][0][0]}},')
+    return _GOLDEN.format(arrays="\n".join(arrays), count=len(samples.input), taps="\n".join(taps))
+
+
+def _is_sublayer(layer: str) -> bool:
+    return layer == "embed_linear" or layer.endswith(("_token_mixer", "_mlp"))
+
+
+def _tap_name(layer: str) -> str | None:
+    """Return the name of the stream in resmlp.hpp that holds a layer's output.
+
+    A matrix product and its activation are one process, as are the rescaled shortcut and the
+    addition: what passes between the two is in no stream, and the layer has no tap (None).
+    """
+    if layer.endswith(("_mlp_linear_1", "_res_affine")):
+        return None
+    for suffix, stream in (
+        ("_psa_1", "_act_in"),
+        ("_psa_2", "_act_hidden"),
+        ("_relu", "_act_hidden"),
+    ):
+        if layer.endswith(suffix):
+            return layer.removesuffix(suffix) + stream
+    return layer
+
+
+def _leaf_arrays(leaf: IntLayer | IntTable) -> Iterator[tuple[str, npt.NDArray[Any]]]:
+    keys = ("knots",) if isinstance(leaf, IntTable) else ("w", "b", "s")
+    for key in keys:
+        yield key, getattr(leaf, key)
+
+
+def _block(network: IntResMlp, index: int) -> str:
+    prefix = f"blocks_{index}_"
+    references = [
+        f"  static constexpr const auto& {name.removeprefix(prefix)}_{key} = {name}_{key};"
+        for name, leaf in network.leaves()
+        if name.startswith(prefix) and isinstance(leaf, IntLayer)
+        for key, _ in _leaf_arrays(leaf)
+    ]
+    lines = [
+        "template <>",
+        f"struct Block<{index}> {{",
+        f"  static constexpr int index = {index};",
+        *references,
+        *_activations(network, f"{prefix}mlp"),
+        "};",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _activations(network: IntResMlp, prefix: str) -> tuple[str, str]:
+    if not network.has_tables:
+        return "  using ActIn = Identity;", "  using ActHidden = Relu;"
+    return (
+        f"  using ActIn = Table<{network.embed_dim}, {prefix}_psa_1_knots>;",
+        f"  using ActHidden = Table<{network.hidden_dim}, {prefix}_psa_2_knots>;",
+    )
+
+
+def _array(name: str, values: npt.NDArray[np.integer], c_type: str) -> str:
+    """Write one constant array: nested braces, the rows on lines of their own."""
+    shape = "".join(f"[{size}]" for size in values.shape)
+    return f"const {c_type} {name}{shape} = {_braces(values)};\n"
+
+
+def _braces(values: npt.NDArray[np.integer]) -> str:
+    if values.ndim == 1:
+        return "{" + ", ".join(map(str, values.tolist())) + "}"
+    return "{\n" + ",\n".join(_braces(row) for row in values) + "}"

@@ -1,0 +1,158 @@
+/// C-simulation of the accelerator against numpy, to the last bit.
+///
+///     testbench                                   the golden samples, every layer's output
+///     compared testbench TOKENS LOGITS FIRST COUNT         also COUNT images from the files,
+///     logits compared
+///
+/// TOKENS and LOGITS hold int8 values, image after image. Returns 0 if every value of every image
+/// is equal and every stream was emptied, neither more nor less; otherwise 1, having said where the
+/// first difference lies.
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <iostream>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "config.hpp"
+#include "golden.hpp"
+#include "resmlp_top.hpp"
+#include "trace.hpp"
+
+namespace {
+
+constexpr int image_size = Config::num_patches * Config::patch_dim;
+long num_mismatches = 0;
+
+/// Count a difference; only the first of a run of differences is printed.
+void report(const std::string& where, const std::string& what) {
+  if (num_mismatches++ == 0) {
+    std::printf("MISMATCH %s: %s\n", where.c_str(), what.c_str());
+  }
+}
+
+/// Compare a layer's output with the golden one and name the first place that differs.
+void check_layer(const char* layer, int image, int channels, const std::vector<int8_t>& got,
+                 const int8_t* want, size_t size) {
+  const std::string where = std::string(layer) + ", image " + std::to_string(image);
+  if (got.size() != size) {
+    report(where, std::to_string(got.size()) + " values, want " + std::to_string(size));
+  }
+  for (size_t i = 0; i < got.size() && i < size; ++i) {
+    if (got[i] == want[i]) continue;
+    report(where + ", token " + std::to_string(i / channels) + ", channel " +
+               std::to_string(i % channels),
+           "got " + std::to_string(got[i]) + ", want " + std::to_string(want[i]));
+  }
+}
+
+/// Take everything out of a stream.
+std::vector<int8_t> contents(Stream& stream) {
+  std::vector<int8_t> values;
+  while (!stream.empty()) values.push_back(stream.read());
+  return values;
+}
+
+/// Compares what the accelerator's taps show with golden.hpp.
+class GoldenTracer : public Tracer {
+ public:
+  int image = 0;
+  std::vector<int> seen = std::vector<int>(sizeof(golden_taps) / sizeof(golden_taps[0]));
+
+  void see(int block, const char* layer, Stream& stream) override {
+    const std::string prefix = block < 0 ? "" : "blocks_" + std::to_string(block) + "_";
+    for (size_t i = 0; i < seen.size(); ++i) {
+      const GoldenTap& tap = golden_taps[i];
+      if (prefix + layer != tap.layer || image >= tap.samples) continue;
+      const size_t size = tap.vectors * tap.channels;
+      const std::vector<int8_t> got = contents(stream);
+      check_layer(tap.layer, image, tap.channels, got, tap.values + image * size, size);
+      for (const int8_t value : got) stream.write(value);
+      ++seen[i];
+    }
+  }
+
+  /// Every tap of golden.hpp must have been shown once for each of its samples.
+  void check_all_seen() const {
+    for (size_t i = 0; i < seen.size(); ++i) {
+      if (seen[i] == golden_taps[i].samples) continue;
+      report(golden_taps[i].layer, "traced " + std::to_string(seen[i]) + " times, want " +
+                                       std::to_string(golden_taps[i].samples));
+    }
+  }
+};
+
+/// Collects what the stream model prints: reads of an empty stream, data left in a stream.
+class StreamWarnings {
+ public:
+  StreamWarnings() : stdout_buffer_(std::cout.rdbuf(text_.rdbuf())) {}
+  ~StreamWarnings() { std::cout.rdbuf(stdout_buffer_); }
+
+  void check(const std::string& where) {
+    if (text_.tellp() > 0) report(where, text_.str());
+    text_.str("");
+  }
+
+ private:
+  std::ostringstream text_;
+  std::streambuf* stdout_buffer_;
+};
+
+/// Stream one image through the accelerator and compare its logits.
+void run_image(const std::string& name, int image, const int8_t* tokens, const int8_t* logits,
+               StreamWarnings& warnings) {
+  Stream in("tokens"), out("logits");
+  for (int i = 0; i < image_size; ++i) in.write(tokens[i]);
+  resmlp_top(in, out);
+  const std::string where = name + ", image " + std::to_string(image);
+  if (!in.empty()) report(where, std::to_string(contents(in).size()) + " input values left over");
+  check_layer(name.c_str(), image, Config::num_classes, contents(out), logits, Config::num_classes);
+  warnings.check(where);
+}
+
+void run_golden_samples(StreamWarnings& warnings) {
+  GoldenTracer golden;
+  tracer() = &golden;
+  for (int i = 0; i < num_samples; ++i) {
+    golden.image = i;
+    run_image("samples_output", i, &samples_input[i][0][0], samples_output[i], warnings);
+  }
+  tracer() = nullptr;
+  golden.check_all_seen();
+}
+
+/// Stream `count` images of the files, from image `first` on; false if the files are shorter.
+bool run_files(char** argv, StreamWarnings& warnings) {
+  const long first = std::atol(argv[3]), count = std::atol(argv[4]);
+  std::ifstream tokens_file(argv[1], std::ios::binary), logits_file(argv[2], std::ios::binary);
+  tokens_file.seekg(first * image_size);
+  logits_file.seekg(first * Config::num_classes);
+  std::vector<int8_t> tokens(image_size), logits(Config::num_classes);
+  for (long i = first; i < first + count; ++i) {
+    tokens_file.read(reinterpret_cast<char*>(tokens.data()), tokens.size());
+    logits_file.read(reinterpret_cast<char*>(logits.data()), logits.size());
+    if (!tokens_file || !logits_file) {
+      std::printf("ERROR %s or %s ends before image %ld\n", argv[1], argv[2], i);
+      return false;
+    }
+    run_image("logits", i, tokens.data(), logits.data(), warnings);
+  }
+  return true;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 1 && argc != 5) {
+    std::printf("usage: %s [TOKENS LOGITS FIRST COUNT]\n", argv[0]);
+    return 2;
+  }
+  StreamWarnings warnings;
+  run_golden_samples(warnings);
+  if (argc == 5 && !run_files(argv, warnings)) return 2;
+  const long images = num_samples + (argc == 5 ? std::atol(argv[4]) : 0);
+  std::printf("%s images %ld mismatches %ld\n", num_mismatches ? "FAIL" : "PASS", images,
+              num_mismatches);
+  return num_mismatches ? 1 : 0;
+}

@@ -1,0 +1,18 @@
+"""ReLU, the activation of the teacher and of the baseline students."""
+
+import torch
+from torch import Tensor, nn
+
+
+class ReLU(nn.Module):
+    """max(0, x) in every channel; acts after the first linear layer only (`act_in` is identity)."""
+
+    learnable = False
+
+    def __init__(self, num_features: int) -> None:
+        super().__init__()
+        self.num_features = num_features
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map [..., num_features] to the same shape."""
+        return torch.relu(x)

@@ -1,0 +1,25 @@
+"""The QAT network's integer logits on the test set, the yardstick of numpy and C++."""
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from models.errors import PipelineError
+
+
+def load_logits(path: Path | str) -> npt.NDArray[np.int8]:
+    """Read int8 logits [n, classes] from the npz file that dump_params writes."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            logits = np.asarray(file["logits"])
+    except (OSError, ValueError, KeyError) as error:
+        raise PipelineError(
+            f"{path} holds no array `logits` ({error}); run `dvc repro dump_params`."
+        ) from error
+    if logits.ndim != 2 or logits.dtype != np.int8:
+        raise PipelineError(
+            f"{path}: logits must be int8 [n, classes], found {logits.dtype} "
+            f"{logits.shape}; run `dvc repro dump_params`."
+        )
+    return logits

@@ -1,0 +1,284 @@
+"""params.yaml, read strictly into frozen dataclasses: the schema of every number of the pipeline.
+
+A field carries its rule in its type (`Annotated[int, Option(...)]`), so a new number is one line
+here and one in params.yaml. `stages/_rules.py` holds the mechanism. Torch is not imported.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from models.activations import REGISTRY, Option, activation_spec
+from models.errors import PipelineError
+from stages._rules import (
+    AnyMapping,
+    Leaf,
+    Nullable,
+    Triple,
+    checked_values,
+    did_you_mean,
+    merge,
+    printable,
+    rules_of,
+)
+from stages._strict_yaml import read_yaml
+
+IMAGE_SIZE = 32  # pixels a side: every source is brought to this
+RESERVED_NAMES = ("teacher", "metrics", "history", "plots")  # taken under data/
+OVERRIDES = ("transfer", "distill", "quantize")  # what a variant may change in part
+
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+
+
+def _one_of(*choices: str) -> Option:
+    return Option(str, "one of: " + ", ".join(choices), lambda value: value in choices)
+
+
+_POSITIVE = Option(float, "a number > 0", lambda value: 0 < value < float("inf"))
+_FRACTION = Option(float, "a number from 0 to 1", lambda value: 0 <= value <= 1)
+_PATCH_SIZE = Option(
+    int,
+    f"a whole number that divides {IMAGE_SIZE}",
+    lambda value: value >= 1 and IMAGE_SIZE % value == 0,
+)
+_TEXT = Option(
+    str, "a text of one line, not empty", lambda value: value.isprintable() and value.strip() != ""
+)
+
+Count = Annotated[int, Option(int, "a whole number >= 1", lambda value: value >= 1)]
+CountOrZero = Annotated[int, Option(int, "a whole number >= 0", lambda value: value >= 0)]
+Flag = Annotated[bool, Option(bool, "true or false", lambda value: True)]
+Positive = Annotated[float, _POSITIVE]
+NotNegative = Annotated[float, Option(float, "a number >= 0", lambda v: 0 <= v < float("inf"))]
+Text = Annotated[str, _TEXT]
+
+
+@dataclass(frozen=True)
+class Data:
+    """Where the images come from, and how their values are normalised (of pixel / 255)."""
+
+    source: Annotated[str, _one_of("cifar10", "folder", "digits")]
+    path: Annotated[str | None, Nullable(_TEXT)]
+    validation_images: Count
+    mean: Annotated[
+        tuple[float, float, float] | None,
+        Nullable(Triple(_FRACTION)),
+    ]
+    std: Annotated[
+        tuple[float, float, float] | None,
+        Nullable(Triple(Option(float, "a number > 0 and <= 1", lambda value: 0 < value <= 1))),
+    ]
+
+    def __post_init__(self) -> None:
+        """Refuse a mean without a std and the reverse."""
+        if (self.mean is None) != (self.std is None):
+            absent, given = ("std", "mean") if self.std is None else ("mean", "std")
+            raise PipelineError(
+                f"{absent} is null, but must be a list of three numbers because {given} is one "
+                "(or set both to null to have them measured)."
+            )
+
+
+@dataclass(frozen=True)
+class Network:
+    """The sizes that teacher and students share."""
+
+    patch_size: Annotated[int, _PATCH_SIZE]
+    embed_dim: Count
+    num_blocks: Count
+
+
+@dataclass(frozen=True)
+class Augment:
+    """Random changes of the training images; `crop_padding` in pixels."""
+
+    crop_padding: Annotated[
+        int, Option(int, "a whole number from 0 to 16 (pixels)", lambda value: 0 <= value <= 16)
+    ]
+    flip: Flag
+    rand_augment: Flag
+
+
+@dataclass(frozen=True)
+class Training:
+    """What every training stage shares."""
+
+    batch_size: Count
+    augment: Augment
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """AdamW with a cosine from `learning_rate` down to `learning_rate_min`."""
+
+    learning_rate: Positive
+    learning_rate_min: NotNegative
+    weight_decay: NotNegative
+
+    def __post_init__(self) -> None:
+        """Refuse a rate that would grow."""
+        if self.learning_rate_min > self.learning_rate:
+            raise PipelineError(
+                f"learning_rate_min is {self.learning_rate_min}, but must be at most "
+                f"learning_rate, which is {self.learning_rate}."
+            )
+
+
+@dataclass(frozen=True)
+class Teacher(Schedule):
+    """The ReLU teacher, trained on the labels."""
+
+    hidden_dim: Count
+    epochs: Count
+
+
+@dataclass(frozen=True)
+class Transfer(Schedule):
+    """Knowledge transfer: block-wise feature matching; 0 epochs leave it out."""
+
+    epochs_per_block: CountOrZero
+
+
+@dataclass(frozen=True)
+class Distill(Schedule):
+    """Distillation: alpha * T^2 * CE(teacher / T, student / T) + (1 - alpha) * CE(labels)."""
+
+    epochs: Count
+    spline_learning_rate: Positive
+    temperature: Positive
+    alpha: Annotated[float, _FRACTION]
+
+
+@dataclass(frozen=True)
+class Quantize(Schedule):
+    """Quantisation-aware training; 0 epochs stop after the calibration."""
+
+    epochs: CountOrZero
+    scale_learning_rate: Positive
+    calibration_images: Count
+
+
+@dataclass(frozen=True)
+class Verify:
+    """How many golden samples are written for the hardware."""
+
+    samples: Count
+
+
+@dataclass(frozen=True)
+class Csim:
+    """C simulation: the compiler, and how many test images (0: the golden samples only)."""
+
+    compiler: Text
+    images: CountOrZero
+
+
+@dataclass(frozen=True)
+class Hls:
+    """Synthesis: FPGA part, clock period in ns, and whether a missing tool is an error."""
+
+    part: Text
+    clock_ns: Positive
+    flow_target: Annotated[str, _one_of("vitis", "vivado")]
+    require_tool: Flag
+
+
+@dataclass(frozen=True)
+class VariantNetwork:
+    """A student's activation (a name of `models.activations.REGISTRY`), its options, its width."""
+
+    activation: Annotated[
+        str, Option(str, "one of: " + ", ".join(REGISTRY), lambda value: value in REGISTRY)
+    ]
+    hidden_dim: Count
+    options: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One student: its network, and the general sections with its own overrides merged in."""
+
+    name: str
+    network: VariantNetwork
+    transfer: Transfer
+    distill: Distill
+    quantize: Quantize
+
+
+@dataclass(frozen=True)
+class Params:
+    """All of params.yaml."""
+
+    code_root: Text
+    seed: CountOrZero
+    data: Data
+    network: Network
+    training: Training
+    teacher: Teacher
+    transfer: Transfer
+    distill: Distill
+    quantize: Quantize
+    verify: Verify
+    csim: Csim
+    hls: Hls
+    variants: dict[str, Variant]
+
+    def variant(self, name: str) -> Variant:
+        """Return the variant `name`; PipelineError lists the known names."""
+        if name not in self.variants:
+            raise PipelineError(
+                f"There is no variant {name!r}{did_you_mean(name, self.variants)}; "
+                f"params.yaml has: {', '.join(self.variants)}."
+            )
+        return self.variants[name]
+
+
+def load_params(path: Path | str = "params.yaml") -> Params:
+    """Read and check a whole params.yaml; PipelineError names file, key, value and what may be."""
+    document = read_yaml(path)
+    try:
+        return _params(document)
+    except PipelineError as error:
+        raise PipelineError(f"{path}: {error}") from None
+
+
+def _params(document: object) -> Params:
+    values = checked_values({**rules_of(Params), "variants": AnyMapping()}, document, "")
+    if not values["variants"]:
+        raise PipelineError("variants is empty, but must hold at least one student.")
+    values["variants"] = {
+        name: _variant(name, row, values) for name, row in values["variants"].items()
+    }
+    return Params(**values)
+
+
+def _variant(name: object, row: object, general: Mapping[str, Any]) -> Variant:
+    where = f"variants.{printable(name)}"
+    if not isinstance(name, str) or not _NAME.fullmatch(name) or name in RESERVED_NAMES:
+        raise PipelineError(
+            f"{where} is not a usable name; it must be lower-case letters, digits and _, begin "
+            f"with a letter, and not be one of: {', '.join(RESERVED_NAMES)}."
+        )
+    overrides = dict.fromkeys(OVERRIDES, AnyMapping("a mapping ({} to change nothing)"))
+    values = checked_values({"network": AnyMapping(), **overrides}, row, where)
+    merged = {
+        section: merge(general[section], values[section], f"{where}.{section}")
+        for section in OVERRIDES
+    }
+    return Variant(name, _variant_network(values["network"], f"{where}.network"), **merged)
+
+
+def _variant_network(rows: dict[str, object], where: str) -> VariantNetwork:
+    """Check `activation` first: it says which options may stand beside `hidden_dim`."""
+    fixed = rules_of(VariantNetwork)
+    specs = list(REGISTRY.values())  # with no activation at all, that is the message to give
+    if "activation" in rows:
+        specs = [
+            activation_spec(fixed["activation"].check(f"{where}.activation", rows["activation"]))
+        ]
+    options = {name: Leaf(option) for spec in specs for name, option in spec.options.items()}
+    values = checked_values({**fixed, **options}, rows, where, optional=options)
+    chosen = {name: values[name] for name in rows if name in options}
+    return VariantNetwork(values["activation"], values["hidden_dim"], specs[0].check(chosen, where))

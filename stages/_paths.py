@@ -1,0 +1,21 @@
+"""Where the pipeline's files lie, relative to the folder of params.yaml."""
+
+from pathlib import Path
+
+DATASET = Path("data/dataset.npz")
+TEACHER = "teacher"  # the one network that is not a variant
+
+
+def artifact(name: str, file: str) -> Path:
+    """Return the path of a network's file: data/<variant or teacher>/<file>."""
+    return Path("data") / name / file
+
+
+def metrics(kind: str, name: str) -> Path:
+    """Return the path of a network's metrics: data/metrics/<kind>/<variant or teacher>.json."""
+    return Path("data/metrics") / kind / f"{name}.json"
+
+
+def history(kind: str, name: str) -> Path:
+    """Return the path of a training curve: data/history/<float or int8>/<name>.csv."""
+    return Path("data/history") / kind / f"{name}.csv"

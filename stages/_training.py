@@ -1,0 +1,299 @@
+"""The one training loop: phases of epochs, resumable after any kill, the same result every time.
+
+An epoch draws everything from a generator seeded by (seed, phase, epoch), and the state after it is
+written before the next begins. A run that was interrupted therefore goes on from its last finished
+epoch and ends in the same weights as one that was not.
+"""
+
+import csv
+import hashlib
+import json
+import logging
+import math
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Generator, Tensor, nn
+from torch.nn import functional
+from tqdm import tqdm
+
+from models.activations import penalty
+from models.atomic_file import replace_on_success
+from models.errors import PipelineError
+from stages._augment import augment
+from stages._dataset import Dataset, Split
+from stages._params import Schedule, Training
+
+_LOG = logging.getLogger(__name__)
+_EVAL_BATCH = 500
+
+Loss = Callable[[Tensor, Tensor], tuple[Tensor, Tensor | None]]
+ParameterGroup = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Some epochs with one loss.
+
+    `loss(images, labels)` returns the loss and, where it classifies, the logits. `groups` are
+    AdamW's parameter groups; a group without a `lr` gets the schedule's. `train` lists the modules
+    that go to training mode; the others stay in eval mode.
+    """
+
+    name: str
+    epochs: int
+    schedule: Schedule
+    groups: list[ParameterGroup]
+    loss: Loss
+    train: list[nn.Module]
+
+
+@dataclass
+class Run:
+    """Where a training run keeps its state and its history, and what makes it the same run.
+
+    `fingerprint` is any JSON-able description of all inputs; a checkpoint of another fingerprint is
+    never resumed.
+    """
+
+    name: str
+    seed: int
+    history: Path
+    fingerprint: Any
+    rows: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def checkpoint(self) -> Path:
+        """The resume file: git-ignored, no DVC output, removed when the run has succeeded."""
+        text = json.dumps(self.fingerprint, sort_keys=True, default=str)
+        digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+        return Path(".ckpt") / f"{self.name}-{digest}.pt"
+
+
+def fit(
+    run: Run, model: nn.Module, phases: list[Phase], dataset: Dataset, training: Training
+) -> None:
+    """Train `model` through all phases and write the history; the caller saves the weights.
+
+    Raises PipelineError where the training set is smaller than a batch or the loss is not finite.
+    """
+    device = next(model.parameters()).device
+    images, labels = to_tensors(dataset.train)
+    if len(images) < training.batch_size:
+        raise PipelineError(
+            f"params.yaml: training.batch_size is {training.batch_size}, but the training set has "
+            f"only {len(images)} images; choose a smaller batch."
+        )
+    start = _resume(run, model)
+    for index, phase in enumerate(phases):
+        optimizer = _optimizer(phase)
+        for epoch in range(phase.epochs):
+            position = [index, epoch]
+            if start is not None and position <= start["position"]:
+                if position == start["position"]:
+                    optimizer.load_state_dict(start["optimizer"])
+                continue
+            generator = Generator().manual_seed(_epoch_seed(run.seed, index, epoch))
+            began = time.perf_counter()
+            row = _epoch(
+                phase, epoch, optimizer, model, images, labels, training, generator, device
+            )
+            row |= _validation(phase, model, dataset.validation, device)
+            run.rows.append({"epoch": len(run.rows) + 1, "phase": phase.name, **row})
+            _write_history(run)
+            _save(run, model, optimizer, position)
+            _log_epoch(run, phases, time.perf_counter() - began)
+    run.checkpoint.unlink(missing_ok=True)
+    if not run.rows:
+        _write_history(run)
+
+
+def to_tensors(split: Split) -> tuple[Tensor, Tensor]:
+    """Return pixels uint8 [n, 3, 32, 32] and labels int64 [n] of a split."""
+    return torch.from_numpy(split.images).permute(0, 3, 1, 2).contiguous(), torch.from_numpy(
+        split.labels
+    )
+
+
+@torch.no_grad()
+def predict(model: nn.Module, images: Tensor, device: torch.device) -> Tensor:
+    """Return the logits [n, classes] of pixels [n, 3, 32, 32], in eval mode, on the CPU."""
+    model.eval()
+    return torch.cat([model(batch.to(device)).cpu() for batch in images.split(_EVAL_BATCH)])
+
+
+def accuracy(logits: Tensor, labels: Tensor) -> float:
+    """Return the top-1 accuracy in percent."""
+    return 100 * (logits.argmax(dim=1) == labels).double().mean().item()
+
+
+def distillation_loss(
+    student: Tensor, teacher: Tensor, labels: Tensor, temperature: float, alpha: float
+) -> Tensor:
+    """Return alpha·T²·CE(softmax(teacher/T), student/T) + (1 - alpha)·CE(labels).
+
+    Logits [n, classes], labels [n]. Published system §2, step 3 (there T = 1, alpha = 0.8).
+    """
+    targets = (teacher / temperature).softmax(dim=1)
+    soft = temperature**2 * functional.cross_entropy(student / temperature, targets)
+    return alpha * soft + (1 - alpha) * functional.cross_entropy(student, labels)
+
+
+def distillation(student: nn.Module, teacher: nn.Module, temperature: float, alpha: float) -> Loss:
+    """Return the distillation loss of a student (float or INT8), its regulariser included."""
+
+    def loss(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        with torch.no_grad():
+            target = teacher(images)
+        logits = student(images)
+        value = distillation_loss(logits, target, labels, temperature, alpha)
+        return value + penalty(student), logits
+
+    return loss
+
+
+def file_digest(path: Path | str) -> str:
+    """Return the sha256 of a file, for a run's fingerprint."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _optimizer(phase: Phase) -> torch.optim.AdamW:
+    schedule = phase.schedule
+    groups = [{"lr": schedule.learning_rate, **group} for group in phase.groups]
+    optimizer = torch.optim.AdamW(
+        [group for group in groups if group["params"]], weight_decay=schedule.weight_decay
+    )
+    for group in optimizer.param_groups:
+        group["initial_lr"] = group["lr"]
+    return optimizer
+
+
+def _set_learning_rate(optimizer: torch.optim.Optimizer, schedule: Schedule, done: float) -> None:
+    """Follow a half cosine from the initial rate to its minimum; `done` goes from 0 to 1."""
+    floor = schedule.learning_rate_min / schedule.learning_rate
+    factor = floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * done))
+    for group in optimizer.param_groups:
+        group["lr"] = group["initial_lr"] * factor
+
+
+def _epoch(
+    phase: Phase,
+    epoch: int,
+    optimizer: torch.optim.Optimizer,
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    training: Training,
+    generator: Generator,
+    device: torch.device,
+) -> dict[str, Any]:
+    model.eval()
+    for module in phase.train:
+        module.train()
+    order = torch.randperm(len(images), generator=generator)
+    batches = order.split(training.batch_size)[: len(images) // training.batch_size]
+    total_loss, correct, seen = 0.0, 0, 0
+    bar = tqdm(batches, desc=f"{phase.name} {epoch + 1}/{phase.epochs}", leave=False, disable=None)
+    for step, batch in enumerate(bar):
+        done = (epoch + step / len(batches)) / phase.epochs
+        _set_learning_rate(optimizer, phase.schedule, done)
+        x = augment(images[batch], training.augment, generator).to(device)
+        y = labels[batch].to(device)
+        loss, logits = phase.loss(x, y)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        total_loss += loss.item()
+        seen += len(batch)
+        if logits is not None:
+            correct += int((logits.argmax(dim=1) == y).sum())
+        bar.set_postfix(loss=f"{total_loss / (step + 1):.4f}", acc=f"{100 * correct / seen:.1f}%")
+    mean_loss = total_loss / len(batches)
+    if not math.isfinite(mean_loss):
+        raise PipelineError(
+            f"{phase.name}: the loss of epoch {epoch + 1} is {mean_loss}; lower learning_rate in "
+            "params.yaml."
+        )
+    return {
+        "learning_rate": optimizer.param_groups[0]["lr"],
+        "loss": round(mean_loss, 6),
+        "accuracy": round(100 * correct / seen, 3) if logits is not None else None,
+    }
+
+
+@torch.no_grad()
+def _validation(
+    phase: Phase, model: nn.Module, split: Split, device: torch.device
+) -> dict[str, float | None]:
+    model.eval()
+    images, labels = to_tensors(split)
+    loss, hits, classified = 0.0, 0, False
+    for x, y in zip(images.split(_EVAL_BATCH), labels.split(_EVAL_BATCH), strict=True):
+        batch_loss, logits = phase.loss(x.to(device), y.to(device))
+        loss += batch_loss.item() * len(x)
+        if logits is not None:
+            classified = True
+            hits += int((logits.argmax(dim=1).cpu() == y).sum())
+    return {
+        "val_loss": round(loss / len(images), 6),
+        "val_accuracy": round(100 * hits / len(images), 3) if classified else None,
+    }
+
+
+def _epoch_seed(seed: int, phase: int, epoch: int) -> int:
+    digest = hashlib.sha256(f"{seed}/{phase}/{epoch}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 2
+
+
+def _save(
+    run: Run, model: nn.Module, optimizer: torch.optim.Optimizer, position: list[int]
+) -> None:
+    state = {
+        "position": position,
+        "model": model.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "rows": run.rows,
+    }
+    with replace_on_success(run.checkpoint) as temporary:
+        torch.save(state, temporary)
+
+
+def _resume(run: Run, model: nn.Module) -> dict[str, Any] | None:
+    if not run.checkpoint.exists():
+        return None
+    state: dict[str, Any] = torch.load(run.checkpoint, map_location="cpu", weights_only=True)
+    model.load_state_dict(state["model"])
+    run.rows[:] = state["rows"]
+    _LOG.info("resuming %s after epoch %d", run.name, len(run.rows))
+    return state
+
+
+def _write_history(run: Run) -> None:
+    columns: Iterable[str] = run.rows[0] if run.rows else ("epoch",)
+    with replace_on_success(run.history) as temporary, temporary.open("w", newline="") as file:
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(run.rows)
+
+
+def _log_epoch(run: Run, phases: list[Phase], seconds: float) -> None:
+    # Times are told, not kept: a history that differs at every run would look like a new result.
+    row, total = run.rows[-1], sum(phase.epochs for phase in phases)
+    accuracy = "" if row["val_accuracy"] is None else f"  val acc {row['val_accuracy']:.2f}%"
+    _LOG.info(
+        "%s  epoch %d/%d  %s  loss %.4f  val loss %.4f%s  %.1f s  ETA %.1f min",
+        run.name,
+        row["epoch"],
+        total,
+        row["phase"],
+        row["loss"],
+        row["val_loss"],
+        accuracy,
+        seconds,
+        (total - len(run.rows)) * seconds / 60,
+    )

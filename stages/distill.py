@@ -1,0 +1,100 @@
+"""Train one student: knowledge transfer block by block, then distillation (published system §2).
+
+Writes data/<variant>/float.pt and data/history/float/<variant>.csv.
+"""
+
+from dataclasses import asdict
+from itertools import islice
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from models.activations import penalty, spline_parameters
+from models.checkpoint import save_state
+from models.resmlp import ResMLP
+from stages._dataset import Dataset
+from stages._networks import build_network, device, load_network
+from stages._params import Params, Variant, load_params
+from stages._paths import DATASET, TEACHER, artifact, history
+from stages._stage import run_variant_stage
+from stages._training import (
+    ParameterGroup,
+    Phase,
+    Run,
+    distillation,
+    file_digest,
+    fit,
+)
+
+
+def distill(params: Params, name: str, dataset: Dataset) -> ResMLP:
+    """Train the student `name` from the trained teacher and return it."""
+    teacher = load_network(params, TEACHER, dataset).to(device()).eval().requires_grad_(False)
+    torch.manual_seed(params.seed)
+    student = build_network(params, name, dataset).to(device())
+    student.embed_linear.load_state_dict(teacher.embed_linear.state_dict())
+    variant = params.variant(name)
+    blocks = range(len(student.blocks)) if variant.transfer.epochs_per_block else ()
+    phases = [transfer_phase(variant, student, teacher, block) for block in blocks]
+    phases.append(distill_phase(variant, student, teacher))
+    run = Run(name, params.seed, history("float", name), _fingerprint(params, variant))
+    fit(run, student, phases, dataset, params.training)
+    return student
+
+
+def transfer_phase(variant: Variant, student: ResMLP, teacher: ResMLP, block: int) -> Phase:
+    """Match the output of one block to the teacher's; earlier blocks and the embedding stay."""
+
+    def loss(images: Tensor, labels: Tensor) -> tuple[Tensor, None]:
+        with torch.no_grad():
+            target = _features(teacher, images, block)
+            frozen = _features(student, images, block - 1)
+        features = student.blocks[block](frozen)
+        return functional.mse_loss(features, target) + penalty(student.blocks[block]), None
+
+    schedule = variant.transfer
+    groups = _groups(student.blocks[block], variant.distill.spline_learning_rate)
+    name = f"transfer_{block}"
+    return Phase(name, schedule.epochs_per_block, schedule, groups, loss, [student.blocks[block]])
+
+
+def distill_phase(variant: Variant, student: ResMLP, teacher: ResMLP) -> Phase:
+    """Train everything on the teacher's logits and the labels."""
+    schedule = variant.distill
+    groups = _groups(student, schedule.spline_learning_rate)
+    loss = distillation(student, teacher, schedule.temperature, schedule.alpha)
+    return Phase("distill", schedule.epochs, schedule, groups, loss, [student])
+
+
+def _groups(module: nn.Module, spline_learning_rate: float) -> list[ParameterGroup]:
+    """Split parameters: spline coefficients get a rate of their own and no weight decay (§1)."""
+    splines = spline_parameters(module)
+    ids = {id(parameter) for parameter in splines}
+    others = [parameter for parameter in module.parameters() if id(parameter) not in ids]
+    return [
+        {"params": others},
+        {"params": splines, "lr": spline_learning_rate, "weight_decay": 0.0},
+    ]
+
+
+def _features(network: ResMLP, images: Tensor, block: int) -> Tensor:
+    """Return the output of a block; block -1 is the embedding."""
+    return next(islice(network.forward_blocks(images), block + 1, None))
+
+
+def _fingerprint(params: Params, variant: Variant) -> list[object]:
+    sections = (params.network, params.training, variant.network, variant.transfer, variant.distill)
+    files = [file_digest(path) for path in (DATASET, artifact(TEACHER, "float.pt"))]
+    return [*(asdict(section) for section in sections), params.seed, *files]
+
+
+def main(name: str) -> None:
+    """Read the data and the teacher, train, write the weights."""
+    params = load_params()
+    student = distill(params, name, Dataset.load(DATASET))
+    save_state(student.cpu(), artifact(name, "float.pt"))
+
+
+if __name__ == "__main__":
+    run_variant_stage(main)

@@ -1,0 +1,47 @@
+"""Dump a QAT network's integers and the logits it gives on the test set.
+
+Writes data/<variant>/int8.pkl (published layout) and qat_logits.npz, the int8 logits [n, classes]
+that numpy and C++ must reproduce.
+"""
+
+import numpy as np
+
+from models.atomic_file import replace_on_success
+from models.checkpoint import load_state
+from models.fold import fold
+from models.int_params import save_int_params
+from models.quantize import IntTensor, export, prepare
+from models.resmlp import ResMLP
+from stages._dataset import Dataset
+from stages._networks import build_network, device
+from stages._params import Params, load_params
+from stages._paths import DATASET, artifact
+from stages._stage import run_variant_stage
+from stages._training import predict, to_tensors
+
+
+def load_quantized(params: Params, name: str, dataset: Dataset) -> ResMLP:
+    """Build the INT8 network of a variant and load what QAT trained."""
+    network = prepare(fold(build_network(params, name, dataset)))
+    load_state(network, artifact(name, "qat.pt"))
+    return network
+
+
+def main(name: str) -> None:
+    """Read the QAT network, write its integers and its logits."""
+    params, dataset = load_params(), Dataset.load(DATASET)
+    network = load_quantized(params, name, dataset).to(device())
+    images, _ = to_tensors(dataset.test)
+    network.register_forward_hook(_integers)
+    logits = predict(network, images, device()).numpy().astype(np.int8)
+    with replace_on_success(artifact(name, "qat_logits.npz")) as temporary:
+        np.savez(temporary, logits=logits)
+    save_int_params(export(network), artifact(name, "int8.pkl"))
+
+
+def _integers(_network: ResMLP, _inputs: object, output: IntTensor) -> object:
+    return output.values
+
+
+if __name__ == "__main__":
+    run_variant_stage(main)

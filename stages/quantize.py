@@ -1,0 +1,81 @@
+"""Quantise a student to INT8 and train it further in integer units (published system §3).
+
+Writes data/<variant>/qat.pt (weights, scales, shifts) and data/history/int8/<variant>.csv.
+"""
+
+import copy
+from dataclasses import asdict
+
+import torch
+from torch import Tensor, nn
+
+from models.calibrate import calibrate
+from models.checkpoint import save_state
+from models.fold import fold
+from models.quantize import prepare
+from models.resmlp import ResMLP
+from stages._dataset import Dataset
+from stages._networks import device, load_network
+from stages._params import Params, Variant, load_params
+from stages._paths import DATASET, TEACHER, artifact, history
+from stages._stage import run_variant_stage
+from stages._training import ParameterGroup, Phase, Run, distillation, file_digest, fit, to_tensors
+
+
+class RealLogits(nn.Module):
+    """An INT8 network seen by the trainer: logits in real units."""
+
+    def __init__(self, network: ResMLP) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map pixels [batch, 3, 32, 32] to logits [batch, classes]."""
+        return self.network(images).real()
+
+
+def quantize(params: Params, name: str, dataset: Dataset) -> ResMLP:
+    """Fold, calibrate on validation images, train; return the INT8 network."""
+    variant = params.variant(name)
+    folded = fold(load_network(params, name, dataset))
+    network = prepare(copy.deepcopy(folded))
+    torch.manual_seed(params.seed)
+    images, _ = to_tensors(dataset.validation)
+    calibrate(network, folded, images[: variant.quantize.calibration_images])
+    student = RealLogits(network.to(device()))
+    teacher = load_network(params, TEACHER, dataset).to(device()).eval().requires_grad_(False)
+    loss = distillation(student, teacher, variant.distill.temperature, variant.distill.alpha)
+    groups = _groups(student, variant.quantize.scale_learning_rate)
+    phase = Phase("qat", variant.quantize.epochs, variant.quantize, groups, loss, [student])
+    curve = history("int8", name)
+    run = Run(f"{name}-qat", params.seed, curve, _fingerprint(params, variant))
+    fit(run, student, [phase], dataset, params.training)
+    return network
+
+
+def _groups(module: nn.Module, scale_learning_rate: float) -> list[ParameterGroup]:
+    """Split parameters: the log2 of every scale gets a rate of its own and no weight decay."""
+    named = list(module.named_parameters())
+    scales = [parameter for name, parameter in named if name.endswith("log2_scale")]
+    others = [parameter for name, parameter in named if not name.endswith("log2_scale")]
+    return [
+        {"params": others},
+        {"params": scales, "lr": scale_learning_rate, "weight_decay": 0.0},
+    ]
+
+
+def _fingerprint(params: Params, variant: Variant) -> list[object]:
+    sections = (params.network, params.training, variant.network, variant.distill, variant.quantize)
+    weights = [artifact(name, "float.pt") for name in (TEACHER, variant.name)]
+    return [*(asdict(s) for s in sections), *(file_digest(path) for path in (DATASET, *weights))]
+
+
+def main(name: str) -> None:
+    """Read the data, the teacher and the student, quantise, write the weights."""
+    params = load_params()
+    network = quantize(params, name, Dataset.load(DATASET))
+    save_state(network.cpu(), artifact(name, "qat.pt"))
+
+
+if __name__ == "__main__":
+    run_variant_stage(main)

@@ -1,0 +1,219 @@
+"""What DVC makes of our dvc.yaml, with stand-ins for the stages: what runs, when, and what is kept.
+
+The stand-ins write, for every output of their stage, a text that depends on the parameters.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+COPIED = [".dvc/config", ".dvc/.gitignore", ".dvc/plots", ".dvcignore", ".gitignore", "dvc.yaml"]
+VARIANTS = ["lerp_psa_h8", "relu_h8"]
+PARAMS = """\
+code_root: {code_root}
+seed: 0
+data: &anything
+  value: 1
+network: *anything
+training: *anything
+teacher: &hidden
+  hidden_dim: 8
+transfer: *anything
+distill:
+  temperature: 2
+  alpha: 0.5
+quantize: *anything
+verify: *anything
+csim: *anything
+hls: *anything
+variants:
+"""
+VARIANT = """\
+  {name}:
+    network: *hidden
+    transfer: {{}}
+    distill: {{}}
+    quantize: {{epochs: 1}}
+"""
+STAND_IN = """\
+import json, os
+from pathlib import Path
+stages = json.loads((Path(os.environ["DVC_ROOT"]) / "outs.json").read_text())
+text = Path("params.yaml").read_text()
+for out in stages[os.environ["DVC_STAGE"].split(":")[-1]]:
+    path = Path(out) if Path(out).suffix else Path(out) / "validation_accuracy.csv"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".json":
+        path.write_text(json.dumps({"accuracy": sum(text.encode())}))
+    elif path.suffix == ".csv":
+        path.write_text(f"epoch,variant,val_accuracy\\n1,relu_h8,{sum(text.encode())}\\n")
+    else:
+        path.write_text(out + text)
+"""
+
+
+def outs_of(definition: dict) -> dict[str, dict]:
+    outs = definition.get("do", definition)["outs"]
+    return dict([next(iter(out.items())) if isinstance(out, dict) else (out, {}) for out in outs])
+
+
+GRAPH = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+OUTS = {path: flags for definition in GRAPH.values() for path, flags in outs_of(definition).items()}
+
+
+def run(folder: Path, *command: str) -> str:
+    environment = os.environ | {
+        "PYTHONPATH": str(folder),
+        "DVC_SITE_CACHE_DIR": str(folder.parent / "site"),
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    }
+    if command[0] == "dvc":
+        command = (sys.executable, "-m", *command)
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def git(folder: Path, *arguments: str) -> str:
+    return run(folder, "git", "-c", "user.name=t", "-c", "user.email=t@localhost", *arguments)
+
+
+def stages_run(output: str) -> set[str]:
+    return set(re.findall(r"Running stage '(.+)':", output))
+
+
+@pytest.fixture(scope="module")
+def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build a repository with our graph, run both pipelines once and commit the result."""
+    root = tmp_path_factory.mktemp("graph") / "repository"
+    (root / "demo").mkdir(parents=True)
+    (root / ".dvc").mkdir()
+    for name in COPIED:
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, root / name)
+    shutil.copy(ROOT / "demo" / "dvc.yaml", root / "demo" / "dvc.yaml")
+    for folder, code_root, variants in ((root, ".", VARIANTS), (root / "demo", "..", VARIANTS[:1])):
+        rows = [VARIANT.format(name=name) for name in variants]
+        (folder / "params.yaml").write_text(PARAMS.format(code_root=code_root) + "".join(rows))
+    outs = {name: list(outs_of(definition)) for name, definition in GRAPH.items()}
+    outs |= {
+        f"{name}@{variant}": [path.replace("${key}", variant) for path in paths]
+        for name, paths in outs.items()
+        for variant in VARIANTS
+    }
+    (root / "outs.json").write_text(json.dumps(outs))
+    for dep in re.findall(r"\$\{code_root\}/(\S+)", (ROOT / "dvc.yaml").read_text()):
+        path = root / dep if Path(dep).suffix else root / dep / "file.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(STAND_IN)
+    git(root, "init", "--quiet", "--initial-branch=main")
+    output = run(root, "dvc", "repro", "--all-pipelines")
+    assert len(stages_run(output)) == 4 + 8 * 2 + 4 + 8
+    git(root, "add", ".")
+    git(root, "commit", "--quiet", "--message=first run")
+    return root
+
+
+def test_the_demo_has_the_same_graph() -> None:
+    copy = ROOT / "demo" / "dvc.yaml"
+    assert not copy.is_symlink(), "DVC cannot follow a symlink in an earlier commit"
+    same = copy.read_bytes() == (ROOT / "dvc.yaml").read_bytes()
+    assert same, "demo/dvc.yaml is not a copy of dvc.yaml: run `make demo/dvc.yaml`"
+
+
+def test_git_keeps_metrics_and_reports_and_nothing_else(pipeline: Path) -> None:
+    committed = git(pipeline, "ls-files", "data", "demo/data").splitlines()
+    kinds = ("float", "int8", "csim", "synthesis")
+    expected = {f"data/metrics/{kind}/{name}.json" for kind in kinds for name in VARIANTS}
+    expected |= {"data/metrics/float/teacher.json"}
+    expected |= {"data/report.md", "data/plots/validation_accuracy.csv"}
+    assert {path.removeprefix("demo/") for path in committed} == expected
+    assert not git(pipeline, "status", "--porcelain")
+
+
+def test_images_are_kept_by_nobody(pipeline: Path) -> None:
+    for path in ("data/dataset.npz", "data/${key}/samples.pkl", "data/${key}/golden"):
+        assert OUTS[path] == {"cache": False}
+        for folder in ("", "demo/"):
+            file = folder + path.replace("${key}", "relu_h8")
+            assert git(pipeline, "check-ignore", "--no-index", file)
+
+
+def test_stages_that_train_have_cached_outs_only() -> None:
+    for name in ("train_teacher", "distill", "quantize", "dump_params"):
+        assert not any(outs_of(GRAPH[name]).values())
+
+
+def test_what_git_keeps_survives_a_failed_run() -> None:
+    for path in OUTS:
+        if path.startswith(("data/metrics", "data/plots", "data/report")):
+            assert OUTS[path] == {"cache": False, "persist": True}
+
+
+@pytest.mark.parametrize("folder", [ROOT, ROOT / "demo"], ids=["cifar10", "demo"])
+def test_params_has_every_key_that_the_graph_names(folder: Path) -> None:
+    """DVC refuses a stage with a missing key, so a variant that overrides nothing says `{}`."""
+    params = yaml.safe_load((folder / "params.yaml").read_text())
+    for definition in GRAPH.values():
+        for key in definition.get("do", definition).get("params", []):
+            for variant in params["variants"] if "${key}" in key else [""]:
+                value = params
+                for part in key.replace("${key}", variant).split("."):
+                    assert part in value, f"{folder}/params.yaml: {key}, {variant}"
+                    value = value[part]
+
+
+def test_every_stage_is_described() -> None:
+    assert all(definition.get("do", definition)["desc"] for definition in GRAPH.values())
+
+
+def test_a_second_run_does_nothing(pipeline: Path) -> None:
+    output = run(pipeline, "dvc", "repro", "--all-pipelines")
+    assert not stages_run(output)
+    assert "up to date" in output
+
+
+def test_a_fresh_clone_with_its_data_is_up_to_date_without_images(pipeline: Path) -> None:
+    """Also shows what `dvc push` puts in the store: the outputs without images, and only those."""
+    run(pipeline, "dvc", "push")
+    clone = pipeline.parent / "clone"
+    shutil.rmtree(clone, ignore_errors=True)
+    git(pipeline, "clone", "--quiet", str(pipeline), str(clone))
+    shutil.move(pipeline / ".dvcstore", clone / ".dvcstore")
+    run(clone, "dvc", "pull")
+    assert (clone / "demo/data/lerp_psa_h8/int8.pkl").is_file()
+    assert not [*clone.rglob("dataset.npz"), *clone.rglob("samples.pkl"), *clone.rglob("golden")]
+    assert not stages_run(run(clone, "dvc", "repro", "--all-pipelines", "--allow-missing"))
+
+
+def test_the_reading_commands_compare_with_the_last_commit(pipeline: Path) -> None:
+    """Each of them reads both dvc.yaml of an earlier commit."""
+    params = pipeline / "demo" / "params.yaml"
+    text = params.read_text()
+    params.write_text(text.replace("seed: 0", "seed: 7"))
+    assert re.search(r"demo/params.yaml +seed +0 +7", run(pipeline, "dvc", "params", "diff"))
+    params.write_text(text)
+    shown = run(pipeline, "dvc", "metrics", "show")
+    assert all(f"{demo}data/metrics/int8/lerp_psa_h8.json" in shown for demo in ("", "demo/"))
+    assert "distill@relu_h8" in run(pipeline, "dvc", "dag", "report")
+    run(pipeline, "dvc", "plots", "diff", "HEAD", "--out", "dvc_plots")
+    page = (pipeline / "dvc_plots" / "index.html").read_text()
+    assert page.count('"variant": "relu_h8"') >= 4  # two pipelines, the commit and the work folder
+
+
+def test_a_variant_can_be_quantized_anew_alone(pipeline: Path) -> None:
+    """Last, because the pipeline is not as committed afterwards."""
+    params = pipeline / "params.yaml"
+    head, variant = params.read_text().split("  relu_h8:\n")
+    params.write_text(f"{head}  relu_h8:\n{variant.replace('epochs: 1', 'epochs: 2')}")
+    later = ("quantize", "dump_params", "verify", "generate_headers", "csim", "synthesize")
+    expected = {f"{stage}@relu_h8" for stage in later} | {"report"}
+    assert stages_run(run(pipeline, "dvc", "repro", "--all-pipelines")) == expected

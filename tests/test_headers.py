@@ -1,0 +1,124 @@
+"""The generated C++ headers hold the network's numbers under the published names."""
+
+import re
+
+import numpy as np
+import pytest
+
+from hls import headers
+from models import int_resmlp
+from models.errors import PipelineError
+from models.int_params import IntLayer
+
+ARRAY = re.compile(r"^const (u?int8_t) (\w+)((?:\[\d+\])+) = ([^;]+);", re.MULTILINE)
+
+
+def parse_arrays(text):
+    """Read every array of a header back, with the shape that its declaration states."""
+    arrays = {}
+    for c_type, name, sizes, braces in ARRAY.findall(text):
+        shape = tuple(map(int, re.findall(r"\d+", sizes)))
+        values = np.array(re.findall(r"-?\d+", braces), dtype=c_type.removesuffix("_t"))
+        assert name not in arrays
+        arrays[name] = values.reshape(shape)
+    return arrays
+
+
+def make_samples(network, count=10):
+    shape = (count, network.num_patches, network.patch_dim)
+    tokens = np.random.default_rng(0).integers(-128, 128, shape, dtype=np.int32)
+    return int_resmlp.make_samples(network, tokens, np.arange(count))
+
+
+@pytest.fixture(params=[False, True], ids=["relu", "tables"])
+def network(request, random_network):
+    return random_network(seed=3, tables=request.param)
+
+
+def test_text_of_one_array(random_network):
+    layer = IntLayer(np.array([[-1, 2, 3], [4, -128, 127]]), np.array([5, -6]), np.array([1, 16]))
+    network = random_network(patch_dim=3, embed_dim=2)
+    object.__setattr__(network, "embed_linear", layer)
+    text = headers.params_text(network)
+    assert "const int8_t embed_linear_w[2][3] = {\n{-1, 2, 3},\n{4, -128, 127}};\n" in text
+    assert "const int8_t embed_linear_b[2] = {5, -6};\n" in text
+    assert "const uint8_t embed_linear_s[2] = {1, 16};\n" in text
+
+
+def test_config_states_the_sizes(network):
+    text = headers.config_text(network)
+    sizes = dict(re.findall(r"static constexpr int (\w+) = (\d+);", text))
+    for name in ("patch_dim", "num_patches", "embed_dim", "hidden_dim", "num_classes"):
+        assert int(sizes.pop(name)) == getattr(network, name)
+    assert sizes == {"num_blocks": str(len(network.blocks))}
+    assert f"has_tables = {str(network.has_tables).lower()};" in text
+
+
+def test_params_read_back_are_the_network(network):
+    arrays = parse_arrays(headers.params_text(network))
+    for name, leaf in network.leaves():
+        for key in ("w", "b", "s") if isinstance(leaf, IntLayer) else ("knots",):
+            assert np.array_equal(arrays.pop(f"{name}_{key}"), getattr(leaf, key)), name
+    assert not arrays
+
+
+def test_published_names(published_network):
+    network = published_network[0]
+    arrays = parse_arrays(headers.params_text(network))
+    assert arrays["blocks_0_token_mixer_affine_1_w"].shape == (96,)
+    assert arrays["blocks_3_mlp_linear_2_w"].shape == (96, 96)
+    assert arrays["blocks_0_token_mixer_res_affine_b"].min() == -1
+    assert len(arrays) == 3 * (2 + 4 * 7)
+
+
+def test_a_block_names_each_of_its_arrays_and_its_activations(network):
+    text = headers.params_text(network)
+    for index in range(2):
+        body = re.search(rf"struct Block<{index}> {{(.*?)^}};", text, re.DOTALL | re.MULTILINE)[1]
+        bound = dict(re.findall(r"static constexpr const auto& (\w+) = (\w+);", body))
+        assert len(bound) == 3 * 7
+        assert all(array == f"blocks_{index}_{name}" for name, array in bound.items())
+        acts = dict(re.findall(r"using (\w+) = (.*);", body))
+        psa = [f"Table<{n}, blocks_{index}_mlp_psa_{i}_knots>" for i, n in ((1, 6), (2, 10))]
+        expected = psa if network.has_tables else ["Identity", "Relu"]
+        assert acts == dict(zip(("ActIn", "ActHidden"), expected, strict=True))
+
+
+def test_golden_samples_read_back(network):
+    samples = make_samples(network)
+    text = headers.golden_text(samples)
+    arrays = parse_arrays(text)
+    assert np.array_equal(arrays["samples_input"], samples.input)
+    assert np.array_equal(arrays["samples_output"], samples.output)
+    for index in range(2):
+        values = samples.layers[f"blocks_{index}_mlp"]
+        assert np.array_equal(arrays[f"samples_blocks_{index}_mlp"], values[:8])
+        affine = arrays[f"samples_blocks_{index}_token_mixer_affine_1"]
+        assert np.array_equal(affine, samples.layers[f"blocks_{index}_token_mixer_affine_1"][:1])
+    assert arrays["samples_mean"].shape == (1, 1, network.embed_dim)
+    assert "constexpr int num_samples = 10;" in text
+
+
+def test_taps_point_at_their_arrays(network):
+    text = headers.golden_text(make_samples(network, count=3))
+    arrays = parse_arrays(text)
+    taps = re.findall(r'\{"(\w+)", (\d+), (\d+), (\d+), &(\w+)\[0\]\[0\]\[0\]\}', text)
+    assert len(taps) == len(arrays) - 2  # input and output are no taps
+    for layer, *sizes, array in taps:
+        assert arrays[array].shape == tuple(map(int, sizes)), layer
+    names = {layer for layer, *_ in taps}
+    assert {"embed_linear", "blocks_1_mlp_act_hidden", "classifier_linear"} <= names
+    assert ("blocks_0_mlp_act_in" in names) == network.has_tables
+
+
+def test_same_network_same_text(random_network):
+    one, two = (random_network(seed=5, tables=True) for _ in range(2))
+    assert headers.params_text(one) == headers.params_text(two)
+    assert headers.config_text(one) == headers.config_text(two)
+    assert headers.golden_text(make_samples(one)) == headers.golden_text(make_samples(two))
+
+
+def test_a_missing_header_is_named(tmp_path):
+    (tmp_path / "config.hpp").touch()
+    with pytest.raises(PipelineError, match=r"params\.hpp is missing; run `dvc repro generate_h"):
+        headers.header_files(tmp_path)
