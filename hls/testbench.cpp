@@ -25,7 +25,7 @@ namespace {
 constexpr int image_size = Config::num_patches * Config::patch_dim;
 long num_mismatches = 0;
 
-/// Count a difference; only the first of a run of differences is printed.
+/// Count a difference; the first one is printed, and tells where to look.
 void report(const std::string& where, const std::string& what) {
   if (num_mismatches++ == 0) {
     std::printf("MISMATCH %s: %s\n", where.c_str(), what.c_str());

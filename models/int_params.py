@@ -302,18 +302,18 @@ def _network_from_dict(data: Any) -> IntResMlp:  # noqa: ANN401 - whatever the p
         name = f"blocks_{index}"
         mixer = _mapping(f"{name}_token_mixer", _mapping(name, block)["token_mixer"])
         mlp = _mapping(f"{name}_mlp", block["mlp"])
-        parts: dict[str, IntLayer] = {
-            key: _layer(f"{name}_token_mixer_{key}", mixer[key])
+        mixer_layers = (
+            _layer(f"{name}_token_mixer_{key}", mixer[key])
             for key in ("affine_1", "linear", "affine_2", "res_affine")
-        }
-        layers = {
-            key: _layer(f"{name}_mlp_{key}", mlp[key])
-            for key in ("linear_1", "linear_2", "res_affine")
-        }
-        tables = {
-            key: _table(f"{name}_mlp_{key}", mlp[key]) for key in ("psa_1", "psa_2") if key in mlp
-        }
-        blocks.append(IntBlock(IntTokenMixer(**parts), IntChannelMlp(**layers, **tables)))
+        )
+        linear_1, linear_2, res_affine = (
+            _layer(f"{name}_mlp_{key}", mlp[key]) for key in ("linear_1", "linear_2", "res_affine")
+        )
+        psa_1, psa_2 = (
+            _table(f"{name}_mlp_{key}", mlp[key]) if key in mlp else None
+            for key in ("psa_1", "psa_2")
+        )
+        blocks.append(IntBlock(IntTokenMixer(*mixer_layers), IntChannelMlp(linear_1, linear_2, res_affine, psa_1, psa_2)))
     return IntResMlp(
         _layer("embed_linear", data["embed_linear"]),
         tuple(blocks),

@@ -38,10 +38,11 @@ def _one_of(*choices: str) -> Option:
 
 _POSITIVE = Option(float, "a number > 0", lambda value: 0 < value < float("inf"))
 _FRACTION = Option(float, "a number from 0 to 1", lambda value: 0 <= value <= 1)
+# A single patch of 32 pixels would leave no tokens to mix or to average.
 _PATCH_SIZE = Option(
     int,
-    f"a whole number that divides {IMAGE_SIZE}",
-    lambda value: value >= 1 and IMAGE_SIZE % value == 0,
+    f"a whole number from 1 to {IMAGE_SIZE // 2} that divides {IMAGE_SIZE}",
+    lambda value: 1 <= value < IMAGE_SIZE and IMAGE_SIZE % value == 0,
 )
 _TEXT = Option(
     str, "a text of one line, not empty", lambda value: value.isprintable() and value.strip() != ""

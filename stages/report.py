@@ -1,6 +1,6 @@
 """Put the results of all variants into one table and one chart.
 
-Writes data/report.md and data/plots/: validation_accuracy.csv (long form, for `dvc plots`) and .png.
+Writes data/report.md and data/plots/validation_accuracy.{csv,png} (long form, for `dvc plots`).
 """
 
 import csv

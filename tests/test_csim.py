@@ -120,7 +120,7 @@ def test_image_files_hold_tokens_and_logits_image_after_image(folder, tmp_path, 
 def test_an_absent_compiler_is_told_in_one_sentence(folder):
     generate_headers.main(NAME)
     write_params(compiler="no-such-g++")
-    with pytest.raises(PipelineError, match="csim.compiler is 'no-such-g\\+\\+', which is not on"):
+    with pytest.raises(PipelineError, match=r"csim\.compiler is 'no-such-g\+\+', which is not on"):
         csim.main(NAME)
 
 

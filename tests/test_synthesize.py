@@ -48,7 +48,7 @@ for name in ("resmlp_top.cpp", "resmlp_top.hpp", "linear.hpp", "config.hpp", "pa
 {body}
 """
 UNIFIED = {
-    "arguments": "-c --mode hls --config hls_config.cfg --work_dir work".split(),
+    "arguments": ["-c", "--mode", "hls", "--config", "hls_config.cfg", "--work_dir", "work"],
     "input_index": 4,
     "lines": [
         *("part=xcu50-fsvh2104-2-e", "[hls]", "clock=5.0ns", "flow_target=vitis"),

@@ -87,7 +87,7 @@ def activation_spec(name: object, where: str = "activation") -> ActivationSpec:
     return REGISTRY[name]
 
 
-def activation_class(name: str) -> type:
+def activation_class(name: str) -> Any:  # noqa: ANN401 - a class, whose module is not imported here
     """Import and return the `nn.Module` class of a registered activation."""
     module, cls = activation_spec(name).target.split(":")
     return getattr(importlib.import_module(f"models.activations.{module}"), cls)
