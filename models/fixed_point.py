@@ -16,7 +16,7 @@ TABLE_BITS = 2  # low bits of the int8 input that interpolate between two knots
 TABLE_SEGMENTS = 256 >> TABLE_BITS
 TABLE_KNOTS = TABLE_SEGMENTS + 1
 
-# An int8 product is below 2^14, so a sum of up to 1,024 of them is below 2^24 and exact in float32.
+# An int8 product is at most 2^14, so a sum of up to 1,024 is at most 2^24 and exact in float32.
 MAX_FAN_IN = 1 << 10
 
 IntArray = Any  # a numpy array or a torch tensor of a signed integer type of 32 bits or more

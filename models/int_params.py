@@ -134,7 +134,7 @@ class IntResMlp:
     @property
     def patch_dim(self) -> int:
         """Values per patch (48 for 4x4 RGB)."""
-        return int(self.embed_linear.w.shape[1])
+        return int(self.embed_linear.w[0].size)
 
     @property
     def embed_dim(self) -> int:
@@ -313,7 +313,12 @@ def _network_from_dict(data: Any) -> IntResMlp:  # noqa: ANN401 - whatever the p
             _table(f"{name}_mlp_{key}", mlp[key]) if key in mlp else None
             for key in ("psa_1", "psa_2")
         )
-        blocks.append(IntBlock(IntTokenMixer(*mixer_layers), IntChannelMlp(linear_1, linear_2, res_affine, psa_1, psa_2)))
+        blocks.append(
+            IntBlock(
+                IntTokenMixer(*mixer_layers),
+                IntChannelMlp(linear_1, linear_2, res_affine, psa_1, psa_2),
+            )
+        )
     return IntResMlp(
         _layer("embed_linear", data["embed_linear"]),
         tuple(blocks),
@@ -330,7 +335,7 @@ def _layer(name: str, data: object) -> IntLayer:
     try:
         return IntLayer(data["w"], data["b"], data["s"])
     except ValueError as error:
-        raise ValueError(f"{name}_{error}") from error
+        raise ValueError(f"{name}: {error}") from error
 
 
 def _table(name: str, data: object) -> IntTable:
@@ -346,16 +351,19 @@ def _table(name: str, data: object) -> IntTable:
             raise ValueError("knots and lut disagree")
         return table
     except ValueError as error:
-        raise ValueError(f"{name}_{error}") from error
+        raise ValueError(f"{name}: {error}") from error
 
 
 def _samples_from_dict(data: Any) -> Samples:  # noqa: ANN401 - whatever the pickle held
     data = _mapping("the file", data)
     inputs = _int8("input", data["input"], 3)
     count = len(inputs)
+    labels = np.asarray(data["labels"])
+    if labels.dtype.kind not in "iu" or labels.ndim != 1:
+        raise ValueError("labels must be a 1-D array of integers")
     samples = Samples(
         input=inputs,
-        labels=np.asarray(data["labels"]).astype(np.int32),
+        labels=labels.astype(np.int32),
         inter=tuple(_int8(f"inter_{i}", a, 3) for i, a in enumerate(data["inter"])),
         output=_int8("output", data["output"], 2),
         layers={

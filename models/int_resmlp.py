@@ -1,7 +1,7 @@
 """The integer ResMLP in numpy: what the hardware computes, from `IntResMlp` parameters.
 
 Two ways through the matrix products, equal bit for bit: float32 BLAS on integer values, exact
-because |sum x*w| < 2^24 (asserted per layer), and plain int32 (`exact_integers=True`), slower, the
+because |sum x*w| <= 2^24 (asserted per layer), and plain int32 (`exact_integers=True`), slower, the
 reference for the first. Values between layers are int32 arrays that hold int8 values.
 """
 
@@ -35,7 +35,7 @@ def make_input_lut(abs_max: float, mean: Sequence[float], std: Sequence[float]) 
     pixels = np.arange(256) / 255
     real = (pixels - np.reshape(mean, (3, 1))) / np.reshape(std, (3, 1))
     rounded = np.floor(real * (-fixed_point.INT8_MIN / abs_max) + 0.5)
-    return np.asarray(fixed_point.saturate(rounded.astype(np.int32)))
+    return np.asarray(fixed_point.saturate(rounded).astype(np.int32))
 
 
 def patchify(images: npt.NDArray[np.integer], patch_dim: int) -> Array:
@@ -155,7 +155,7 @@ def _linear(layer: IntLayer, x: Array, exact: bool) -> Array:
         acc = np.matmul(x, layer.w.T)
     else:
         bound = int(np.abs(layer.w).sum(axis=1).max()) * -fixed_point.INT8_MIN
-        assert bound < _FLOAT32_EXACT, f"a sum of up to {bound} is not exact in float32"
+        assert bound <= _FLOAT32_EXACT, f"a sum of up to {bound} is not exact in float32"
         product = np.matmul(x.astype(np.float32), layer.w.T.astype(np.float32))
         acc = product.astype(np.int32)
     return np.asarray(fixed_point.requantize(acc, layer.s, layer.b))

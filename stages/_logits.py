@@ -1,5 +1,7 @@
 """The QAT network's integer logits on the test set, the yardstick of numpy and C++."""
 
+import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +13,9 @@ from models.errors import PipelineError
 def load_logits(path: Path | str) -> npt.NDArray[np.int8]:
     """Read int8 logits [n, classes] from the npz file that dump_params writes."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            logits = np.asarray(file["logits"])
-    except (OSError, ValueError, KeyError) as error:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
+            logits = np.asarray(arrays["logits"])
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise PipelineError(
             f"{path} holds no array `logits` ({error}); run `dvc repro dump_params`."
         ) from error

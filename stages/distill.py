@@ -30,11 +30,11 @@ from stages._training import (
 
 def distill(params: Params, name: str, dataset: Dataset) -> ResMLP:
     """Train the student `name` from the trained teacher and return it."""
+    variant = params.variant(name)
     teacher = load_network(params, TEACHER, dataset).to(device()).eval().requires_grad_(False)
     torch.manual_seed(params.seed)
     student = build_network(params, name, dataset).to(device())
     student.embed_linear.load_state_dict(teacher.embed_linear.state_dict())
-    variant = params.variant(name)
     blocks = range(len(student.blocks)) if variant.transfer.epochs_per_block else ()
     phases = [transfer_phase(variant, student, teacher, block) for block in blocks]
     phases.append(distill_phase(variant, student, teacher))

@@ -30,6 +30,7 @@ def load_quantized(params: Params, name: str, dataset: Dataset) -> ResMLP:
 def main(name: str) -> None:
     """Read the QAT network, write its integers and its logits."""
     params, dataset = load_params(), Dataset.load(DATASET)
+    params.variant(name)
     network = load_quantized(params, name, dataset).to(device())
     images, _ = to_tensors(dataset.test)
     network.register_forward_hook(_integers)

@@ -236,7 +236,7 @@ def test_section_must_be_a_mapping(load: Load, section: str, wrong: object) -> N
         ("data.source", "mnist", "one of: cifar10, folder, digits"),
         ("data.validation_images", 0, "a whole number >= 1"),
         ("network.patch_size", 5, "divides 32"),
-        ("network.patch_size", 64, "divides 32"),
+        ("network.patch_size", 32, "divides 32"),
         ("network.patch_size", 0, "divides 32"),
         ("network.patch_size", -4, "divides 32"),
         ("network.embed_dim", 0, "a whole number >= 1"),
@@ -284,7 +284,7 @@ def test_impossible_value(load: Load, key: str, value: object, allowed: str) -> 
     [
         ("seed", 0),
         ("network.patch_size", 1),
-        ("network.patch_size", 32),
+        ("network.patch_size", 16),
         ("training.augment.crop_padding", 0),
         ("training.augment.crop_padding", 16),
         ("teacher.learning_rate_min", 0),

@@ -1,0 +1,339 @@
+"""Knowledge transfer and distillation of a student: what changes, what stays, and at which rate."""
+
+import csv
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+from torch.optim.optimizer import register_optimizer_step_post_hook
+
+from models.checkpoint import save_state
+from stages._dataset import Dataset, Split
+from stages._networks import build_network
+from stages._params import Augment, Network, Params, Training, load_params
+from stages._training import Run, fit
+from stages.distill import distill, distill_phase, transfer_phase
+
+ROOT = Path(__file__).resolve().parent.parent
+ACTIVATIONS = ("relu", "bspline", "lerp_psa")
+BLOCKS = 3
+SPLINE_RATE = 0.004
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def toy_params(**distill_keys) -> Params:
+    """Return the demo's params with one small variant per activation, named like it."""
+    params = load_params(ROOT / "demo" / "params.yaml")
+    schedule = replace(params.distill, epochs=1, spline_learning_rate=SPLINE_RATE, weight_decay=0.1)
+    variants = {}
+    for variant in params.variants.values():
+        name = variant.network.activation
+        variants[name] = replace(
+            variant,
+            name=name,
+            network=replace(variant.network, hidden_dim=8),
+            transfer=replace(variant.transfer, epochs_per_block=1),
+            distill=replace(schedule, **distill_keys),
+        )
+    return replace(
+        params,
+        network=Network(patch_size=8, embed_dim=8, num_blocks=BLOCKS),
+        training=Training(8, Augment(0, False, False)),
+        teacher=replace(params.teacher, hidden_dim=16),
+        variants=variants,
+    )
+
+
+def without_transfer(params: Params, name: str) -> Params:
+    variant = params.variant(name)
+    skipped = replace(variant, transfer=replace(variant.transfer, epochs_per_block=0))
+    return replace(params, variants={name: skipped})
+
+
+@pytest.fixture(scope="module")
+def dataset():
+    rng = np.random.default_rng(0)
+
+    def split(count):
+        images = rng.integers(0, 256, (count, 32, 32, 3), dtype=np.uint8)
+        return Split(images, np.arange(count) % 5)
+
+    return Dataset(split(40), split(15), split(10), tuple("abcde"), np.full(3, 0.5), np.ones(3))
+
+
+def new_networks(params, name, dataset):
+    """Return a student and a teacher whose norms have seen something."""
+    torch.manual_seed(1)
+    student, teacher = (
+        build_network(params, name, dataset),
+        build_network(params, "teacher", dataset),
+    )
+    student.embed_linear.load_state_dict(teacher.embed_linear.state_dict())
+    teacher.train()(pixels(dataset))
+    with torch.no_grad():  # a spline that is a little bent everywhere has a penalty everywhere
+        for key, parameter in student.named_parameters():
+            if key.endswith("coefficients"):
+                parameter += 0.1 * torch.randn_like(parameter)
+    return student, teacher.eval().requires_grad_(False)
+
+
+def pixels(dataset):
+    return torch.from_numpy(dataset.train.images).permute(0, 3, 1, 2)
+
+
+def state_of(network):
+    return {name: tensor.clone() for name, tensor in network.state_dict().items()}
+
+
+def changed_keys(before, network):
+    after = network.state_dict()
+    return {name for name in before if not torch.equal(before[name], after[name])}
+
+
+def train(phases, student, dataset, params):
+    run = Run("toy", params.seed, Path("history.csv"), "toy")
+    fit(run, student, phases, dataset, params.training)
+
+
+def naive_tv2(network, knot_distance):
+    """Sum |c[k-1] - 2 c[k] + c[k+1]| / T over all knots, channels and splines (published §1)."""
+    total = 0.0
+    for key, parameter in network.named_parameters():
+        if key.endswith("coefficients"):
+            for c in parameter.tolist():
+                bends = (abs(c[k - 1] - 2 * c[k] + c[k + 1]) for k in range(1, len(c) - 1))
+                total += sum(bends) / knot_distance
+    return total
+
+
+def rates_of(student, phases, dataset, params):
+    """Train and return {parameter name: (first learning rate, weight decay)} of every phase."""
+    names = {id(parameter): name for name, parameter in student.named_parameters()}
+    found = []
+
+    def note(optimizer, *_):
+        rates = {}
+        for group in optimizer.param_groups:
+            for parameter in group["params"]:
+                assert names[id(parameter)] not in rates
+                rates[names[id(parameter)]] = (float(group["lr"]), group["weight_decay"])
+        found.append(rates)
+
+    handle = register_optimizer_step_post_hook(note)
+    try:
+        train(phases, student, dataset, params)
+    finally:
+        handle.remove()
+    return found[:: len(dataset.train) // params.training.batch_size]
+
+
+# Knowledge transfer
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+@pytest.mark.parametrize("block", range(BLOCKS))
+def test_transfer_of_a_block_changes_that_block_alone(name, block, dataset):
+    params = toy_params()
+    student, teacher = new_networks(params, name, dataset)
+    before, teacher_before = state_of(student), state_of(teacher)
+    train([transfer_phase(params.variant(name), student, teacher, block)], student, dataset, params)
+    changed = changed_keys(before, student)
+    # Weights and statistics alike, and none of them stays.
+    assert changed == {key for key in before if key.startswith(f"blocks.{block}.")}
+    assert changed_keys(teacher_before, teacher) == set()
+
+
+@pytest.mark.parametrize("block", range(BLOCKS))
+def test_transfer_compares_the_outputs_of_a_block(block, dataset):
+    params = toy_params()
+    student, teacher = new_networks(params, "relu", dataset)
+    phase = transfer_phase(params.variant("relu"), student, teacher, block)
+    images = pixels(dataset)[:6]
+    student.eval()
+    loss, logits = phase.loss(images, torch.zeros(6, dtype=torch.int64))
+    ours, theirs = (list(network.forward_blocks(images)) for network in (student, teacher))
+    expected = (ours[block + 1] - theirs[block + 1]).square().mean()
+    torch.testing.assert_close(loss, expected)
+    assert logits is None
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_transfer_brings_each_block_nearer_to_the_teacher(name, dataset):
+    params = toy_params()
+    variant = params.variant(name)
+    transfer = replace(variant.transfer, epochs_per_block=16, learning_rate=0.01)
+    variant = replace(variant, transfer=transfer)
+    student, teacher = new_networks(params, name, dataset)
+    for block in range(BLOCKS):
+        phase = transfer_phase(variant, student, teacher, block)
+        before = loss_of(phase, student, dataset)
+        train([phase], student, dataset, params)
+        assert loss_of(phase, student, dataset) < before / 2
+
+
+def test_distill_copies_the_embedding_and_transfer_keeps_it(dataset):
+    params = toy_params(epochs=0)  # stop after the transfer
+    teacher = saved_teacher(params, dataset)
+    student = distill(params, "lerp_psa", dataset).cpu()
+    for key, tensor in teacher.embed_linear.state_dict().items():
+        assert torch.equal(student.embed_linear.state_dict()[key], tensor)
+    fresh = build_network(params, "lerp_psa", dataset)
+    assert torch.equal(student.norm.running_mean, fresh.norm.running_mean)
+    assert rows() == [(str(block + 1), f"transfer_{block}") for block in range(BLOCKS)]
+
+
+def test_distill_then_trains_everything(dataset):
+    params = toy_params()
+    saved_teacher(params, dataset)
+    before = state_of(distill(toy_params(epochs=0), "lerp_psa", dataset).cpu())
+    student = distill(params, "lerp_psa", dataset).cpu()
+    constants = {"input.mean", "input.std"}
+    assert changed_keys(before, student) == before.keys() - constants
+
+
+def test_no_epochs_per_block_skip_the_transfer(dataset):
+    params = toy_params()
+    saved_teacher(params, dataset)
+    distill(without_transfer(params, "lerp_psa"), "lerp_psa", dataset)
+    assert rows("lerp_psa") == [("1", "distill")]
+
+
+def test_transfer_uses_its_own_schedule(dataset):
+    params = toy_params()
+    variant = params.variant("relu")
+    student, teacher = new_networks(params, "relu", dataset)
+    transfer = replace(
+        variant.transfer, epochs_per_block=2, learning_rate=0.03, learning_rate_min=0.03
+    )
+    phase = transfer_phase(replace(variant, transfer=transfer), student, teacher, 0)
+    rates = rates_of(student, [phase], dataset, params)
+    assert len(rates) == 2  # epochs
+    assert {rate for epoch in rates for rate, _ in epoch.values()} == {0.03}
+
+
+def saved_teacher(params, dataset):
+    """Write a data set and a teacher where `distill` looks for them, and return the teacher."""
+    _, teacher = new_networks(params, "relu", dataset)
+    dataset.save("data/dataset.npz")
+    save_state(teacher, "data/teacher/float.pt")
+    return teacher
+
+
+def rows(name="lerp_psa"):
+    with open(f"data/history/float/{name}.csv", newline="") as file:
+        return [(row["epoch"], row["phase"]) for row in csv.DictReader(file)]
+
+
+# The optimiser's groups
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_splines_have_their_own_rate_and_no_decay(name, dataset):
+    params = toy_params()
+    variant = params.variant(name)
+    student, teacher = new_networks(params, name, dataset)
+    phases = [
+        transfer_phase(variant, student, teacher, 1),
+        distill_phase(variant, student, teacher),
+    ]
+    transfer, distilled = rates_of(student, phases, dataset, params)
+    names = {name for name, _ in student.named_parameters()}
+    assert transfer.keys() == {name for name in names if name.startswith("blocks.1.")}
+    assert distilled.keys() == names
+    for rates, schedule in ((transfer, variant.transfer), (distilled, variant.distill)):
+        for key, rate in rates.items():
+            own = key.endswith("coefficients")
+            usual = (schedule.learning_rate, schedule.weight_decay)
+            assert rate == ((SPLINE_RATE, 0.0) if own else usual), key
+    splines = [key for key in distilled if key.endswith("coefficients")]
+    assert len(splines) == (2 * BLOCKS if name == "bspline" else 0)
+
+
+# The losses
+
+
+def loss_of(phase, student, dataset):
+    student.eval()
+    labels = torch.from_numpy(dataset.train.labels)
+    with torch.no_grad():
+        return phase.loss(pixels(dataset), labels)[0].item()
+
+
+def with_tv2(network, weight):
+    for part in network.modules():
+        if hasattr(part, "tv2"):
+            part.tv2 = weight
+
+
+@pytest.mark.parametrize("weight", [0.001, 0.5])
+def test_the_tv2_penalty_is_in_both_losses(weight, dataset):
+    params = toy_params()
+    variant = params.variant("bspline")
+    student, teacher = new_networks(params, "bspline", dataset)
+    knot_distance = 4 / 32  # the demo's 65 knots from -4 to 4
+    for phase, penalised in (
+        (transfer_phase(variant, student, teacher, 1), student.blocks[1]),
+        (distill_phase(variant, student, teacher), student),
+    ):
+        with_tv2(student, 0.0)
+        bare = loss_of(phase, student, dataset)
+        with_tv2(student, weight)
+        expected = weight * naive_tv2(penalised, knot_distance)
+        assert expected > 0
+        assert loss_of(phase, student, dataset) - bare == pytest.approx(expected, rel=1e-4)
+
+
+def test_the_weight_of_the_penalty_comes_from_the_params(dataset):
+    params = toy_params()
+    variant = params.variant("bspline")
+    options = {**variant.network.options, "tv2": 0.25}
+    heavy = replace(variant, network=replace(variant.network, options=options))
+    params = replace(params, variants={"bspline": heavy})
+    student, teacher = new_networks(params, "bspline", dataset)
+    phase = distill_phase(heavy, student, teacher)
+    full = loss_of(phase, student, dataset)
+    with_tv2(student, 0.0)
+    expected = 0.25 * naive_tv2(student, 4 / 32)
+    assert full - loss_of(phase, student, dataset) == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize(("temperature", "alpha"), [(1.0, 0.8), (3.0, 0.3)])
+def test_distillation_mixes_the_teachers_logits_and_the_labels(temperature, alpha, dataset):
+    params = toy_params(temperature=temperature, alpha=alpha)
+    student, teacher = new_networks(params, "lerp_psa", dataset)
+    loss = loss_of(distill_phase(params.variant("lerp_psa"), student, teacher), student, dataset)
+    labels = torch.from_numpy(dataset.train.labels)
+    with torch.no_grad():
+        ours, theirs = student(pixels(dataset)), teacher(pixels(dataset))
+    targets = (theirs / temperature).softmax(dim=1)
+    soft = -(targets * (ours / temperature).log_softmax(dim=1)).sum(dim=1).mean()
+    hard = functional.nll_loss(ours.log_softmax(dim=1), labels)
+    expected = alpha * temperature**2 * soft + (1 - alpha) * hard
+    assert loss == pytest.approx(expected.item(), rel=1e-5)
+    assert math.isfinite(loss)
+
+
+def test_distillation_alone_brings_the_student_to_the_teacher(dataset):
+    params = toy_params(alpha=1.0, epochs=20, learning_rate=0.01, learning_rate_min=0.001)
+    student, teacher = new_networks(params, "lerp_psa", dataset)
+
+    def distance(network: nn.Module) -> float:
+        with torch.no_grad():
+            theirs = teacher(pixels(dataset)).softmax(dim=1)
+            ours = network.eval()(pixels(dataset)).log_softmax(dim=1)
+        return functional.kl_div(ours, theirs, reduction="batchmean").item()
+
+    before, teacher_before = distance(student), state_of(teacher)
+    train([distill_phase(params.variant("lerp_psa"), student, teacher)], student, dataset, params)
+    assert distance(student) < before / 2
+    assert changed_keys(teacher_before, teacher) == set()

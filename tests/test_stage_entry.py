@@ -1,0 +1,192 @@
+"""How a stage starts: its command line, and a mistake of the user told in one line, status 1."""
+
+import runpy
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from models.errors import PipelineError
+from stages._dataset import Dataset, Split
+from stages._stage import run_stage, run_variant_stage
+
+ROOT = Path(__file__).resolve().parent.parent
+ALL = sorted(path.stem for path in (ROOT / "stages").glob("[a-z]*.py"))
+PLAIN = ["prepare_data", "report", "train_teacher"]  # no variant on their command line
+ON_VARIANTS = sorted(set(ALL) - set(PLAIN))
+NAME = "lerp_psa_h96"
+
+# Stage, whether data/dataset.npz is there, and the file that the message must name.
+MISSING = [
+    ("train_teacher", False, "data/dataset.npz"),
+    ("evaluate", False, "data/dataset.npz"),
+    ("distill", False, "data/dataset.npz"),
+    ("quantize", False, "data/dataset.npz"),
+    ("dump_params", False, "data/dataset.npz"),
+    ("verify", False, "data/dataset.npz"),
+    ("evaluate", True, f"data/{NAME}/float.pt"),
+    ("distill", True, "data/teacher/float.pt"),
+    ("quantize", True, f"data/{NAME}/float.pt"),
+    ("dump_params", True, f"data/{NAME}/qat.pt"),
+    ("verify", True, f"data/{NAME}/int8.pkl"),
+    ("generate_headers", True, f"data/{NAME}/int8.pkl"),
+    ("csim", True, f"data/{NAME}/samples.pkl"),
+]
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """Go to a pipeline folder that holds the demo's params.yaml alone."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "params.yaml").write_text((ROOT / "demo" / "params.yaml").read_text())
+    return tmp_path
+
+
+@pytest.fixture
+def start(monkeypatch):
+    """Return a function that runs a stage as `python -m stages.<stage> <arguments>` does.
+
+    It returns what the stage passed to sys.exit: a text goes to stderr, and the status is then 1.
+    """
+
+    def run(stage, *arguments):
+        monkeypatch.setattr(sys, "argv", [f"stages/{stage}.py", *arguments])
+        monkeypatch.delitem(sys.modules, f"stages.{stage}", raising=False)
+        with pytest.raises(SystemExit) as ended:
+            runpy.run_module(f"stages.{stage}", run_name="__main__", alter_sys=True)
+        return ended.value.code
+
+    return run
+
+
+def assert_one_line(message, *parts):
+    assert isinstance(message, str) and message.startswith("error: ")
+    assert "\n" not in message
+    for part in parts:
+        assert part in message
+
+
+def files_in(folder):
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+def save_dataset():
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (20, 32, 32, 3), dtype=np.uint8)
+    split = Split(images, np.arange(20) % 10)
+    names = tuple(map(str, range(10)))
+    Dataset(split, split, split, names, np.full(3, 0.5), np.ones(3)).save("data/dataset.npz")
+
+
+@pytest.mark.parametrize("stage", ALL)
+def test_help_says_what_the_stage_does(stage, start, capsys):
+    assert start(stage, "--help") == 0
+    text = " ".join(capsys.readouterr().out.split())
+    source = (ROOT / "stages" / f"{stage}.py").read_text()
+    assert " ".join(source.splitlines()[0].strip('"').split()) in text
+    assert ("params.yaml" in text) >= (stage in ON_VARIANTS)
+
+
+@pytest.mark.parametrize("stage", PLAIN)
+def test_a_plain_stage_takes_no_argument(stage, start, folder, capsys):
+    assert start(stage, NAME) == 2
+    assert "unrecognized arguments" in capsys.readouterr().err
+    assert files_in(folder) == {"params.yaml"}
+
+
+@pytest.mark.parametrize("stage", ON_VARIANTS)
+def test_a_variant_stage_wants_one_name(stage, start, folder, capsys):
+    assert start(stage) == 2
+    assert "variant" in capsys.readouterr().err
+    assert files_in(folder) == {"params.yaml"}
+
+
+@pytest.mark.parametrize("stage", ON_VARIANTS)
+@pytest.mark.parametrize("name", ["lerp_psa_h69", "../teacher"])
+def test_an_unknown_variant_is_told_with_the_known_ones(stage, name, start, folder):
+    save_dataset()
+    before = files_in(folder)
+    assert_one_line(start(stage, name), repr(name), "relu_h96", "bspline_h96", NAME)
+    assert files_in(folder) == before
+
+
+@pytest.mark.parametrize("stage", [stage for stage in ON_VARIANTS if stage != "evaluate"])
+def test_the_teacher_is_no_variant(stage, start, folder):
+    save_dataset()
+    assert_one_line(start(stage, "teacher"), "'teacher'", NAME)
+
+
+@pytest.mark.parametrize("stage", ALL)
+def test_a_missing_params_file_is_named(stage, start, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert_one_line(start(stage, *[NAME] * (stage in ON_VARIANTS)), "params.yaml")
+    assert files_in(tmp_path) == set()
+
+
+@pytest.mark.parametrize("stage", ALL)
+def test_a_wrong_value_in_params_is_named(stage, start, folder):
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    params["training"]["batch_size"] = "many"
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+    message = start(stage, *[NAME] * (stage in ON_VARIANTS))
+    assert_one_line(message, "params.yaml", "training.batch_size", "'many'")
+    assert files_in(folder) == {"params.yaml"}
+
+
+@pytest.mark.parametrize(("stage", "with_dataset", "file"), MISSING)
+def test_a_missing_input_is_named_and_nothing_is_written(stage, with_dataset, file, start, folder):
+    if with_dataset:
+        save_dataset()
+    before = files_in(folder)
+    assert_one_line(start(stage, *[NAME] * (stage in ON_VARIANTS)), file, "dvc ")
+    assert files_in(folder) == before
+
+
+def test_weights_of_another_network_are_told(start, folder):
+    import torch
+
+    save_dataset()
+    Path(f"data/{NAME}").mkdir()
+    torch.save({"weight": torch.zeros(3)}, f"data/{NAME}/float.pt")
+    before = files_in(folder)
+    assert_one_line(start("evaluate", NAME), f"data/{NAME}/float.pt", "params.yaml")
+    assert files_in(folder) == before
+
+
+@pytest.fixture
+def command_line(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["stage", "relu_h96"])
+
+
+def ends_with(error):
+    def main(name):
+        raise error
+
+    with pytest.raises(SystemExit) as ended:
+        run_variant_stage(main)
+    return ended.value.code
+
+
+def test_a_pipeline_error_is_one_line(command_line):
+    assert ends_with(PipelineError("params.yaml: a is 3.")) == "error: params.yaml: a is 3."
+
+
+def test_ctrl_c_is_one_line_that_says_how_to_go_on(command_line):
+    message = ends_with(KeyboardInterrupt())
+    assert message.startswith("interrupted") and "same command" in message
+
+
+def test_a_defect_of_ours_keeps_its_traceback(command_line):
+    with pytest.raises(ZeroDivisionError):
+        run_variant_stage(lambda name: 1 / 0)
+
+
+def test_a_stage_that_succeeds_returns(command_line, monkeypatch):
+    names = []
+    run_variant_stage(names.append)
+    assert names == ["relu_h96"]
+    monkeypatch.setattr(sys, "argv", ["stage"])
+    run_stage(lambda: names.append("plain"))
+    assert names == ["relu_h96", "plain"]

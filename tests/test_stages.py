@@ -1,0 +1,454 @@
+"""The stages from images to the report, as a user runs them, on a network of a few hundred weights.
+
+The chain runs once, in subprocesses; the tests look at what it left or go on in a copy of it.
+"""
+
+import csv
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from torch.optim.optimizer import register_optimizer_step_post_hook
+
+from models import int_resmlp
+from models.int_params import load_int_params, load_samples
+from models.quantize import export
+from stages import dump_params, verify
+from stages._dataset import Dataset, Split
+from stages._params import load_params
+from stages.distill import distill
+from stages.quantize import quantize
+from stages.train_teacher import train_teacher
+
+ROOT = Path(__file__).resolve().parent.parent
+NAME = "lerp_psa_h8"
+NAMES = ["relu_h8", "bspline_h8", NAME]
+CHAIN = [
+    *(["prepare_data"], ["train_teacher"], ["evaluate", "teacher"]),
+    *([stage, NAME] for stage in ("distill", "evaluate", "quantize", "dump_params", "verify")),
+    ["report"],
+]
+# Ends the process in the way of `kill -9` in the given step of the optimiser, mid-epoch.
+KILLED = """\
+import os, signal
+from torch.optim.optimizer import register_optimizer_step_post_hook
+from stages import {stage}
+steps = 0
+def count(*_):
+    global steps
+    steps += 1
+    if steps == {step}:
+        os.kill(os.getpid(), signal.SIGKILL)
+register_optimizer_step_post_hook(count)
+{stage}.main({name!r})
+"""
+
+
+def toy_params() -> dict:
+    """Return the demo's params with small networks, few images and few epochs."""
+    params = yaml.safe_load((ROOT / "demo" / "params.yaml").read_text())
+    params["data"]["validation_images"] = 1100  # leaves some 300 to train on
+    params["network"] = {"patch_size": 8, "embed_dim": 8, "num_blocks": 2}
+    params["training"]["batch_size"] = 32
+    params["teacher"] |= {"hidden_dim": 16, "epochs": 8, "learning_rate": 0.01}
+    params["distill"] |= {"epochs": 4, "learning_rate": 0.01}
+    params["quantize"] |= {"epochs": 2, "learning_rate": 0.001}
+    params["verify"]["samples"] = 3
+    for row in params["variants"].values():
+        row["network"]["hidden_dim"] = 8
+    params["variants"] = dict(zip(NAMES, params["variants"].values(), strict=True))
+    return params
+
+
+def python(folder, *arguments):
+    """Run this Python in a pipeline folder, on the CPU and with one thread, as bits depend on it."""
+    settings = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=folder,
+        env=os.environ | settings,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def stage(folder, name, *arguments):
+    done = python(folder, "-m", f"stages.{name}", *arguments)
+    assert done.returncode == 0, done.stderr
+    assert "Warning" not in done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory):
+    """Run the whole chain and return its folder, which nobody changes."""
+    folder = tmp_path_factory.mktemp("pipeline")
+    (folder / "params.yaml").write_text(yaml.safe_dump(toy_params(), sort_keys=False))
+    for name, *arguments in CHAIN:
+        stage(folder, name, *arguments)
+    return folder
+
+
+@pytest.fixture
+def folder(chain, tmp_path, monkeypatch):
+    """Go to a copy of the chain's folder."""
+    copy = tmp_path / "pipeline"
+    shutil.copytree(chain, copy)
+    monkeypatch.chdir(copy)
+    return copy
+
+
+@pytest.fixture
+def students(folder):
+    """Go to a copy with untrained ReLU and B-spline students beside the trained one."""
+    from models.checkpoint import save_state
+    from stages._networks import build_network
+
+    params, dataset = load_params(), Dataset.load("data/dataset.npz")
+    torch.manual_seed(0)
+    for name in NAMES[:2]:
+        network = build_network(params, name, dataset)
+        network.train()(torch.from_numpy(dataset.train.images).permute(0, 3, 1, 2))
+        save_state(network, f"data/{name}/float.pt")
+    return folder
+
+
+class Blind:
+    """A data set whose test split must not be looked at."""
+
+    def __init__(self, dataset):
+        self.train, self.validation = dataset.train, dataset.validation
+        self.class_names, self.mean, self.std = dataset.class_names, dataset.mean, dataset.std
+
+    @property
+    def test(self):
+        raise AssertionError("training looked at the test images")
+
+
+def metrics(folder, kind, name):
+    return json.loads((folder / f"data/metrics/{kind}/{name}.json").read_text())
+
+
+def rows(folder, kind, name):
+    with (folder / f"data/history/{kind}/{name}.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def phases(folder, kind, name):
+    return [row["phase"] for row in rows(folder, kind, name)]
+
+
+# What the chain leaves
+
+
+def test_the_chain_leaves_the_documented_files_and_nothing_else(chain):
+    files = {path.relative_to(chain).as_posix() for path in chain.rglob("*") if path.is_file()}
+    assert files == {
+        *("params.yaml", "data/dataset.npz", "data/metrics/dataset.json"),
+        *("data/teacher/float.pt", "data/history/float/teacher.csv"),
+        *("data/metrics/float/teacher.json", f"data/metrics/float/{NAME}.json"),
+        *(f"data/{NAME}/float.pt", f"data/history/float/{NAME}.csv"),
+        *(f"data/{NAME}/qat.pt", f"data/history/int8/{NAME}.csv"),
+        *(f"data/{NAME}/int8.pkl", f"data/{NAME}/qat_logits.npz", f"data/{NAME}/samples.pkl"),
+        *(f"data/metrics/int8/{NAME}.json", "data/report.md"),
+        *("data/plots/validation_accuracy.csv", "data/plots/validation_accuracy.png"),
+    }
+
+
+def test_the_networks_learn(chain):
+    teacher, student = (metrics(chain, "float", name)["accuracy"] for name in ("teacher", NAME))
+    int8 = metrics(chain, "int8", NAME)["int8_accuracy"]
+    print(teacher, student, int8)
+    assert min(teacher, student, int8) > 40  # of ten digits; chance is 10
+    assert int8 > student - 10
+
+
+def test_float_metrics(chain):
+    dataset = Dataset.load(chain / "data/dataset.npz")
+    norm, token_mixer, affine = 16, 16 * 16 + 16, 16
+    mlp = (8 * 16 + 16) + (16 * 8 + 8)  # the teacher has 16 hidden channels
+    block = norm + token_mixer + affine + norm + mlp + affine
+    result = metrics(chain, "float", "teacher")
+    assert result["parameters"] == (192 * 8 + 8) + 2 * block + norm + (8 * 10 + 10)
+    assert result["images"] == len(dataset.test.labels)
+    last = rows(chain, "float", "teacher")[-1]
+    assert result["validation_accuracy"] == pytest.approx(float(last["val_accuracy"]), abs=1e-3)
+    activations = (8 + 8) * (3 * 8 + 2)  # v, q, c with 8 terms, o and p of each channel
+    narrower = 2 * 8 * (8 + 8 + 1)
+    expected = result["parameters"] + 2 * activations - narrower
+    assert metrics(chain, "float", NAME)["parameters"] == expected
+
+
+def test_int8_metrics_come_from_every_test_image(chain):
+    test = Dataset.load(chain / "data/dataset.npz").test
+    logits = np.load(chain / f"data/{NAME}/qat_logits.npz")["logits"]
+    right = int((logits.argmax(axis=1) == test.labels).sum())
+    assert metrics(chain, "int8", NAME) == {
+        "int8_accuracy": round(100 * right / len(test.labels), 4),
+        "mismatches": 0,
+        "images": len(test.labels),
+    }
+    network = load_int_params(chain / f"data/{NAME}/int8.pkl")
+    tokens = int_resmlp.quantize_images(network, test.images)
+    np.testing.assert_array_equal(int_resmlp.forward(network, tokens, exact_integers=True), logits)
+    assert len(load_samples(chain / f"data/{NAME}/samples.pkl").labels) == 3
+
+
+def test_the_histories_have_every_epoch(chain):
+    assert phases(chain, "float", "teacher") == ["labels"] * 8
+    assert phases(chain, "float", NAME) == ["transfer_0", "transfer_1", *["distill"] * 4]
+    assert phases(chain, "int8", NAME) == ["qat"] * 2
+
+
+def test_the_report_shows_what_was_measured(chain):
+    lines = (chain / "data/report.md").read_text().splitlines()
+    table = {
+        cells[1].strip(): [c.strip() for c in cells]
+        for cells in (x.split("|") for x in lines)
+        if len(cells) > 2
+    }
+    assert [*table][2:] == ["teacher", *NAMES]
+    own = metrics(chain, "float", NAME)["accuracy"], metrics(chain, "int8", NAME)["int8_accuracy"]
+    assert table[NAME][2:6] == [f"{own[0]:.2f}", f"{own[1]:.2f}", "0", "364"]
+    assert set(table["relu_h8"][2:-1]) == {"-"}
+
+
+# The same again, whatever happens
+
+
+def test_a_second_run_gives_the_same_bytes(chain, folder):
+    shutil.rmtree("data/teacher")
+    shutil.rmtree("data/history")
+    stage(folder, "train_teacher")
+    for file in ("data/teacher/float.pt", "data/history/float/teacher.csv"):
+        assert (folder / file).read_bytes() == (chain / file).read_bytes(), file
+
+
+@pytest.mark.parametrize(
+    ("name", "step", "kind", "files"),
+    [("distill", 15, "float", ["float.pt"]), ("quantize", 12, "int8", ["qat.pt"])],
+)
+def test_a_killed_stage_goes_on_and_ends_in_the_same_bytes(chain, folder, name, step, kind, files):
+    """About ten steps are an epoch: distill is killed in transfer_1, quantize in its second."""
+    for file in files:
+        (folder / "data" / NAME / file).unlink()
+    history = folder / f"data/history/{kind}/{NAME}.csv"
+    history.unlink()
+    killed = python(folder, "-c", KILLED.format(stage=name, step=step, name=NAME))
+    assert killed.returncode == -9, killed.stderr
+    assert not any((folder / "data" / NAME / file).exists() for file in files)
+    assert len(rows(folder, kind, NAME)) == 1
+    assert len(list(folder.glob(".ckpt/*.pt"))) == 1
+    done = stage(folder, name, NAME)
+    assert "resuming" in done.stderr
+    for file in [*(f"data/{NAME}/{file}" for file in files), history.relative_to(folder)]:
+        assert (folder / file).read_bytes() == (chain / file).read_bytes(), file
+    assert not list(folder.glob(".ckpt/*"))
+
+
+def test_another_seed_gives_another_teacher(folder):
+    params, dataset = load_params(), Dataset.load("data/dataset.npz")
+    params = replace(params, teacher=replace(params.teacher, epochs=1))
+    first, second = (
+        train_teacher(replace(params, seed=seed), dataset).cpu().state_dict() for seed in (1, 2)
+    )
+    weights = [key for key in first if key.endswith("linear.weight")]
+    assert weights and all(not torch.equal(first[key], second[key]) for key in weights)
+
+
+class Interrupted(BaseException):
+    """What Ctrl-C is to the stages."""
+
+
+def interrupt(step, call, *arguments):
+    """Call a training stage and interrupt it in a step of the optimiser."""
+    count = 0
+
+    def fall(*_):
+        nonlocal count
+        count += 1
+        if count == step:
+            raise Interrupted
+
+    handle = register_optimizer_step_post_hook(fall)
+    try:
+        with pytest.raises(Interrupted):
+            call(*arguments)
+    finally:
+        handle.remove()
+    assert list(Path(".ckpt").glob("*.pt"))
+
+
+def other_rate(params, section):
+    changed = replace(getattr(params.variant(NAME), section), weight_decay=0.125)
+    variant = replace(params.variant(NAME), **{section: changed})
+    return replace(params, variants={**params.variants, NAME: variant})
+
+
+@pytest.mark.parametrize(
+    ("call", "change"),
+    [
+        (distill, lambda params: replace(params, seed=params.seed + 1)),
+        (distill, lambda params: other_rate(params, "transfer")),
+        (distill, lambda params: other_rate(params, "distill")),
+        (quantize, lambda params: replace(params, seed=params.seed + 1)),
+        (quantize, lambda params: other_rate(params, "quantize")),
+    ],
+    ids=["distill seed", "transfer", "distill", "quantize seed", "quantize"],
+)
+def test_a_run_with_other_params_begins_anew(folder, call, change):
+    dataset = Dataset.load("data/dataset.npz")
+    old = load_params()
+    new = change(old)
+    fresh = call(new, NAME, dataset).state_dict()
+    interrupt(12, call, old, NAME, dataset)
+    after = call(new, NAME, dataset).state_dict()
+    assert all(torch.equal(fresh[key], after[key]) for key in fresh)
+
+
+def test_training_stages_do_not_look_at_the_test_images(folder):
+    params, blind = load_params(), Blind(Dataset.load("data/dataset.npz"))
+    train_teacher(params, blind)
+    distill(params, NAME, blind)
+    quantize(params, NAME, blind)
+
+
+# INT8
+
+
+@pytest.mark.parametrize("epochs", [0, 1])
+@pytest.mark.parametrize("name", NAMES)
+def test_numpy_gives_every_logit_of_the_qat_network(name, epochs, students):
+    params, dataset = load_params(), Dataset.load("data/dataset.npz")
+    network = quantize(with_quantize(params, epochs=epochs), name, dataset).cpu()
+    save(network, name)
+    dump_params.main(name)
+    verify.main(name)
+    result = metrics(students, "int8", name)
+    assert result["mismatches"] == 0 and result["images"] == len(dataset.test.labels)
+    logits = np.load(f"data/{name}/qat_logits.npz")["logits"]
+    assert len(np.unique(logits)) > 20  # a network that says something
+    assert load_int_params(f"data/{name}/int8.pkl").has_tables == (name != "relu_h8")
+
+
+def save(network, name):
+    from models.checkpoint import save_state
+
+    save_state(network, f"data/{name}/qat.pt")
+
+
+def with_quantize(params, **keys):
+    """Return params in which all variants have other values in their section `quantize`."""
+    variants = {
+        name: replace(variant, quantize=replace(variant.quantize, **keys))
+        for name, variant in params.variants.items()
+    }
+    return replace(params, variants=variants)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_quantisation_trains_weights_and_scales_each_at_its_rate(name, students):
+    params = with_quantize(load_params(), epochs=1, scale_learning_rate=0.003, weight_decay=0.01)
+    dataset = Dataset.load("data/dataset.npz")
+    found = []
+
+    def note(optimizer, *_):
+        found.append(
+            {
+                id(parameter): (float(group["lr"]), group["weight_decay"])
+                for group in optimizer.param_groups
+                for parameter in group["params"]
+            }
+        )
+
+    handle = register_optimizer_step_post_hook(note)
+    try:
+        network = quantize(params, name, dataset)
+    finally:
+        handle.remove()
+    own, usual = (0.003, 0.0), (params.variant(name).quantize.learning_rate, 0.01)
+    named = dict(network.named_parameters())
+    assert found[0] == {
+        id(parameter): own if key.endswith("log2_scale") else usual
+        for key, parameter in named.items()
+    }
+    before = quantize(with_quantize(params, epochs=0), name, dataset).state_dict()
+    after = network.state_dict()
+    still = {key for key in named if torch.equal(before[key], after[key])}
+    # Scales that nothing uses stay: those of parts which pass on another part's scale.
+    assert all(key.endswith(("log2_scale", "mlp.act_hidden.log2_scale")) for key in still)
+
+
+def test_calibration_uses_the_first_validation_images_alone(folder):
+    params = with_quantize(load_params(), epochs=0, calibration_images=50)
+    dataset = Dataset.load("data/dataset.npz")
+    rng = np.random.default_rng(0)
+
+    def noise(split, first=0):
+        images = split.images.copy()
+        images[first:] = rng.integers(0, 256, images[first:].shape, dtype=np.uint8)
+        return Split(images, split.labels)
+
+    def arrays(data):
+        leaves = export(quantize(params, NAME, data).cpu()).leaves()
+        return [array for _, leaf in leaves for array in vars(leaf).values()]
+
+    def equal(one, other):
+        return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+
+    usual = arrays(dataset)
+    unseen = replace(
+        dataset,
+        train=noise(dataset.train),
+        validation=noise(dataset.validation, 50),
+        test=noise(dataset.test),
+    )
+    assert equal(arrays(unseen), usual)
+    assert not equal(arrays(replace(dataset, validation=noise(dataset.validation))), usual)
+
+
+# Mistakes
+
+
+@pytest.mark.parametrize(
+    ("arguments", "removed", "said"),
+    [
+        (["distill", "lerp_psa_h9"], None, "There is no variant 'lerp_psa_h9'"),
+        (["train_teacher"], "params.yaml", "params.yaml"),
+        (["evaluate", "teacher"], "data/dataset.npz", "data/dataset.npz is missing"),
+    ],
+    ids=["variant", "params", "dataset"],
+)
+def test_a_mistake_is_one_line_and_status_1(folder, arguments, removed, said):
+    if removed:
+        (folder / removed).unlink()
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+    done = python(folder, "-m", f"stages.{arguments[0]}", *arguments[1:])
+    assert done.returncode == 1
+    assert re.fullmatch(r"error: [^\n]+\n", done.stderr) and said in done.stderr
+    after = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+    assert after == before
+
+
+def test_one_altered_logit_stops_verify(folder):
+    path = folder / f"data/{NAME}/qat_logits.npz"
+    logits = np.load(path)["logits"]
+    right = int(logits[200, 7])
+    logits[200, 7] = wrong = right - 1 if right > 0 else right + 1
+    np.savez(path, logits=logits)
+    (folder / f"data/metrics/int8/{NAME}.json").unlink()
+    done = python(folder, "-m", "stages.verify", NAME)
+    assert done.returncode == 1
+    assert f"image 200, class 7: QAT {wrong}, numpy {right}." in done.stderr
+    assert not (folder / f"data/metrics/int8/{NAME}.json").exists()
