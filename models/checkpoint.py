@@ -92,7 +92,7 @@ def load_published(path: Path | str) -> ResMLP:
     state = read_state(path)
     try:
         return _build_published(state)
-    except (KeyError, RuntimeError) as error:
+    except (ArithmeticError, LookupError, RuntimeError, ValueError, PipelineError) as error:
         reason = " ".join(str(error).split())[:300]
         raise PipelineError(f"{path} is not in the published layout: {reason}") from error
 

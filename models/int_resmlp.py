@@ -1,14 +1,20 @@
 """The integer ResMLP in numpy: what the hardware computes, from `IntResMlp` parameters.
 
-Two ways through the matrix products, equal bit for bit: float32 BLAS on integer values, exact
-because |sum x*w| <= 2^24 (asserted per layer), and plain int32 (`exact_integers=True`), slower, the
-reference for the first. Values between layers are int32 arrays that hold int8 values.
+Two ways through the layers, equal bit for bit: int32 arrays and the rules of `fixed_point`
+(`exact_integers=True`, the reference), and the same integers held in float32, where BLAS does the
+products. Float32 holds every sum exactly while |sum x*w| <= 2^24, which is asserted per layer. Then
+floor(v·2^-s + ½ + b) is rounding_shift(v, s) + b: exactly where the result is inside int8 (s <= 16
+and |b| <= 128 leave it 24 bits), and beyond that both saturate alike.
 """
 
+import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from models import fixed_point
 from models.int_params import (
@@ -22,6 +28,7 @@ from models.int_params import (
     Samples,
 )
 
+Values = npt.NDArray[Any]  # integers, as int32 or held in float32
 Record = Callable[[str, Array], None]  # called with the name and output of each layer
 _FLOAT32_EXACT = 1 << 24
 
@@ -68,24 +75,45 @@ def forward(
 
     `record(name, values)` is called with the output of every layer under its published name.
     """
-    note = record or (lambda name, values: None)
-    x = _linear(network.embed_linear, tokens, exact_integers)
+
+    def note(name: str, values: Values) -> None:
+        if record is not None:
+            record(name, values.astype(np.int32))
+
+    x = _linear(network.embed_linear, tokens.astype(np.int32 if exact_integers else np.float32))
     note("embed_linear", x)
     for index, block in enumerate(network.blocks):
-        x = _block(block, x, f"blocks_{index}", note, exact_integers)
+        x = _block(block, x, f"blocks_{index}", note)
     shift = fixed_point.mean_shift(network.num_patches)
-    mean = fixed_point.rounding_shift(x.sum(axis=1, dtype=np.int32), shift)
+    total = x.sum(axis=1, dtype=x.dtype).astype(np.int32)
+    mean: Values = fixed_point.rounding_shift(total, shift).astype(x.dtype)
     note("mean", mean)
-    logits = _linear(network.classifier_linear, mean, exact_integers)
+    logits = _linear(network.classifier_linear, mean)
     note("classifier_linear", logits)
-    return logits
+    return logits.astype(np.int32)
 
 
-def evaluate(network: IntResMlp, images: npt.NDArray[np.uint8], batch_size: int = 64) -> Array:
-    """Return the int8 logits [n, classes] of uint8 images, in batches of bounded memory."""
-    batches = (images[i : i + batch_size] for i in range(0, len(images), batch_size))
-    logits = [forward(network, quantize_images(network, batch)) for batch in batches]
-    return np.concatenate(logits) if logits else np.empty((0, network.num_classes), np.int32)
+def evaluate(
+    network: IntResMlp,
+    images: npt.NDArray[np.uint8],
+    batch_size: int = 32,
+    threads: int | None = None,
+) -> Array:
+    """Return the int8 logits [n, classes] of uint8 images.
+
+    Memory is bounded by the batch: about 60 kB per image and layer, small enough for the
+    processor's caches. Each of the `threads` (default: one per core) takes whole batches.
+    """
+    batches = [images[start : start + batch_size] for start in range(0, len(images), batch_size)]
+    if not batches:
+        return np.empty((0, network.num_classes), np.int32)
+
+    def logits(batch: npt.NDArray[np.uint8]) -> Array:
+        return forward(network, quantize_images(network, batch))
+
+    workers = threads or len(os.sched_getaffinity(0))
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(workers) as pool:
+        return np.concatenate(list(pool.map(logits, batches)))
 
 
 def accuracy(logits: npt.NDArray[np.integer], labels: npt.NDArray[np.integer]) -> float:
@@ -102,60 +130,78 @@ def make_samples(network: IntResMlp, tokens: Array, labels: npt.NDArray[np.integ
     return Samples(tokens, labels.astype(np.int32), inter, output, layers)
 
 
-def _block(block: IntBlock, x: Array, name: str, note: Record, exact: bool) -> Array:
-    x = _token_mixer(block.token_mixer, x, f"{name}_token_mixer", note, exact)
-    return _channel_mlp(block.mlp, x, f"{name}_mlp", note, exact)
+Note = Callable[[str, Values], None]
 
 
-def _token_mixer(p: IntTokenMixer, x: Array, name: str, note: Record, exact: bool) -> Array:
+def _block(block: IntBlock, x: Values, name: str, note: Note) -> Values:
+    x = _token_mixer(block.token_mixer, x, f"{name}_token_mixer", note)
+    return _channel_mlp(block.mlp, x, f"{name}_mlp", note)
+
+
+def _token_mixer(p: IntTokenMixer, x: Values, name: str, note: Note) -> Values:
     y = _affine(p.affine_1, x)
     note(f"{name}_affine_1", y)
-    y = _linear(p.linear, y.transpose(0, 2, 1), exact).transpose(0, 2, 1)
+    y = _token_linear(p.linear, y)
     note(f"{name}_linear", y)
     y = _affine(p.affine_2, y)
     note(f"{name}_affine_2", y)
     return _residual(p.res_affine, x, y, name, note)
 
 
-def _channel_mlp(p: IntChannelMlp, x: Array, name: str, note: Record, exact: bool) -> Array:
-    y = _activation(p.psa_1, x, f"{name}_psa_1", note) if p.psa_1 else x
-    y = _linear(p.linear_1, y, exact)
+def _channel_mlp(p: IntChannelMlp, x: Values, name: str, note: Note) -> Values:
+    y = x
+    if p.psa_1:
+        y = _activation(p.psa_1, x)
+        note(f"{name}_psa_1", y)
+    y = _linear(p.linear_1, y)
     note(f"{name}_linear_1", y)
-    if p.psa_2:
-        y = _activation(p.psa_2, y, f"{name}_psa_2", note)
-    else:
-        y = fixed_point.relu(y)
-        note(f"{name}_relu", y)
-    y = _linear(p.linear_2, y, exact)
+    y = _activation(p.psa_2, y) if p.psa_2 else fixed_point.relu(y)
+    note(f"{name}_psa_2" if p.psa_2 else f"{name}_relu", y)
+    y = _linear(p.linear_2, y)
     note(f"{name}_linear_2", y)
     return _residual(p.res_affine, x, y, name, note)
 
 
-def _residual(res: IntLayer, x: Array, branch: Array, name: str, note: Record) -> Array:
+def _residual(res: IntLayer, x: Values, branch: Values, name: str, note: Note) -> Values:
     shortcut = _affine(res, x)
     note(f"{name}_res_affine", shortcut)
-    total: Array = fixed_point.saturating_add(branch, shortcut)
+    total: Values = fixed_point.saturating_add(branch, shortcut)
     note(name, total)
     return total
 
 
-def _affine(layer: IntLayer, x: Array) -> Array:
-    return np.asarray(fixed_point.requantize(x * layer.w, layer.s, layer.b))
+def _affine(layer: IntLayer, x: Values) -> Values:
+    return _requantize(x * layer.w.astype(x.dtype), layer.s, layer.b)
 
 
-def _activation(table: IntTable, x: Array, name: str, note: Record) -> Array:
-    channel = np.arange(len(table.knots))
-    y: Array = table.lut[channel, x - fixed_point.INT8_MIN]
-    note(name, y)
-    return y
+def _activation(table: IntTable, x: Values) -> Values:
+    row_starts = 256 * np.arange(len(table.knots), dtype=np.int32) - fixed_point.INT8_MIN
+    index = x.astype(np.int32)
+    index += row_starts
+    return table.lut.astype(x.dtype).ravel().take(index)
 
 
-def _linear(layer: IntLayer, x: Array, exact: bool) -> Array:
-    if exact:
-        acc = np.matmul(x, layer.w.T)
-    else:
-        bound = int(np.abs(layer.w).sum(axis=1).max()) * -fixed_point.INT8_MIN
-        assert bound <= _FLOAT32_EXACT, f"a sum of up to {bound} is not exact in float32"
-        product = np.matmul(x.astype(np.float32), layer.w.T.astype(np.float32))
-        acc = product.astype(np.int32)
-    return np.asarray(fixed_point.requantize(acc, layer.s, layer.b))
+def _linear(layer: IntLayer, x: Values) -> Values:
+    return _requantize(np.matmul(x, _weights(layer, x).T), layer.s, layer.b)
+
+
+def _token_linear(layer: IntLayer, x: Values) -> Values:
+    acc = np.matmul(_weights(layer, x), x)
+    return _requantize(acc, layer.s[:, None], layer.b[:, None])
+
+
+def _weights(layer: IntLayer, x: Values) -> Values:
+    """Return w in the type of x; float32 only where every possible sum is exact in it."""
+    bound = int(np.abs(layer.w).sum(axis=1).max()) * -fixed_point.INT8_MIN
+    assert x.dtype != np.float32 or bound <= _FLOAT32_EXACT, f"a sum may reach {bound}, not exact"
+    return layer.w.astype(x.dtype)
+
+
+def _requantize(acc: Values, shift: Array, bias: Array) -> Values:
+    """Apply `fixed_point.requantize`; a float32 `acc` is overwritten."""
+    if acc.dtype == np.int32:
+        return np.asarray(fixed_point.requantize(acc, shift, bias))
+    acc *= np.exp2(-shift).astype(np.float32)
+    acc += (bias + 0.5).astype(np.float32)
+    np.floor(acc, out=acc)
+    return np.asarray(np.clip(acc, fixed_point.INT8_MIN, fixed_point.INT8_MAX, out=acc))

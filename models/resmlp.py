@@ -8,7 +8,7 @@ never the data flow written here.
 from collections.abc import Iterator, Mapping, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 
 from models.activations import activation_class, build_activation
 
@@ -32,12 +32,46 @@ class Affine(nn.Module):
         return self.weight * x + self.bias
 
 
+class _SumOverProcesses(torch.autograd.Function):
+    """The sum of a tensor over all processes; so is its gradient."""
+
+    @staticmethod
+    def forward(ctx: object, x: Tensor) -> Tensor:
+        total = x.clone()
+        distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: object, grad: Tensor) -> Tensor:
+        total = grad.clone()
+        distributed.all_reduce(total)
+        return total
+
+
 class ChannelNorm(nn.BatchNorm1d):
-    """BatchNorm over the channels of [batch, tokens, channels], statistics over the first two."""
+    """BatchNorm over the channels of [batch, tokens, channels], statistics over the first two.
+
+    Processes that train together (torch.distributed) share their statistics, on any device.
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         """Map [..., channels] to the same shape."""
-        return super().forward(x.reshape(-1, x.shape[-1])).view(x.shape)
+        rows = x.reshape(-1, x.shape[-1])
+        if self.training and distributed.is_initialized():
+            return self._forward_shared(rows).view(x.shape)
+        return super().forward(rows).view(x.shape)
+
+    def _forward_shared(self, rows: Tensor) -> Tensor:
+        count = len(rows) * distributed.get_world_size()
+        mean = _SumOverProcesses.apply(rows.sum(dim=0)) / count
+        centered = rows - mean
+        var = _SumOverProcesses.apply(centered.square().sum(dim=0)) / count
+        with torch.no_grad():
+            unbiased = var * count / max(count - 1, 1)
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_var.lerp_(unbiased, self.momentum)
+            self.num_batches_tracked += 1
+        return centered * (self.weight * (var + self.eps).rsqrt()) + self.bias
 
 
 class TokenLinear(nn.Linear):

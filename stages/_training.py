@@ -11,7 +11,7 @@ import json
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,10 +26,18 @@ from models.atomic_file import replace_on_success
 from models.errors import PipelineError
 from stages._augment import augment
 from stages._dataset import Dataset, Split
+from stages._distributed import (
+    check_batch_size,
+    data_parallel,
+    is_first,
+    mean_over_processes,
+    own_slice,
+)
 from stages._params import Schedule, Training
 
 _LOG = logging.getLogger(__name__)
 _EVAL_BATCH = 500
+_BAR_STEPS = 20  # steps between two updates of the progress bar's figures
 
 Loss = Callable[[Tensor, Tensor], tuple[Tensor, Tensor | None]]
 ParameterGroup = dict[str, Any]
@@ -79,7 +87,8 @@ def fit(
 ) -> None:
     """Train `model` through all phases and write the history; the caller saves the weights.
 
-    Raises PipelineError where the training set is smaller than a batch or the loss is not finite.
+    Raises PipelineError where the training set is smaller than a batch, the loss is not finite, or
+    the processes of torchrun cannot share a batch equally.
     """
     device = next(model.parameters()).device
     images, labels = to_tensors(dataset.train)
@@ -88,28 +97,31 @@ def fit(
             f"params.yaml: training.batch_size is {training.batch_size}, but the training set has "
             f"only {len(images)} images; choose a smaller batch."
         )
+    check_batch_size(training.batch_size)
     start = _resume(run, model)
     for index, phase in enumerate(phases):
         optimizer = _optimizer(phase)
+        step = data_parallel(_Step(phase)) if phase.epochs else None
         for epoch in range(phase.epochs):
             position = [index, epoch]
             if start is not None and position <= start["position"]:
                 if position == start["position"]:
                     optimizer.load_state_dict(start["optimizer"])
                 continue
-            generator = Generator().manual_seed(_epoch_seed(run.seed, index, epoch))
             began = time.perf_counter()
-            row = _epoch(
-                phase, epoch, optimizer, model, images, labels, training, generator, device
-            )
+            batches = _Batches(images, labels, training, _generator(run.seed, position), device)
+            row = _epoch(phase, epoch, step, model, optimizer, batches)
             row |= _validation(phase, model, dataset.validation, device)
+            _check_finite(phase, epoch, row)
             run.rows.append({"epoch": len(run.rows) + 1, "phase": phase.name, **row})
+            if is_first():
+                _write_history(run)
+                _save(run, model, optimizer, position)
+                _log_epoch(run, phases, time.perf_counter() - began)
+    if is_first():
+        run.checkpoint.unlink(missing_ok=True)
+        if not run.rows:
             _write_history(run)
-            _save(run, model, optimizer, position)
-            _log_epoch(run, phases, time.perf_counter() - began)
-    run.checkpoint.unlink(missing_ok=True)
-    if not run.rows:
-        _write_history(run)
 
 
 def to_tensors(split: Split) -> tuple[Tensor, Tensor]:
@@ -166,7 +178,9 @@ def _optimizer(phase: Phase) -> torch.optim.AdamW:
     schedule = phase.schedule
     groups = [{"lr": schedule.learning_rate, **group} for group in phase.groups]
     optimizer = torch.optim.AdamW(
-        [group for group in groups if group["params"]], weight_decay=schedule.weight_decay
+        [group for group in groups if group["params"]],
+        weight_decay=schedule.weight_decay,
+        fused=True,
     )
     for group in optimizer.param_groups:
         group["initial_lr"] = group["lr"]
@@ -181,49 +195,97 @@ def _set_learning_rate(optimizer: torch.optim.Optimizer, schedule: Schedule, don
         group["lr"] = group["initial_lr"] * factor
 
 
+class _Step(nn.Module):
+    """A phase's loss as a module that owns what it trains, as DistributedDataParallel wants it."""
+
+    def __init__(self, phase: Phase) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList(phase.train)
+        self.loss = phase.loss
+
+    def forward(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor | None]:
+        return self.loss(images, labels)
+
+
+class _Batches:
+    """The shuffled, augmented batches of one epoch, each (images, labels) on the device."""
+
+    def __init__(
+        self,
+        images: Tensor,
+        labels: Tensor,
+        training: Training,
+        generator: Generator,
+        device: torch.device,
+    ) -> None:
+        self.images, self.labels = images, labels
+        self.augment, self.generator, self.device = training.augment, generator, device
+        order = torch.randperm(len(images), generator=generator)
+        self.order = order.split(training.batch_size)[: len(images) // training.batch_size]
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        for batch in self.order:
+            # Every process augments the whole batch: the draws do not depend on their number.
+            images = own_slice(augment(self.images[batch], self.augment, self.generator))
+            labels = own_slice(self.labels[batch])
+            yield (
+                images.to(self.device, non_blocking=True),
+                labels.to(self.device, non_blocking=True),
+            )
+
+
 def _epoch(
     phase: Phase,
     epoch: int,
-    optimizer: torch.optim.Optimizer,
+    step: nn.Module,
     model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
-    training: Training,
-    generator: Generator,
-    device: torch.device,
+    optimizer: torch.optim.Optimizer,
+    batches: _Batches,
 ) -> dict[str, Any]:
     model.eval()
     for module in phase.train:
         module.train()
-    order = torch.randperm(len(images), generator=generator)
-    batches = order.split(training.batch_size)[: len(images) // training.batch_size]
-    total_loss, correct, seen = 0.0, 0, 0
+    # Sums stay on the device: reading them at every step would make it wait.
+    total_loss, hits, seen = (torch.zeros((), device=batches.device) for _ in range(3))
+    classifies = False
     bar = tqdm(batches, desc=f"{phase.name} {epoch + 1}/{phase.epochs}", leave=False, disable=None)
-    for step, batch in enumerate(bar):
-        done = (epoch + step / len(batches)) / phase.epochs
-        _set_learning_rate(optimizer, phase.schedule, done)
-        x = augment(images[batch], training.augment, generator).to(device)
-        y = labels[batch].to(device)
-        loss, logits = phase.loss(x, y)
+    for number, (x, y) in enumerate(bar):
+        _set_learning_rate(
+            optimizer, phase.schedule, (epoch + number / len(batches)) / phase.epochs
+        )
+        loss, logits = step(x, y)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
-        total_loss += loss.item()
-        seen += len(batch)
-        if logits is not None:
-            correct += int((logits.argmax(dim=1) == y).sum())
-        bar.set_postfix(loss=f"{total_loss / (step + 1):.4f}", acc=f"{100 * correct / seen:.1f}%")
-    mean_loss = total_loss / len(batches)
-    if not math.isfinite(mean_loss):
-        raise PipelineError(
-            f"{phase.name}: the loss of epoch {epoch + 1} is {mean_loss}; lower learning_rate in "
-            "params.yaml."
-        )
+        with torch.no_grad():
+            total_loss += loss
+            seen += len(y)
+            if logits is not None:
+                classifies = True
+                hits += (logits.argmax(dim=1) == y).sum()
+        if not bar.disable and number % _BAR_STEPS == 0:
+            percent = 100 * float(hits / seen)
+            bar.set_postfix(loss=f"{float(total_loss) / (number + 1):.4f}", acc=f"{percent:.1f}%")
+    mean_loss = float(mean_over_processes(total_loss)) / len(batches)
+    accuracy = 100 * float(mean_over_processes(hits / seen))
     return {
         "learning_rate": optimizer.param_groups[0]["lr"],
         "loss": round(mean_loss, 6),
-        "accuracy": round(100 * correct / seen, 3) if logits is not None else None,
+        "accuracy": round(accuracy, 3) if classifies else None,
     }
+
+
+def _check_finite(phase: Phase, epoch: int, row: dict[str, Any]) -> None:
+    """Raise PipelineError where a loss is no number; that of validation sees the last step too."""
+    for key in ("loss", "val_loss"):
+        if not math.isfinite(row[key]):
+            raise PipelineError(
+                f"{phase.name}: the {key} of epoch {epoch + 1} is {row[key]}; lower learning_rate "
+                "in params.yaml."
+            )
 
 
 @torch.no_grad()
@@ -245,9 +307,10 @@ def _validation(
     }
 
 
-def _epoch_seed(seed: int, phase: int, epoch: int) -> int:
-    digest = hashlib.sha256(f"{seed}/{phase}/{epoch}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") >> 2
+def _generator(seed: int, position: list[int]) -> Generator:
+    """Return the source of all random draws of one epoch, given by (phase, epoch)."""
+    digest = hashlib.sha256(f"{seed}/{position}".encode()).digest()
+    return Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 2)
 
 
 def _save(

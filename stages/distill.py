@@ -14,6 +14,7 @@ from models.activations import penalty, spline_parameters
 from models.checkpoint import save_state
 from models.resmlp import ResMLP
 from stages._dataset import Dataset
+from stages._distributed import is_first, process_group
 from stages._networks import build_network, device, load_network
 from stages._params import Params, Variant, load_params
 from stages._paths import DATASET, TEACHER, artifact, history
@@ -91,9 +92,11 @@ def _fingerprint(params: Params, variant: Variant) -> list[object]:
 
 def main(name: str) -> None:
     """Read the data and the teacher, train, write the weights."""
-    params = load_params()
-    student = distill(params, name, Dataset.load(DATASET))
-    save_state(student.cpu(), artifact(name, "float.pt"))
+    with process_group():
+        params = load_params()
+        student = distill(params, name, Dataset.load(DATASET))
+        if is_first():
+            save_state(student.cpu(), artifact(name, "float.pt"))
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from models.fold import fold
 from models.quantize import prepare
 from models.resmlp import ResMLP
 from stages._dataset import Dataset
+from stages._distributed import is_first, process_group
 from stages._networks import device, load_network
 from stages._params import Params, Variant, load_params
 from stages._paths import DATASET, TEACHER, artifact, history
@@ -67,14 +68,17 @@ def _groups(module: nn.Module, scale_learning_rate: float) -> list[ParameterGrou
 def _fingerprint(params: Params, variant: Variant) -> list[object]:
     sections = (params.network, params.training, variant.network, variant.distill, variant.quantize)
     weights = [artifact(name, "float.pt") for name in (TEACHER, variant.name)]
-    return [*(asdict(s) for s in sections), *(file_digest(path) for path in (DATASET, *weights))]
+    files = [file_digest(path) for path in (DATASET, *weights)]
+    return [*(asdict(section) for section in sections), params.seed, *files]
 
 
 def main(name: str) -> None:
     """Read the data, the teacher and the student, quantise, write the weights."""
-    params = load_params()
-    network = quantize(params, name, Dataset.load(DATASET))
-    save_state(network.cpu(), artifact(name, "qat.pt"))
+    with process_group():
+        params = load_params()
+        network = quantize(params, name, Dataset.load(DATASET))
+        if is_first():
+            save_state(network.cpu(), artifact(name, "qat.pt"))
 
 
 if __name__ == "__main__":

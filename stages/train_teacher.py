@@ -9,6 +9,7 @@ from torch.nn import functional
 from models.checkpoint import save_state
 from models.resmlp import ResMLP
 from stages._dataset import Dataset
+from stages._distributed import is_first, process_group
 from stages._networks import build_network, device
 from stages._params import Params, load_params
 from stages._paths import DATASET, TEACHER, artifact, history
@@ -37,9 +38,11 @@ def train_teacher(params: Params, dataset: Dataset) -> ResMLP:
 
 def main() -> None:
     """Read the data, train, write the weights."""
-    params = load_params()
-    network = train_teacher(params, Dataset.load(DATASET))
-    save_state(network.cpu(), artifact(TEACHER, "float.pt"))
+    with process_group():
+        params = load_params()
+        network = train_teacher(params, Dataset.load(DATASET))
+        if is_first():
+            save_state(network.cpu(), artifact(TEACHER, "float.pt"))
 
 
 if __name__ == "__main__":

@@ -20,10 +20,12 @@ import yaml
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from models import int_resmlp
+from models.checkpoint import save_state
 from models.int_params import load_int_params, load_samples
 from models.quantize import export
 from stages import dump_params, verify
 from stages._dataset import Dataset, Split
+from stages._networks import build_network
 from stages._params import load_params
 from stages.distill import distill
 from stages.quantize import quantize
@@ -59,8 +61,8 @@ def toy_params() -> dict:
     params["data"]["validation_images"] = 1100  # leaves some 300 to train on
     params["network"] = {"patch_size": 8, "embed_dim": 8, "num_blocks": 2}
     params["training"]["batch_size"] = 32
-    params["teacher"] |= {"hidden_dim": 16, "epochs": 8, "learning_rate": 0.01}
-    params["distill"] |= {"epochs": 4, "learning_rate": 0.01}
+    params["teacher"] |= {"hidden_dim": 16, "epochs": 16, "learning_rate": 0.02}
+    params["distill"] |= {"epochs": 16, "learning_rate": 0.02}
     params["quantize"] |= {"epochs": 2, "learning_rate": 0.001}
     params["verify"]["samples"] = 3
     for row in params["variants"].values():
@@ -70,7 +72,7 @@ def toy_params() -> dict:
 
 
 def python(folder, *arguments):
-    """Run this Python in a pipeline folder, on the CPU and with one thread, as bits depend on it."""
+    """Run this Python in a pipeline folder, on the CPU with one thread: the bits depend on both."""
     settings = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     return subprocess.run(
         [sys.executable, *arguments],
@@ -102,7 +104,8 @@ def chain(tmp_path_factory):
 
 @pytest.fixture
 def folder(chain, tmp_path, monkeypatch):
-    """Go to a copy of the chain's folder."""
+    """Go to a copy of the chain's folder, where networks run on the CPU."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     copy = tmp_path / "pipeline"
     shutil.copytree(chain, copy)
     monkeypatch.chdir(copy)
@@ -112,9 +115,6 @@ def folder(chain, tmp_path, monkeypatch):
 @pytest.fixture
 def students(folder):
     """Go to a copy with untrained ReLU and B-spline students beside the trained one."""
-    from models.checkpoint import save_state
-    from stages._networks import build_network
-
     params, dataset = load_params(), Dataset.load("data/dataset.npz")
     torch.manual_seed(0)
     for name in NAMES[:2]:
@@ -134,6 +134,16 @@ class Blind:
     @property
     def test(self):
         raise AssertionError("training looked at the test images")
+
+
+def short_params():
+    """Return the folder's params with two epochs for the teacher and one of distillation."""
+    params = load_params()
+    variants = {
+        name: replace(variant, distill=replace(variant.distill, epochs=1))
+        for name, variant in params.variants.items()
+    }
+    return replace(params, teacher=replace(params.teacher, epochs=2), variants=variants)
 
 
 def metrics(folder, kind, name):
@@ -169,8 +179,7 @@ def test_the_chain_leaves_the_documented_files_and_nothing_else(chain):
 def test_the_networks_learn(chain):
     teacher, student = (metrics(chain, "float", name)["accuracy"] for name in ("teacher", NAME))
     int8 = metrics(chain, "int8", NAME)["int8_accuracy"]
-    print(teacher, student, int8)
-    assert min(teacher, student, int8) > 40  # of ten digits; chance is 10
+    assert min(teacher, student, int8) > 50  # percent of ten digits
     assert int8 > student - 10
 
 
@@ -206,18 +215,15 @@ def test_int8_metrics_come_from_every_test_image(chain):
 
 
 def test_the_histories_have_every_epoch(chain):
-    assert phases(chain, "float", "teacher") == ["labels"] * 8
-    assert phases(chain, "float", NAME) == ["transfer_0", "transfer_1", *["distill"] * 4]
+    assert phases(chain, "float", "teacher") == ["labels"] * 16
+    assert phases(chain, "float", NAME) == ["transfer_0", "transfer_1", *["distill"] * 16]
     assert phases(chain, "int8", NAME) == ["qat"] * 2
 
 
 def test_the_report_shows_what_was_measured(chain):
     lines = (chain / "data/report.md").read_text().splitlines()
-    table = {
-        cells[1].strip(): [c.strip() for c in cells]
-        for cells in (x.split("|") for x in lines)
-        if len(cells) > 2
-    }
+    rows_of_cells = ([cell.strip() for cell in line.split("|")] for line in lines if "|" in line)
+    table = {cells[1]: cells for cells in rows_of_cells}
     assert [*table][2:] == ["teacher", *NAMES]
     own = metrics(chain, "float", NAME)["accuracy"], metrics(chain, "int8", NAME)["int8_accuracy"]
     assert table[NAME][2:6] == [f"{own[0]:.2f}", f"{own[1]:.2f}", "0", "364"]
@@ -227,39 +233,34 @@ def test_the_report_shows_what_was_measured(chain):
 # The same again, whatever happens
 
 
-def test_a_second_run_gives_the_same_bytes(chain, folder):
-    shutil.rmtree("data/teacher")
-    shutil.rmtree("data/history")
-    stage(folder, "train_teacher")
-    for file in ("data/teacher/float.pt", "data/history/float/teacher.csv"):
-        assert (folder / file).read_bytes() == (chain / file).read_bytes(), file
+def test_a_second_run_gives_the_same_bytes(folder):
+    params, dataset = short_params(), Dataset.load("data/dataset.npz")
+    found = []
+    for _ in range(2):
+        save_state(train_teacher(params, dataset), "teacher.pt")
+        found.append([Path("teacher.pt").read_bytes(), rows(folder, "float", "teacher")])
+    assert found[0] == found[1] and len(found[0][1]) == 2
 
 
-@pytest.mark.parametrize(
-    ("name", "step", "kind", "files"),
-    [("distill", 15, "float", ["float.pt"]), ("quantize", 12, "int8", ["qat.pt"])],
-)
-def test_a_killed_stage_goes_on_and_ends_in_the_same_bytes(chain, folder, name, step, kind, files):
-    """About ten steps are an epoch: distill is killed in transfer_1, quantize in its second."""
-    for file in files:
-        (folder / "data" / NAME / file).unlink()
-    history = folder / f"data/history/{kind}/{NAME}.csv"
+def test_a_killed_stage_goes_on_and_ends_in_the_same_bytes(chain, folder):
+    """Ten steps are an epoch: the kill comes in transfer_1, the second."""
+    weights, history = Path(f"data/{NAME}/float.pt"), Path(f"data/history/float/{NAME}.csv")
+    weights.unlink()
     history.unlink()
-    killed = python(folder, "-c", KILLED.format(stage=name, step=step, name=NAME))
+    killed = python(folder, "-c", KILLED.format(stage="distill", step=15, name=NAME))
     assert killed.returncode == -9, killed.stderr
-    assert not any((folder / "data" / NAME / file).exists() for file in files)
-    assert len(rows(folder, kind, NAME)) == 1
+    assert not weights.exists()
+    assert phases(folder, "float", NAME) == ["transfer_0"]
     assert len(list(folder.glob(".ckpt/*.pt"))) == 1
-    done = stage(folder, name, NAME)
+    done = stage(folder, "distill", NAME)
     assert "resuming" in done.stderr
-    for file in [*(f"data/{NAME}/{file}" for file in files), history.relative_to(folder)]:
+    for file in (weights, history):
         assert (folder / file).read_bytes() == (chain / file).read_bytes(), file
     assert not list(folder.glob(".ckpt/*"))
 
 
 def test_another_seed_gives_another_teacher(folder):
-    params, dataset = load_params(), Dataset.load("data/dataset.npz")
-    params = replace(params, teacher=replace(params.teacher, epochs=1))
+    params, dataset = short_params(), Dataset.load("data/dataset.npz")
     first, second = (
         train_teacher(replace(params, seed=seed), dataset).cpu().state_dict() for seed in (1, 2)
     )
@@ -309,7 +310,7 @@ def other_rate(params, section):
 )
 def test_a_run_with_other_params_begins_anew(folder, call, change):
     dataset = Dataset.load("data/dataset.npz")
-    old = load_params()
+    old = short_params()
     new = change(old)
     fresh = call(new, NAME, dataset).state_dict()
     interrupt(12, call, old, NAME, dataset)
@@ -317,8 +318,19 @@ def test_a_run_with_other_params_begins_anew(folder, call, change):
     assert all(torch.equal(fresh[key], after[key]) for key in fresh)
 
 
+def test_an_interrupted_quantisation_ends_as_if_it_had_not_been(folder):
+    params, dataset = load_params(), Dataset.load("data/dataset.npz")
+    whole = quantize(params, NAME, dataset).state_dict()
+    curve = Path(f"data/history/int8/{NAME}.csv").read_bytes()
+    interrupt(15, quantize, params, NAME, dataset)  # in the second of two epochs
+    resumed = quantize(params, NAME, dataset).state_dict()
+    assert all(torch.equal(whole[key], resumed[key]) for key in whole)
+    assert Path(f"data/history/int8/{NAME}.csv").read_bytes() == curve
+    assert not list(Path(".ckpt").glob("*"))
+
+
 def test_training_stages_do_not_look_at_the_test_images(folder):
-    params, blind = load_params(), Blind(Dataset.load("data/dataset.npz"))
+    params, blind = short_params(), Blind(Dataset.load("data/dataset.npz"))
     train_teacher(params, blind)
     distill(params, NAME, blind)
     quantize(params, NAME, blind)
@@ -332,7 +344,7 @@ def test_training_stages_do_not_look_at_the_test_images(folder):
 def test_numpy_gives_every_logit_of_the_qat_network(name, epochs, students):
     params, dataset = load_params(), Dataset.load("data/dataset.npz")
     network = quantize(with_quantize(params, epochs=epochs), name, dataset).cpu()
-    save(network, name)
+    save_state(network, f"data/{name}/qat.pt")
     dump_params.main(name)
     verify.main(name)
     result = metrics(students, "int8", name)
@@ -340,12 +352,6 @@ def test_numpy_gives_every_logit_of_the_qat_network(name, epochs, students):
     logits = np.load(f"data/{name}/qat_logits.npz")["logits"]
     assert len(np.unique(logits)) > 20  # a network that says something
     assert load_int_params(f"data/{name}/int8.pkl").has_tables == (name != "relu_h8")
-
-
-def save(network, name):
-    from models.checkpoint import save_state
-
-    save_state(network, f"data/{name}/qat.pt")
 
 
 def with_quantize(params, **keys):
@@ -385,9 +391,7 @@ def test_quantisation_trains_weights_and_scales_each_at_its_rate(name, students)
     }
     before = quantize(with_quantize(params, epochs=0), name, dataset).state_dict()
     after = network.state_dict()
-    still = {key for key in named if torch.equal(before[key], after[key])}
-    # Scales that nothing uses stay: those of parts which pass on another part's scale.
-    assert all(key.endswith(("log2_scale", "mlp.act_hidden.log2_scale")) for key in still)
+    assert not [key for key in named if torch.equal(before[key], after[key])]
 
 
 def test_calibration_uses_the_first_validation_images_alone(folder):
@@ -421,22 +425,12 @@ def test_calibration_uses_the_first_validation_images_alone(folder):
 # Mistakes
 
 
-@pytest.mark.parametrize(
-    ("arguments", "removed", "said"),
-    [
-        (["distill", "lerp_psa_h9"], None, "There is no variant 'lerp_psa_h9'"),
-        (["train_teacher"], "params.yaml", "params.yaml"),
-        (["evaluate", "teacher"], "data/dataset.npz", "data/dataset.npz is missing"),
-    ],
-    ids=["variant", "params", "dataset"],
-)
-def test_a_mistake_is_one_line_and_status_1(folder, arguments, removed, said):
-    if removed:
-        (folder / removed).unlink()
+def test_a_mistake_is_one_line_and_status_1(folder):
+    """tests/test_stage_entry.py has all the others, without a process of their own."""
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
-    done = python(folder, "-m", f"stages.{arguments[0]}", *arguments[1:])
+    done = python(folder, "-m", "stages.distill", "lerp_psa_h9")
     assert done.returncode == 1
-    assert re.fullmatch(r"error: [^\n]+\n", done.stderr) and said in done.stderr
+    assert re.fullmatch(r"error: There is no variant 'lerp_psa_h9'[^\n]+\n", done.stderr)
     after = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
     assert after == before
 

@@ -1,0 +1,98 @@
+"""Data-parallel training by torchrun: two gloo processes do what one process does."""
+
+import csv
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+NAME = "lerp_psa_h96"
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def _run(folder, *command, processes=1):
+    launcher = ["-m"]
+    if processes > 1:
+        rendezvous = ["--master-addr=127.0.0.1", f"--master-port={_free_port()}"]
+        launcher = ["-m", "torch.distributed.run", f"--nproc-per-node={processes}", *rendezvous]
+        launcher.append("-m")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        [sys.executable, *launcher, *command],
+        cwd=folder,
+        env=environment,
+        text=True,
+        capture_output=True,
+    )
+
+
+def _prepare(folder, batch_size=32):
+    params = yaml.safe_load((ROOT / "demo/params.yaml").read_text())
+    params["network"] = {"patch_size": 8, "embed_dim": 8, "num_blocks": 1}
+    params["training"]["batch_size"] = batch_size
+    params["teacher"] |= {"epochs": 1, "hidden_dim": 8}
+    params["transfer"]["epochs_per_block"] = 1
+    params["distill"]["epochs"] = 2
+    params["variants"] = {NAME: params["variants"][NAME]}
+    params["variants"][NAME]["network"]["hidden_dim"] = 8
+    folder.mkdir()
+    (folder / "params.yaml").write_text(yaml.safe_dump(params))
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    """Train one student with one process and with two; return the folders."""
+    base = tmp_path_factory.mktemp("distributed")
+    _prepare(base / "one")
+    for stage in ("stages.prepare_data", "stages.train_teacher"):
+        assert _run(base / "one", stage).returncode == 0
+    shutil.copytree(base / "one", base / "two")  # the same teacher: only the student differs
+    for name, processes in (("one", 1), ("two", 2)):
+        done = _run(base / name, "stages.distill", NAME, processes=processes)
+        assert done.returncode == 0, done.stderr
+    return base
+
+
+def _history(folder):
+    with (folder / f"data/history/float/{NAME}.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_two_processes_get_the_losses_of_one(results):
+    one, two = (_history(results / name) for name in ("one", "two"))
+    assert [row["phase"] for row in two] == ["transfer_0", "distill", "distill"]
+    for a, b in zip(one, two, strict=True):
+        assert float(b["loss"]) == pytest.approx(float(a["loss"]), rel=2e-3)
+
+
+def test_two_processes_get_the_weights_and_statistics_of_one(results):
+    one, two = (
+        torch.load(results / name / f"data/{NAME}/float.pt", weights_only=True)
+        for name in ("one", "two")
+    )
+    assert one.keys() == two.keys()
+    # Offsets that the next norm takes out again have no gradient but noise, which Adam amplifies.
+    free = ("affine_2.bias", "linear.bias", "linear_2.bias", "running_mean")
+    for key in (key for key in one if not key.endswith(free)):
+        torch.testing.assert_close(two[key], one[key], rtol=0.02, atol=0.02, msg=key)
+
+
+def test_a_batch_that_cannot_be_shared_equally_is_refused(tmp_path):
+    _prepare(tmp_path / "odd", batch_size=33)
+    assert _run(tmp_path / "odd", "stages.prepare_data").returncode == 0
+    done = _run(tmp_path / "odd", "stages.train_teacher", processes=2)
+    assert done.returncode != 0
+    assert "training.batch_size is 33, but 2 processes need a multiple" in done.stderr
+    assert not (tmp_path / "odd/data/teacher").exists()
