@@ -29,7 +29,7 @@ def fold(network: ResMLP) -> ResMLP:
 def norm_to_affine(norm: ChannelNorm) -> Affine:
     """Return the affine that a BatchNorm is in eval mode."""
     scale, offset = _affine_of(norm)
-    affine = Affine(norm.num_features)
+    affine = Affine(norm.num_features).to(norm.weight)  # its device and dtype
     affine.weight.copy_(scale)
     affine.bias.copy_(offset)
     return affine

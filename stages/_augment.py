@@ -1,7 +1,7 @@
 """Random changes of training images: shift, flip, RandAugment (published system §2).
 
-Works on batches of pixels, uint8 [n, 3, 32, 32]; every draw comes from the generator given, so an
-epoch is a function of its seed.
+Works on batches of pixels, uint8 [n, 3, height, width]; every draw comes from the generator given,
+so an epoch is a function of its seed. Nothing here makes the CPU wait for the images' device.
 """
 
 from importlib import import_module
@@ -10,7 +10,10 @@ import torch
 from torch import Generator, Tensor
 
 from stages._params import Augment
+from stages._rand_augment import kernels_for, rand_augment
 from stages._torchvision import import_torchvision
+
+__all__ = ["augment", "rand_augment", "rand_augment_reference", "random_crop", "random_flip"]
 
 
 def augment(images: Tensor, how: Augment, generator: Generator) -> Tensor:
@@ -26,27 +29,33 @@ def augment(images: Tensor, how: Augment, generator: Generator) -> Tensor:
 
 def random_crop(images: Tensor, padding: int, generator: Generator) -> Tensor:
     """Shift every image by up to `padding` pixels each way; what comes in is black."""
-    count, _, height, width = images.shape
+    device, shape = generator.device, (2, len(images))
+    corners = torch.randint(-padding, padding + 1, shape, generator=generator, device=device)
+    kernels = kernels_for(images.device)
+    if kernels is not None:
+        mirrored = torch.zeros(len(images), dtype=torch.bool)
+        return kernels.shift(images, *corners.cpu(), mirrored)
+    height, width = images.shape[2:]
     padded = torch.nn.functional.pad(images, (padding,) * 4)
-    top, left = torch.randint(2 * padding + 1, (2, count, 1), generator=generator)
-    rows = (top + torch.arange(height))[:, None, :, None]
-    columns = (left + torch.arange(width))[:, None, None, :]
-    return padded[
-        torch.arange(count)[:, None, None, None],
-        torch.arange(3)[None, :, None, None],
-        rows,
-        columns,
-    ]
+    every, (top, left) = torch.arange(len(images)), corners.cpu() + padding
+    index = torch.stack([every, top, left]).to(images.device)
+    return padded.unfold(2, height, 1).unfold(3, width, 1)[index[0], :, index[1], index[2]]
 
 
 def random_flip(images: Tensor, generator: Generator) -> Tensor:
     """Mirror every image left to right with probability 1/2."""
-    flipped = torch.rand(len(images), 1, 1, 1, generator=generator) < 0.5
-    return torch.where(flipped, images.flip(-1), images)
+    draws = torch.rand(len(images), generator=generator, device=generator.device)
+    mirrored = (draws < 0.5).cpu()
+    kernels = kernels_for(images.device)
+    if kernels is not None:
+        stay = torch.zeros(len(images), dtype=torch.int64)
+        return kernels.shift(images, stay, stay, mirrored)
+    mirrored = mirrored.to(images.device).view(-1, 1, 1, 1)
+    return torch.where(mirrored, images.flip(3), images)
 
 
-def rand_augment(images: Tensor, generator: Generator) -> Tensor:
-    """Apply torchvision's RandAugment (2 operations, magnitude 9) to every image on its own."""
+def rand_augment_reference(images: Tensor, generator: Generator) -> Tensor:
+    """Apply torchvision's RandAugment image by image: what `rand_augment` must be as good as."""
     import_torchvision()
     transform = import_module("torchvision.transforms").RandAugment()
     with torch.random.fork_rng(devices=[]):  # torchvision draws from the global generator

@@ -1,11 +1,17 @@
-"""The networks that params.yaml describes."""
+"""The networks that params.yaml describes, and how they are run while training."""
+
+from collections.abc import Callable
+from functools import partial
 
 import torch
+from torch import Tensor
 
 from models.checkpoint import load_state
+from models.fused_resmlp import fused_available, fused_features, fused_forward
 from models.resmlp import ResMLP
 from stages._dataset import Dataset
-from stages._params import Params
+from stages._distributed import world_size
+from stages._params import Params, Training
 from stages._paths import TEACHER, artifact
 
 
@@ -39,3 +45,35 @@ def load_network(params: Params, name: str, dataset: Dataset) -> ResMLP:
 def device() -> torch.device:
     """Return the accelerator where there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def forward_pass(network: ResMLP, training: Training) -> Callable[[Tensor], Tensor]:
+    """Return the function from pixels to logits that training uses for a float network.
+
+    The fused passes where params ask for them and this machine has them (`models.fused_resmlp`);
+    the module itself otherwise, and among several processes, which share the norms' statistics.
+    """
+    return partial(fused_forward, network) if _fused(network, training) else network
+
+
+def feature_pass(network: ResMLP, training: Training) -> Callable[[Tensor, int], Tensor]:
+    """Return the function (pixels, block) to the features after a block; -1 is the embedding.
+
+    What comes before the block gets no gradient: it is frozen in block-wise transfer.
+    """
+    features = fused_features if _fused(network, training) else plain_features
+    return partial(features, network)
+
+
+def plain_features(network: ResMLP, images: Tensor, block: int) -> Tensor:
+    """Return the features [batch, tokens, channels] after a block, by the network's own modules."""
+    with torch.no_grad():
+        x = network.embed(images)
+        for part in network.blocks[: max(block, 0)]:
+            x = part(x)
+    return x if block < 0 else network.blocks[block](x)
+
+
+def _fused(network: ResMLP, training: Training) -> bool:
+    place = next(network.parameters()).device
+    return training.fused and world_size() == 1 and fused_available(place)

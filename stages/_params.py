@@ -5,7 +5,7 @@ here and one in params.yaml. `stages/_rules.py` holds the mechanism. Torch is no
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,7 +26,7 @@ from stages._rules import (
 from stages._strict_yaml import read_yaml
 
 IMAGE_SIZE = 32  # pixels a side: every source is brought to this
-RESERVED_NAMES = ("teacher", "metrics", "history", "plots")  # taken under data/
+RESERVED_NAMES = ("teacher", "metrics", "history", "plots", "published")  # taken under data/
 OVERRIDES = ("transfer", "distill", "quantize")  # what a variant may change in part
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -34,6 +34,20 @@ _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 def _one_of(*choices: str) -> Option:
     return Option(str, "one of: " + ", ".join(choices), lambda value: value in choices)
+
+
+@dataclass(frozen=True)
+class _Names:
+    """The rule of a list of names, each there once."""
+
+    allowed: str = "a list of different names ([] for none)"
+
+    def check(self, key: str, value: object) -> list[str]:
+        """Return the list."""
+        names = value if isinstance(value, list) else [None]
+        if not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
+            raise PipelineError(f"{key} must be {self.allowed}.")
+        return [str(name) for name in names]
 
 
 _POSITIVE = Option(float, "a number > 0", lambda value: 0 < value < float("inf"))
@@ -54,6 +68,67 @@ Flag = Annotated[bool, Option(bool, "true or false", lambda value: True)]
 Positive = Annotated[float, _POSITIVE]
 NotNegative = Annotated[float, Option(float, "a number >= 0", lambda v: 0 <= v < float("inf"))]
 Text = Annotated[str, _TEXT]
+Names = Annotated[list[str], _Names()]
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Where the float weights of each network come from: every name stands in one list.
+
+    The teacher is in `train` or `published`, a variant in `distill` or `published`. (Lists, because
+    DVC can make a stage for each name of a list, but not for each row that says so.)
+    """
+
+    train: Names
+    distill: Names
+    published: Names
+
+    def check(self, variants: Collection[str]) -> None:
+        """Refuse a name that no network has, or that stands in no list, or in two."""
+        for source, allowed in (
+            ("train", ["teacher"]),
+            ("distill", [*variants]),
+            ("published", ["teacher", *variants]),
+        ):
+            for name in getattr(self, source):
+                if name not in allowed:
+                    raise PipelineError(
+                        f"weights.{source} holds {printable(name)}{did_you_mean(name, allowed)}, "
+                        f"but may only hold: {', '.join(allowed)}."
+                    )
+        for name in ("teacher", *variants):
+            made = "train" if name == "teacher" else "distill"
+            if (name in getattr(self, made)) == (name in self.published):
+                both = "both weights" if name in self.published else "neither weights"
+                raise PipelineError(
+                    f"{name} stands in {both}.{made} and weights.published, but must be in one of "
+                    "them: it says where the float weights come from."
+                )
+
+
+@dataclass(frozen=True)
+class Published:
+    """The authors' archive of float weights: a Google Drive file, or a local archive or folder."""
+
+    drive_id: Annotated[
+        str,
+        Option(
+            str,
+            "the id of a Google Drive file (letters, digits, - and _)",
+            lambda value: re.fullmatch(r"[A-Za-z0-9_-]{10,100}", value) is not None,
+        ),
+    ]
+    sha256: Annotated[
+        str | None,
+        Nullable(
+            Option(
+                str,
+                "64 hexadecimal digits, in quotes",
+                lambda value: re.fullmatch(r"[0-9a-f]{64}", value) is not None,
+            )
+        ),
+    ]
+    path: Annotated[str | None, Nullable(_TEXT)]
 
 
 @dataclass(frozen=True)
@@ -104,9 +179,10 @@ class Augment:
 
 @dataclass(frozen=True)
 class Training:
-    """What every training stage shares."""
+    """What every training stage shares; `fused` asks for the bfloat16 passes of fused_resmlp."""
 
     batch_size: Count
+    fused: Flag
     augment: Augment
 
 
@@ -217,6 +293,8 @@ class Params:
     data: Data
     network: Network
     training: Training
+    weights: Weights
+    published: Published
     teacher: Teacher
     transfer: Transfer
     distill: Distill
@@ -252,16 +330,23 @@ def _params(document: object) -> Params:
     values["variants"] = {
         name: _variant(name, row, values) for name, row in values["variants"].items()
     }
+    values["weights"].check(values["variants"])
     return Params(**values)
 
 
-def _variant(name: object, row: object, general: Mapping[str, Any]) -> Variant:
-    where = f"variants.{printable(name)}"
+def check_name(name: object, where: str) -> str:
+    """Return the name of a network if it can be one of a folder under data/; `where` is its key."""
     if not isinstance(name, str) or not _NAME.fullmatch(name) or name in RESERVED_NAMES:
         raise PipelineError(
             f"{where} is not a usable name; it must be lower-case letters, digits and _, begin "
             f"with a letter, and not be one of: {', '.join(RESERVED_NAMES)}."
         )
+    return name
+
+
+def _variant(key: object, row: object, general: Mapping[str, Any]) -> Variant:
+    where = f"variants.{printable(key)}"
+    name = check_name(key, where)
     overrides = dict.fromkeys(OVERRIDES, AnyMapping("a mapping ({} to change nothing)"))
     values = checked_values({"network": AnyMapping(), **overrides}, row, where)
     merged = {

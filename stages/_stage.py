@@ -11,7 +11,7 @@ from models.errors import PipelineError
 def run_stage(main: Callable[[], None]) -> None:
     """Run a stage that takes no argument; a PipelineError ends it in one line and status 1."""
     argparse.ArgumentParser(description=sys.modules["__main__"].__doc__).parse_args()
-    _guarded(main)
+    guarded(main)
 
 
 def run_variant_stage(main: Callable[[str], None]) -> None:
@@ -19,10 +19,11 @@ def run_variant_stage(main: Callable[[str], None]) -> None:
     parser = argparse.ArgumentParser(description=sys.modules["__main__"].__doc__)
     parser.add_argument("variant", help="a key under `variants` in params.yaml, e.g. relu_h96")
     variant = parser.parse_args().variant
-    _guarded(lambda: main(variant))
+    guarded(lambda: main(variant))
 
 
-def _guarded(call: Callable[[], None]) -> None:
+def guarded(call: Callable[[], None]) -> None:
+    """Call a stage with logging on; a PipelineError ends it in one line and status 1."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
         call()

@@ -21,7 +21,6 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
-from models.activations import penalty
 from models.atomic_file import replace_on_success
 from models.errors import PipelineError
 from stages._augment import augment
@@ -40,6 +39,7 @@ _EVAL_BATCH = 500
 _BAR_STEPS = 20  # steps between two updates of the progress bar's figures
 
 Loss = Callable[[Tensor, Tensor], tuple[Tensor, Tensor | None]]
+Network = Callable[[Tensor], Tensor]  # pixels to logits
 ParameterGroup = dict[str, Any]
 
 
@@ -155,15 +155,14 @@ def distillation_loss(
     return alpha * soft + (1 - alpha) * functional.cross_entropy(student, labels)
 
 
-def distillation(student: nn.Module, teacher: nn.Module, temperature: float, alpha: float) -> Loss:
-    """Return the distillation loss of a student (float or INT8), its regulariser included."""
+def distillation(student: Network, teacher: Network, temperature: float, alpha: float) -> Loss:
+    """Return the distillation loss of two functions from pixels to logits."""
 
     def loss(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         with torch.no_grad():
             target = teacher(images)
         logits = student(images)
-        value = distillation_loss(logits, target, labels, temperature, alpha)
-        return value + penalty(student), logits
+        return distillation_loss(logits, target, labels, temperature, alpha), logits
 
     return loss
 

@@ -19,6 +19,7 @@ from models.atomic_file import replace_on_success
 from models.errors import PipelineError
 from models.int_params import load_int_params, load_samples
 from stages._dataset import Dataset
+from stages._integer_name import check_integer_name
 from stages._logits import load_logits
 from stages._metrics import Metric, write_metrics
 from stages._params import Csim, load_params
@@ -78,7 +79,7 @@ def simulate(name: str, settings: Csim, log: Path) -> dict[str, Metric]:
 def main(name: str) -> None:
     """C-simulate one variant."""
     params = load_params()
-    params.variant(name)
+    check_integer_name(params, name)
     log = artifact(name, "csim.log")
     log.unlink(missing_ok=True)
     result = simulate(name, params.csim, log)

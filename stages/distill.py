@@ -4,7 +4,6 @@ Writes data/<variant>/float.pt and data/history/float/<variant>.csv.
 """
 
 from dataclasses import asdict
-from itertools import islice
 
 import torch
 from torch import Tensor, nn
@@ -15,8 +14,14 @@ from models.checkpoint import save_state
 from models.resmlp import ResMLP
 from stages._dataset import Dataset
 from stages._distributed import is_first, process_group
-from stages._networks import build_network, device, load_network
-from stages._params import Params, Variant, load_params
+from stages._networks import (
+    build_network,
+    device,
+    feature_pass,
+    forward_pass,
+    load_network,
+)
+from stages._params import Params, Training, Variant, load_params
 from stages._paths import DATASET, TEACHER, artifact, history
 from stages._stage import run_variant_stage
 from stages._training import (
@@ -36,36 +41,44 @@ def distill(params: Params, name: str, dataset: Dataset) -> ResMLP:
     torch.manual_seed(params.seed)
     student = build_network(params, name, dataset).to(device())
     student.embed_linear.load_state_dict(teacher.embed_linear.state_dict())
-    blocks = range(len(student.blocks)) if variant.transfer.epochs_per_block else ()
-    phases = [transfer_phase(variant, student, teacher, block) for block in blocks]
-    phases.append(distill_phase(variant, student, teacher))
+    blocks = range(len(student.blocks))
+    phases = [transfer_phase(variant, student, teacher, block, params.training) for block in blocks]
+    phases.append(distill_phase(variant, student, teacher, params.training))
     run = Run(name, params.seed, history("float", name), _fingerprint(params, variant))
     fit(run, student, phases, dataset, params.training)
     return student
 
 
-def transfer_phase(variant: Variant, student: ResMLP, teacher: ResMLP, block: int) -> Phase:
+def transfer_phase(
+    variant: Variant, student: ResMLP, teacher: ResMLP, block: int, training: Training
+) -> Phase:
     """Match the output of one block to the teacher's; earlier blocks and the embedding stay."""
+    part = student.blocks[block]
+    features, target = feature_pass(student, training), feature_pass(teacher, training)
 
     def loss(images: Tensor, labels: Tensor) -> tuple[Tensor, None]:
         with torch.no_grad():
-            target = _features(teacher, images, block)
-            frozen = _features(student, images, block - 1)
-        features = student.blocks[block](frozen)
-        return functional.mse_loss(features, target) + penalty(student.blocks[block]), None
+            wanted = target(images, block).float()
+        value = functional.mse_loss(features(images, block).float(), wanted)
+        return value + penalty(part), None
 
     schedule = variant.transfer
-    groups = _groups(student.blocks[block], variant.distill.spline_learning_rate)
-    name = f"transfer_{block}"
-    return Phase(name, schedule.epochs_per_block, schedule, groups, loss, [student.blocks[block]])
+    groups = _groups(part, variant.distill.spline_learning_rate)
+    return Phase(f"transfer_{block}", schedule.epochs_per_block, schedule, groups, loss, [part])
 
 
-def distill_phase(variant: Variant, student: ResMLP, teacher: ResMLP) -> Phase:
+def distill_phase(variant: Variant, student: ResMLP, teacher: ResMLP, training: Training) -> Phase:
     """Train everything on the teacher's logits and the labels."""
     schedule = variant.distill
     groups = _groups(student, schedule.spline_learning_rate)
-    loss = distillation(student, teacher, schedule.temperature, schedule.alpha)
-    return Phase("distill", schedule.epochs, schedule, groups, loss, [student])
+    passes = (forward_pass(network, training) for network in (student, teacher))
+    loss = distillation(*passes, schedule.temperature, schedule.alpha)
+
+    def regularised(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor | None]:
+        value, logits = loss(images, labels)
+        return value + penalty(student), logits
+
+    return Phase("distill", schedule.epochs, schedule, groups, regularised, [student])
 
 
 def _groups(module: nn.Module, spline_learning_rate: float) -> list[ParameterGroup]:
@@ -77,11 +90,6 @@ def _groups(module: nn.Module, spline_learning_rate: float) -> list[ParameterGro
         {"params": others},
         {"params": splines, "lr": spline_learning_rate, "weight_decay": 0.0},
     ]
-
-
-def _features(network: ResMLP, images: Tensor, block: int) -> Tensor:
-    """Return the output of a block; block -1 is the embedding."""
-    return next(islice(network.forward_blocks(images), block + 1, None))
 
 
 def _fingerprint(params: Params, variant: Variant) -> list[object]:

@@ -7,6 +7,7 @@ images, so they can be shared.
 from hls.headers import config_text, params_text
 from models.atomic_file import replace_on_success
 from models.int_params import load_int_params
+from stages._integer_name import check_integer_name
 from stages._params import load_params
 from stages._paths import artifact
 from stages._stage import run_variant_stage
@@ -14,7 +15,7 @@ from stages._stage import run_variant_stage
 
 def main(name: str) -> None:
     """Generate the headers of one variant."""
-    load_params().variant(name)
+    check_integer_name(load_params(), name)
     network = load_int_params(artifact(name, "int8.pkl"))
     texts = {"config.hpp": config_text(network), "params.hpp": params_text(network)}
     for file, text in texts.items():

@@ -13,6 +13,7 @@ from pathlib import Path
 from hls import vitis
 from hls.headers import header_files
 from models.errors import PipelineError
+from stages._integer_name import check_integer_name
 from stages._metrics import Metric, write_metrics
 from stages._params import Hls, load_params
 from stages._paths import artifact, metrics
@@ -47,7 +48,7 @@ def synthesize(name: str, settings: Hls, log: Path) -> dict[str, Metric]:
 def main(name: str) -> None:
     """Synthesise one variant."""
     params = load_params()
-    params.variant(name)
+    check_integer_name(params, name)
     log = artifact(name, "synthesis.log")
     log.unlink(missing_ok=True)
     result = synthesize(name, params.hls, log)

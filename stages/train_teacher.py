@@ -10,7 +10,7 @@ from models.checkpoint import save_state
 from models.resmlp import ResMLP
 from stages._dataset import Dataset
 from stages._distributed import is_first, process_group
-from stages._networks import build_network, device
+from stages._networks import build_network, device, forward_pass
 from stages._params import Params, load_params
 from stages._paths import DATASET, TEACHER, artifact, history
 from stages._stage import run_stage
@@ -21,9 +21,10 @@ def train_teacher(params: Params, dataset: Dataset) -> ResMLP:
     """Train the teacher and return it; its history is written as the epochs end."""
     torch.manual_seed(params.seed)
     network = build_network(params, TEACHER, dataset).to(device())
+    forward = forward_pass(network, params.training)
 
     def loss(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        logits = network(images)
+        logits = forward(images)
         return functional.cross_entropy(logits, labels), logits
 
     groups = [{"params": list(network.parameters())}]

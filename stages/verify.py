@@ -10,6 +10,7 @@ from models import int_resmlp
 from models.errors import PipelineError
 from models.int_params import load_int_params, save_samples
 from stages._dataset import Dataset
+from stages._integer_name import check_integer_name
 from stages._logits import load_logits
 from stages._metrics import Metric, write_metrics
 from stages._params import load_params
@@ -52,7 +53,7 @@ def verify(name: str, dataset: Dataset, samples: int) -> dict[str, Metric]:
 def main(name: str) -> None:
     """Verify one variant on the whole test set."""
     params = load_params()
-    params.variant(name)
+    check_integer_name(params, name)
     result = verify(name, Dataset.load(DATASET), params.verify.samples)
     write_metrics(metrics("int8", name), result)
 

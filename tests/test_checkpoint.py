@@ -10,7 +10,14 @@ import pytest
 import torch
 from torch import nn
 
-from models.checkpoint import load_published, load_state, read_state, save_state
+from models.checkpoint import (
+    load_published,
+    load_published_into,
+    load_state,
+    read_state,
+    save_published,
+    save_state,
+)
 from models.errors import PipelineError
 from models.resmlp import ResMLP
 
@@ -167,13 +174,8 @@ ACTIVATIONS = pytest.mark.parametrize("activation", ["relu", "bspline", "lerp_ps
 @ACTIVATIONS
 def test_every_missing_key_is_refused(published_file, activation):
     for key in published_state(ResMLP(activation, 5, **SMALL)):
-        if key.rsplit(".", 1)[1] in ("grid_ifeat_offset", "num_batches_tracked"):
-            continue  # not a weight; a number that only training counts
-        if key.endswith(("epsilon", "grid")) and not key.startswith("layers.0.layers.1.layers.0"):
-            continue  # the constants of the first activation stand for all
-        refused(
-            published_file(activation, lambda state, key=key: state.pop(key)), "published layout"
-        )
+        path = published_file(activation, lambda state, key=key: state.pop(key))
+        refused(path, "published layout")
 
 
 @ACTIVATIONS
@@ -214,6 +216,63 @@ def test_tensors_of_another_shape_are_refused(published_file, activation, key, c
 def test_a_state_of_something_else_is_refused(tmp_path, empty):
     torch.save({} if empty else nn.Linear(2, 3).state_dict(), tmp_path / "model.bin")
     refused(tmp_path / "model.bin", "published layout")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("embed_linear.bias", torch.full((6,), torch.nan)),
+        ("classifier.bias", torch.tensor([0, torch.inf, 0])),
+        ("classifier.bias", torch.zeros(3, dtype=torch.int64)),
+        ("layers.1.layers.1.layers.2.psa.epsilon", torch.tensor([2.0])),
+        ("layers.1.layers.1.layers.0.psa.grid", torch.zeros(64, 6)),
+    ],
+    ids=["nan", "inf", "integers", "epsilon", "grid"],
+)
+def test_values_that_cannot_be_are_refused_by_name(published_file, key, value):
+    path = published_file("lerp_psa", lambda state: state.update({key: value}))
+    refused(path, "published layout", key)
+
+
+@ACTIVATIONS
+def test_networks_are_written_in_the_published_layout(tmp_path, published_file, activation):
+    path = published_file(activation)
+    network = load_published(path)
+    save_published(network, tmp_path / "saved.bin")
+    mine, original = (torch.load(p, weights_only=True) for p in (tmp_path / "saved.bin", path))
+    assert set(mine) == set(original)
+    for key, tensor in original.items():
+        torch.testing.assert_close(mine[key], tensor, rtol=0, atol=1e-6)
+    other = ResMLP(activation, 5, **SMALL)
+    load_published_into(other, tmp_path / "saved.bin")
+    for key, tensor in network.state_dict().items():
+        assert torch.equal(other.state_dict()[key], tensor), key
+
+
+@pytest.mark.parametrize("name", [*FILES])
+def test_published_files_are_written_as_they_were(unpacked, tmp_path, name):
+    save_published(load_published(unpacked / FILES[name][0]), tmp_path / "saved.bin")
+    original = torch.load(unpacked / FILES[name][0], weights_only=True)
+    mine = torch.load(tmp_path / "saved.bin", weights_only=True)
+    assert set(mine) == set(original)
+    for key, tensor in original.items():
+        torch.testing.assert_close(mine[key], tensor, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        {"activation": "relu", "hidden_dim": 6},
+        {"activation": "bspline", "hidden_dim": 5},
+        {"activation": "relu", "hidden_dim": 5, "num_blocks": 3},
+    ],
+    ids=["wider", "spline", "deeper"],
+)
+def test_a_published_file_of_another_network_is_refused(published_file, network):
+    network = ResMLP(**{**SMALL, **network})
+    before = {key: tensor.clone() for key, tensor in network.state_dict().items()}
+    refused(published_file(), load=lambda path: load_published_into(network, path))
+    assert all(torch.equal(tensor, before[key]) for key, tensor in network.state_dict().items())
 
 
 def test_blocks_of_no_published_kind_are_refused(published_file):

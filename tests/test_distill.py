@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 ACTIVATIONS = ("relu", "bspline", "lerp_psa")
 BLOCKS = 3
 SPLINE_RATE = 0.004
+PLAIN = Training(batch_size=8, fused=False, augment=Augment(0, False, False))
 
 
 @pytest.fixture(autouse=True)
@@ -49,7 +50,7 @@ def toy_params(**distill_keys) -> Params:
     return replace(
         params,
         network=Network(patch_size=8, embed_dim=8, num_blocks=BLOCKS),
-        training=Training(8, Augment(0, False, False)),
+        training=PLAIN,
         teacher=replace(params.teacher, hidden_dim=16),
         variants=variants,
     )
@@ -147,7 +148,12 @@ def test_transfer_of_a_block_changes_that_block_alone(name, block, dataset):
     params = toy_params()
     student, teacher = new_networks(params, name, dataset)
     before, teacher_before = state_of(student), state_of(teacher)
-    train([transfer_phase(params.variant(name), student, teacher, block)], student, dataset, params)
+    train(
+        [transfer_phase(params.variant(name), student, teacher, block, PLAIN)],
+        student,
+        dataset,
+        params,
+    )
     changed = changed_keys(before, student)
     # Weights and statistics alike, and none of them stays.
     assert changed == {key for key in before if key.startswith(f"blocks.{block}.")}
@@ -158,7 +164,7 @@ def test_transfer_of_a_block_changes_that_block_alone(name, block, dataset):
 def test_transfer_compares_the_outputs_of_a_block(block, dataset):
     params = toy_params()
     student, teacher = new_networks(params, "relu", dataset)
-    phase = transfer_phase(params.variant("relu"), student, teacher, block)
+    phase = transfer_phase(params.variant("relu"), student, teacher, block, PLAIN)
     images = pixels(dataset)[:6]
     student.eval()
     loss, logits = phase.loss(images, torch.zeros(6, dtype=torch.int64))
@@ -176,7 +182,7 @@ def test_transfer_brings_each_block_nearer_to_the_teacher(name, dataset):
     variant = replace(variant, transfer=transfer)
     student, teacher = new_networks(params, name, dataset)
     for block in range(BLOCKS):
-        phase = transfer_phase(variant, student, teacher, block)
+        phase = transfer_phase(variant, student, teacher, block, PLAIN)
         before = loss_of(phase, student, dataset)
         train([phase], student, dataset, params)
         assert loss_of(phase, student, dataset) < before / 2
@@ -216,7 +222,7 @@ def test_transfer_uses_its_own_schedule(dataset):
     transfer = replace(
         variant.transfer, epochs_per_block=2, learning_rate=0.03, learning_rate_min=0.03
     )
-    phase = transfer_phase(replace(variant, transfer=transfer), student, teacher, 0)
+    phase = transfer_phase(replace(variant, transfer=transfer), student, teacher, 0, PLAIN)
     rates = rates_of(student, [phase], dataset, params)
     assert len(rates) == 2  # epochs
     assert {rate for epoch in rates for rate, _ in epoch.values()} == {0.03}
@@ -244,8 +250,8 @@ def test_splines_have_their_own_rate_and_no_decay(name, dataset):
     variant = params.variant(name)
     student, teacher = new_networks(params, name, dataset)
     phases = [
-        transfer_phase(variant, student, teacher, 1),
-        distill_phase(variant, student, teacher),
+        transfer_phase(variant, student, teacher, 1, PLAIN),
+        distill_phase(variant, student, teacher, PLAIN),
     ]
     transfer, distilled = rates_of(student, phases, dataset, params)
     names = {name for name, _ in student.named_parameters()}
@@ -283,8 +289,8 @@ def test_the_tv2_penalty_is_in_both_losses(weight, dataset):
     student, teacher = new_networks(params, "bspline", dataset)
     knot_distance = 4 / 32  # the demo's 65 knots from -4 to 4
     for phase, penalised in (
-        (transfer_phase(variant, student, teacher, 1), student.blocks[1]),
-        (distill_phase(variant, student, teacher), student),
+        (transfer_phase(variant, student, teacher, 1, PLAIN), student.blocks[1]),
+        (distill_phase(variant, student, teacher, PLAIN), student),
     ):
         with_tv2(student, 0.0)
         bare = loss_of(phase, student, dataset)
@@ -301,7 +307,7 @@ def test_the_weight_of_the_penalty_comes_from_the_params(dataset):
     heavy = replace(variant, network=replace(variant.network, options=options))
     params = replace(params, variants={"bspline": heavy})
     student, teacher = new_networks(params, "bspline", dataset)
-    phase = distill_phase(heavy, student, teacher)
+    phase = distill_phase(heavy, student, teacher, PLAIN)
     full = loss_of(phase, student, dataset)
     with_tv2(student, 0.0)
     expected = 0.25 * naive_tv2(student, 4 / 32)
@@ -312,7 +318,9 @@ def test_the_weight_of_the_penalty_comes_from_the_params(dataset):
 def test_distillation_mixes_the_teachers_logits_and_the_labels(temperature, alpha, dataset):
     params = toy_params(temperature=temperature, alpha=alpha)
     student, teacher = new_networks(params, "lerp_psa", dataset)
-    loss = loss_of(distill_phase(params.variant("lerp_psa"), student, teacher), student, dataset)
+    loss = loss_of(
+        distill_phase(params.variant("lerp_psa"), student, teacher, PLAIN), student, dataset
+    )
     labels = torch.from_numpy(dataset.train.labels)
     with torch.no_grad():
         ours, theirs = student(pixels(dataset)), teacher(pixels(dataset))
@@ -335,6 +343,11 @@ def test_distillation_alone_brings_the_student_to_the_teacher(dataset):
         return functional.kl_div(ours, theirs, reduction="batchmean").item()
 
     before, teacher_before = distance(student), state_of(teacher)
-    train([distill_phase(params.variant("lerp_psa"), student, teacher)], student, dataset, params)
+    train(
+        [distill_phase(params.variant("lerp_psa"), student, teacher, PLAIN)],
+        student,
+        dataset,
+        params,
+    )
     assert distance(student) < before / 2
     assert changed_keys(teacher_before, teacher) == set()

@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,11 @@ data: &anything
   value: 1
 network: *anything
 training: *anything
+weights:
+  train: [teacher]
+  distill: [{distilled}]
+  published: []
+published: *anything
 teacher: &hidden
   hidden_dim: 8
 transfer: *anything
@@ -62,7 +68,8 @@ for out in stages[os.environ["DVC_STAGE"].split(":")[-1]]:
 
 def outs_of(definition: dict) -> dict[str, dict]:
     outs = definition.get("do", definition)["outs"]
-    return dict([next(iter(out.items())) if isinstance(out, dict) else (out, {}) for out in outs])
+    pairs = [next(iter(out.items())) if isinstance(out, dict) else (out, {}) for out in outs]
+    return {path.replace("${item}", "${key}"): flags for path, flags in pairs}
 
 
 GRAPH = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
@@ -102,12 +109,13 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copy(ROOT / "demo" / "dvc.yaml", root / "demo" / "dvc.yaml")
     for folder, code_root, variants in ((root, ".", VARIANTS), (root / "demo", "..", VARIANTS[:1])):
         rows = [VARIANT.format(name=name) for name in variants]
-        (folder / "params.yaml").write_text(PARAMS.format(code_root=code_root) + "".join(rows))
+        head = PARAMS.format(code_root=code_root, distilled=", ".join(variants))
+        (folder / "params.yaml").write_text(head + "".join(rows))
     outs = {name: list(outs_of(definition)) for name, definition in GRAPH.items()}
     outs |= {
         f"{name}@{variant}": [path.replace("${key}", variant) for path in paths]
         for name, paths in outs.items()
-        for variant in VARIANTS
+        for variant in ["teacher", *VARIANTS]
     }
     (root / "outs.json").write_text(json.dumps(outs))
     for dep in re.findall(r"\$\{code_root\}/(\S+)", (ROOT / "dvc.yaml").read_text()):
@@ -148,7 +156,7 @@ def test_images_are_kept_by_nobody(pipeline: Path) -> None:
 
 
 def test_stages_that_train_have_cached_outs_only() -> None:
-    for name in ("train_teacher", "distill", "quantize", "dump_params"):
+    for name in ("train_teacher", "fetch_checkpoints", "distill", "quantize", "dump_params"):
         assert not any(outs_of(GRAPH[name]).values())
 
 
@@ -164,6 +172,7 @@ def test_params_has_every_key_that_the_graph_names(folder: Path) -> None:
     params = yaml.safe_load((folder / "params.yaml").read_text())
     for definition in GRAPH.values():
         for key in definition.get("do", definition).get("params", []):
+            key = key.replace("${item}", "${key}")
             for variant in params["variants"] if "${key}" in key else [""]:
                 value = params
                 for part in key.replace("${key}", variant).split("."):
@@ -207,6 +216,61 @@ def test_the_reading_commands_compare_with_the_last_commit(pipeline: Path) -> No
     run(pipeline, "dvc", "plots", "diff", "HEAD", "--out", "dvc_plots")
     page = (pipeline / "dvc_plots" / "index.html").read_text()
     assert page.count('"variant": "relu_h8"') >= 4  # two pipelines, the commit and the work folder
+
+
+def stages_above(pipeline: Path, stage: str) -> set[str]:
+    """Return all that `dvc repro stage` would look at, but for the stage itself."""
+    lines = run(pipeline, "dvc", "dag", "--dot", stage).splitlines()
+    return set(re.findall(r'"([^"]+)"', "".join(lines))) - {stage}
+
+
+def test_without_published_weights_no_stage_fetches(pipeline: Path) -> None:
+    assert "fetch_checkpoints" not in run(pipeline, "dvc", "stage", "list", "--all")
+    made = {"prepare_data", "train_teacher@teacher", "distill@relu_h8"}
+    assert stages_above(pipeline, "evaluate@relu_h8") == made
+
+
+@pytest.fixture
+def weights(pipeline: Path) -> Iterator[Callable[[str], None]]:
+    """Return a function that replaces the lists of `weights` until the end of the test."""
+    params = pipeline / "params.yaml"
+    text = params.read_text()
+    lists = text[text.index("weights:\n") : text.index("published: *")]
+
+    def replace(new: str) -> None:
+        params.write_text(text.replace(lists, new))
+
+    yield replace
+    params.write_text(text)
+
+
+def test_a_published_student_goes_straight_to_evaluation_and_quantization(
+    pipeline: Path, weights: Callable[[str], None]
+) -> None:
+    weights("weights: {train: [teacher], distill: [lerp_psa_h8], published: [relu_h8]}\n")
+    fetched = {"prepare_data", "fetch_checkpoints@relu_h8"}
+    assert stages_above(pipeline, "evaluate@relu_h8") == fetched
+    assert stages_above(pipeline, "quantize@relu_h8") == fetched | {"train_teacher@teacher"}
+    made = {"prepare_data", "train_teacher@teacher", "distill@lerp_psa_h8"}
+    assert stages_above(pipeline, "quantize@lerp_psa_h8") == made
+
+
+def test_with_the_published_teacher_nothing_is_trained_in_float(
+    pipeline: Path, weights: Callable[[str], None]
+) -> None:
+    weights("weights: {train: [], distill: [], published: [teacher, relu_h8, lerp_psa_h8]}\n")
+    listed = run(pipeline, "dvc", "stage", "list")
+    assert "train_teacher" not in listed and "distill" not in listed
+    fetched = {f"fetch_checkpoints@{name}" for name in ("teacher", "relu_h8")}
+    assert stages_above(pipeline, "quantize@relu_h8") == {"prepare_data", *fetched}
+
+
+def test_only_what_depends_on_the_moved_student_runs(
+    pipeline: Path, weights: Callable[[str], None]
+) -> None:
+    weights("weights: {train: [teacher], distill: [lerp_psa_h8], published: [relu_h8]}\n")
+    fetching = run(pipeline, "dvc", "repro", "--dry", "fetch_checkpoints", "distill")
+    assert stages_run(fetching) == {"fetch_checkpoints@relu_h8"}
 
 
 def test_a_variant_can_be_quantized_anew_alone(pipeline: Path) -> None:

@@ -269,8 +269,10 @@ LAYERS = [
     "classifier_linear",
     "blocks_0_token_mixer_affine_1",
     "blocks_1_token_mixer_linear",
+    "blocks_1_token_mixer_affine_2",
     "blocks_0_token_mixer_res_affine",
     "blocks_1_mlp_linear_1",
+    "blocks_0_mlp_linear_2",
     "blocks_1_mlp_res_affine",
 ]
 

@@ -133,6 +133,31 @@ def test_float32_and_integer_products_are_equal(
         assert value.min() >= -128 and value.max() <= 127
 
 
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 9999),
+    patch_dim=st.integers(1, 1024),
+    num_patches=st.sampled_from([2, 16, 64]),
+    hidden_dim=st.integers(1, 200),
+    tables=st.booleans(),
+)
+def test_they_are_equal_for_all_shifts_and_biases(
+    random_network, seed, patch_dim, num_patches, hidden_dim, tables
+):
+    network = random_network(seed, patch_dim, num_patches, 24, hidden_dim, tables=tables)
+    rng = np.random.default_rng(seed)
+    for _, leaf in network.leaves():
+        if isinstance(leaf, IntLayer):
+            leaf.s[:] = rng.integers(1, 17, len(leaf.s))
+            leaf.b[:] = rng.integers(-128, 128, len(leaf.b))
+    tokens = tokens_for(network, 2, seed)
+    fast, exact = {}, {}
+    int_resmlp.forward(network, tokens, fast.__setitem__)
+    int_resmlp.forward(network, tokens, exact.__setitem__, exact_integers=True)
+    for name, values in exact.items():
+        np.testing.assert_array_equal(fast[name], values, err_msg=name)
+
+
 @pytest.mark.parametrize("inputs", [1, 2, 1023, 1024])
 @pytest.mark.parametrize("value", [-128, 127])
 def test_products_are_equal_at_the_largest_sums(random_network, inputs, value):
@@ -223,6 +248,14 @@ def test_the_batch_size_does_not_matter(image_network, batch_size):
     )
     assert expected.shape == (7, 3)
     assert len(np.unique(expected, axis=0)) > 1
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_the_number_of_threads_does_not_matter(image_network, threads):
+    images = images_of(9)
+    mine = int_resmlp.evaluate(image_network, images, batch_size=2, threads=threads)
+    tokens = int_resmlp.quantize_images(image_network, images)
+    np.testing.assert_array_equal(mine, int_resmlp.forward(image_network, tokens))
 
 
 def test_no_images_give_no_logits(image_network):

@@ -89,13 +89,14 @@ def sections(rows: dict[str, Any], prefix: str = "") -> list[str]:
     return found
 
 
-LEAVES = leaves(DOCUMENT)
+LISTS = ["weights.train", "weights.distill", "weights.published"]
+LEAVES = [key for key in leaves(DOCUMENT) if key not in LISTS]
 SECTIONS = sections(DOCUMENT)
 OPTIONAL = {  # options of an activation have defaults
     key for key in LEAVES if key.startswith("variants") and not key.endswith(("activation", "_dim"))
 }
 STUDENTS = [f"variants.{name}" for name in DOCUMENT["variants"]]
-REQUIRED = [key for key in LEAVES + SECTIONS if key not in (*OPTIONAL, *STUDENTS)]
+REQUIRED = [key for key in LEAVES + LISTS + SECTIONS if key not in (*OPTIONAL, *STUDENTS)]
 
 
 @pytest.mark.parametrize("path", COMMITTED, ids=["cifar10", "demo"])
@@ -131,7 +132,7 @@ def test_demo_describes_the_same_pipeline() -> None:
 def test_every_number_reaches_its_field(load: Load) -> None:
     """No field is read from another key: each leaf comes back at its own dotted place."""
     params = load(DOCUMENT)
-    for key in (key for key in LEAVES if not key.startswith("variants")):
+    for key in (key for key in LEAVES + LISTS if not key.startswith("variants")):
         found: Any = params
         expected: Any = DOCUMENT
         for name in key.split("."):
@@ -267,6 +268,10 @@ def test_section_must_be_a_mapping(load: Load, section: str, wrong: object) -> N
         ("variants.bspline_h96.network.grid_size", 64, "an odd whole number >= 3"),
         ("variants.lerp_psa_h96.network.epsilon", 0.0, "a number > 0"),
         ("variants.relu_h96.distill", {"alpha": 2.0}, "a number from 0 to 1"),
+        ("published.drive_id", "https://example.org/x", "the id of a Google Drive file"),
+        ("published.drive_id", "../../../../etc", "letters, digits, - and _"),
+        ("published.sha256", "A" * 64, "64 hexadecimal digits"),
+        ("published.sha256", "a" * 63, "64 hexadecimal digits"),
     ],
 )
 def test_impossible_value(load: Load, key: str, value: object, allowed: str) -> None:
@@ -296,6 +301,8 @@ def test_impossible_value(load: Load, key: str, value: object, allowed: str) -> 
         ("csim.images", 0),
         ("data.source", "folder"),
         ("data.path", "../images.zip"),
+        ("published.sha256", "0123456789abcdef" * 4),
+        ("published.path", "../checkpoints.zip"),
     ],
 )
 def test_value_at_the_edge_is_accepted(load: Load, key: str, value: object) -> None:
@@ -370,7 +377,21 @@ def test_std_is_of_pixel_over_255(load: Load, std: list[float]) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["teacher", "metrics", "plots", "Relu", "1relu", "relu-96", "a/b", "", "a\nb", 7, None]
+    "name",
+    [
+        "teacher",
+        "metrics",
+        "plots",
+        "published",
+        "Relu",
+        "1relu",
+        "relu-96",
+        "a/b",
+        "",
+        "a\nb",
+        7,
+        None,
+    ],
 )
 def test_variant_name(load: Load, name: object) -> None:
     """A name must do as a folder beside data/teacher and as part of a stage name."""
@@ -382,6 +403,40 @@ def test_variant_name(load: Load, name: object) -> None:
 def test_no_variants(load: Load) -> None:
     """A pipeline without a student is a mistake."""
     assert "variants is empty" in refusal(load, edited("variants", {}))
+
+
+@pytest.mark.parametrize("key", LISTS)
+@pytest.mark.parametrize("wrong", [None, 3, "relu_h96", {"relu_h96": 1}, [1], [[]], ["a", "a"]])
+def test_list_of_names(load: Load, key: str, wrong: object) -> None:
+    """A list of different names, and nothing else."""
+    assert f": {key} is " in (message := refusal(load, edited(key, wrong)))
+    assert "a list of different names" in message
+
+
+@pytest.mark.parametrize(
+    ("edits", "expected"),
+    [
+        ({"distill": ["relu_h96"]}, "bspline_h96 stands in neither weights.distill and"),
+        ({"published": ["relu_h96"]}, "relu_h96 stands in both weights.distill and"),
+        ({"train": []}, "teacher stands in neither weights.train and"),
+        ({"published": ["teacher"]}, "teacher stands in both weights.train and"),
+        ({"train": ["relu_h96"]}, "weights.train holds relu_h96, but may only hold: teacher"),
+        ({"published": ["relu_96"]}, "weights.published holds relu_96 (did you mean relu_h96?)"),
+        ({"distill": ["teacher"]}, "weights.distill holds teacher, but may only hold: relu_h96,"),
+    ],
+)
+def test_every_network_stands_in_one_list(load: Load, edits: dict[str, Any], expected: str) -> None:
+    """Its float weights come from one place, and DVC makes a stage for each name it finds."""
+    document = copy.deepcopy(DOCUMENT)
+    document["weights"] |= edits
+    assert expected in refusal(load, document)
+
+
+def test_all_weights_may_be_published(load: Load) -> None:
+    """Then nothing is trained in float."""
+    names = list(DOCUMENT["variants"])
+    document = edited("weights", {"train": [], "distill": [], "published": ["teacher", *names]})
+    assert load(document).weights.published == ["teacher", *names]
 
 
 def test_overrides_are_merged(load: Load) -> None:

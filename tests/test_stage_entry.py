@@ -15,7 +15,9 @@ from stages._stage import run_stage, run_variant_stage
 ROOT = Path(__file__).resolve().parent.parent
 ALL = sorted(path.stem for path in (ROOT / "stages").glob("[a-z]*.py"))
 PLAIN = ["prepare_data", "report", "train_teacher"]  # no variant on their command line
-ON_VARIANTS = sorted(set(ALL) - set(PLAIN))
+OPTIONS = {"import_int8": ["--headers", ".", "--input-abs-max", "2.0", "--name", "imported"]}
+ON_VARIANTS = sorted(set(ALL) - set(PLAIN) - set(OPTIONS))
+ON_TEACHER = ["evaluate", "export_published"]  # it is not only students that these take
 NAME = "lerp_psa_h96"
 
 # Stage, whether data/dataset.npz is there, and the file that the message must name.
@@ -33,6 +35,8 @@ MISSING = [
     ("verify", True, f"data/{NAME}/int8.pkl"),
     ("generate_headers", True, f"data/{NAME}/int8.pkl"),
     ("csim", True, f"data/{NAME}/samples.pkl"),
+    ("export_published", True, f"data/{NAME}/float.pt"),
+    ("import_int8", False, "data/dataset.npz"),
 ]
 
 
@@ -59,6 +63,11 @@ def start(monkeypatch):
         return ended.value.code
 
     return run
+
+
+def arguments(stage):
+    """Return a command line that the stage accepts."""
+    return OPTIONS.get(stage, [NAME] * (stage in ON_VARIANTS))
 
 
 def assert_one_line(message, *parts):
@@ -112,7 +121,7 @@ def test_an_unknown_variant_is_told_with_the_known_ones(stage, name, start, fold
     assert files_in(folder) == before
 
 
-@pytest.mark.parametrize("stage", [stage for stage in ON_VARIANTS if stage != "evaluate"])
+@pytest.mark.parametrize("stage", [stage for stage in ON_VARIANTS if stage not in ON_TEACHER])
 def test_the_teacher_is_no_variant(stage, start, folder):
     save_dataset()
     assert_one_line(start(stage, "teacher"), "'teacher'", NAME)
@@ -121,7 +130,7 @@ def test_the_teacher_is_no_variant(stage, start, folder):
 @pytest.mark.parametrize("stage", ALL)
 def test_a_missing_params_file_is_named(stage, start, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert_one_line(start(stage, *[NAME] * (stage in ON_VARIANTS)), "params.yaml")
+    assert_one_line(start(stage, *arguments(stage)), "params.yaml")
     assert files_in(tmp_path) == set()
 
 
@@ -130,7 +139,7 @@ def test_a_wrong_value_in_params_is_named(stage, start, folder):
     params = yaml.safe_load(Path("params.yaml").read_text())
     params["training"]["batch_size"] = "many"
     Path("params.yaml").write_text(yaml.safe_dump(params))
-    message = start(stage, *[NAME] * (stage in ON_VARIANTS))
+    message = start(stage, *arguments(stage))
     assert_one_line(message, "params.yaml", "training.batch_size", "'many'")
     assert files_in(folder) == {"params.yaml"}
 
@@ -140,7 +149,7 @@ def test_a_missing_input_is_named_and_nothing_is_written(stage, with_dataset, fi
     if with_dataset:
         save_dataset()
     before = files_in(folder)
-    assert_one_line(start(stage, *[NAME] * (stage in ON_VARIANTS)), file, "dvc ")
+    assert_one_line(start(stage, *arguments(stage)), file, "dvc ")
     assert files_in(folder) == before
 
 

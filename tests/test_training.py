@@ -22,7 +22,7 @@ BATCH = 8
 STEPS = TRAIN // BATCH  # a step is a batch; the last three images of an epoch are left out
 AS_IS = Augment(crop_padding=0, flip=False, rand_augment=False)
 CHANGED = Augment(crop_padding=2, flip=True, rand_augment=False)
-PLAIN = Training(batch_size=BATCH, augment=AS_IS)
+PLAIN = Training(batch_size=BATCH, fused=False, augment=AS_IS)
 COSINE = Schedule(learning_rate=0.02, learning_rate_min=0.001, weight_decay=0.01)
 
 
@@ -203,9 +203,9 @@ def test_distillation_loss_is_the_published_formula(temperature, alpha):
 
 @pytest.mark.parametrize("step", [1, STEPS, STEPS + 1, 2 * STEPS + 1, 3 * STEPS + 2, 5 * STEPS])
 def test_an_interrupted_run_ends_as_if_it_had_not_been(tmp_path, step):
-    whole = train(tmp_path / "whole", training=Training(BATCH, CHANGED))
-    train_until(step, tmp_path / "cut", training=Training(BATCH, CHANGED))
-    assert_same(train(tmp_path / "cut", training=Training(BATCH, CHANGED)), whole)
+    whole = train(tmp_path / "whole", training=Training(BATCH, False, CHANGED))
+    train_until(step, tmp_path / "cut", training=Training(BATCH, False, CHANGED))
+    assert_same(train(tmp_path / "cut", training=Training(BATCH, False, CHANGED)), whole)
     histories = [(tmp_path / name / "history.csv").read_bytes() for name in ("whole", "cut")]
     assert histories[0] == histories[1]
     assert not list(tmp_path.glob("**/.ckpt/*"))
@@ -262,7 +262,7 @@ def test_the_state_of_another_run_is_not_resumed(tmp_path, other):
 
 
 def test_a_seed_gives_one_result(tmp_path):
-    changed = Training(BATCH, CHANGED)
+    changed = Training(BATCH, False, CHANGED)
     one = train(tmp_path / "one", training=changed)
     torch.rand(3)  # whatever else draws from the global generator plays no part
     again = train(tmp_path / "again", training=changed)
@@ -296,7 +296,7 @@ def epochs_of(batches):
 
 def test_an_epoch_takes_every_image_once_and_drops_the_last_batch(tmp_path):
     seen = {}
-    train(tmp_path, numbered_dataset(), Training(BATCH, CHANGED), spy(seen))
+    train(tmp_path, numbered_dataset(), Training(BATCH, False, CHANGED), spy(seen))
     assert len(seen["train"]) == 3 * STEPS
     for epoch in epochs_of(seen["train"]):
         ids = [number for batch, _ in epoch for number in batch]
@@ -308,7 +308,7 @@ def test_an_epoch_takes_every_image_once_and_drops_the_last_batch(tmp_path):
 
 def test_validation_images_are_validated_on_and_never_trained_on(tmp_path):
     seen = {}
-    train(tmp_path, numbered_dataset(), Training(BATCH, CHANGED), spy(seen))
+    train(tmp_path, numbered_dataset(), Training(BATCH, False, CHANGED), spy(seen))
     trained = {number for ids, _ in seen["train"] for number in ids}
     validated = [number for ids, _ in seen["validation"] for number in ids]
     assert trained <= set(range(1, TRAIN + 1))
@@ -331,20 +331,20 @@ def test_training_images_are_augmented_and_validation_images_are_not(tmp_path):
 
         return one_phase(model, 3, loss)
 
-    train(tmp_path, numbered_dataset(), Training(BATCH, CHANGED), phases)
+    train(tmp_path, numbered_dataset(), Training(BATCH, False, CHANGED), phases)
     assert borders == {True: {True, False}, False: {False}}
 
 
 def test_a_batch_of_the_whole_set_is_one_step(tmp_path):
     seen = {}
-    train(tmp_path, numbered_dataset(), Training(TRAIN, AS_IS), spy(seen))
+    train(tmp_path, numbered_dataset(), Training(TRAIN, False, AS_IS), spy(seen))
     assert [sorted(ids) for ids, _ in seen["train"]] == 3 * [list(range(1, TRAIN + 1))]
 
 
 def test_a_batch_larger_than_the_set_is_refused(tmp_path):
     message = f"batch_size is {TRAIN + 1}.*only {TRAIN} images"
     with pytest.raises(PipelineError, match=message):
-        train(tmp_path, training=Training(TRAIN + 1, AS_IS))
+        train(tmp_path, training=Training(TRAIN + 1, False, AS_IS))
     assert not list(tmp_path.rglob("*"))
 
 

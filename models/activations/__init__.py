@@ -18,6 +18,8 @@ from typing import Any
 
 from models.errors import PipelineError
 
+_LARGEST_INT = 1 << 63  # beyond it an int is no number that a float could stand for
+
 
 @dataclass(frozen=True)
 class Option:
@@ -29,7 +31,7 @@ class Option:
 
     def check(self, key: str, value: object) -> Any:  # noqa: ANN401 - int or float, by `self.type`
         """Return `value` (an int is taken for a float); PipelineError names key, value, allowed."""
-        if self.type is float and type(value) is int:
+        if self.type is float and type(value) is int and abs(value) < _LARGEST_INT:
             value = float(value)
         if type(value) is not self.type or not self.test(value):
             raise PipelineError(f"{key} is {value!r}, but must be {self.allowed}.")

@@ -40,7 +40,11 @@ class BSpline(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map [..., num_features] to the same shape, each channel by its own spline."""
-        return lerp(x, self.coefficients, self.start, self.step)
+        return lerp(x, *self.table())
+
+    def table(self) -> tuple[Tensor, float, float]:
+        """Return the coefficients [num_features, G], the first knot and the step."""
+        return self.coefficients, self.start, self.step
 
     def penalty(self) -> Tensor:
         """tv2 · sum |c[k-1] - 2 c[k] + c[k+1]| / step over knots and channels (TV2, §1)."""

@@ -46,12 +46,21 @@ class LerpPsa(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map [..., num_features] to the same shape, each channel by its own function."""
-        return x + lerp(x, self.psa(self.knots.to(self.value.dtype)), self.start, self.step)
+        return lerp(x, *self.table())
+
+    def table(self) -> tuple[Tensor, float, float]:
+        """Return knots + psa(knots) [num_features, grid_size], the first knot and the step.
+
+        Interpolation keeps straight lines, so this table holds the residual as well.
+        """
+        knots = self.knots.to(self.value.dtype)
+        return knots + self.psa(knots), self.start, self.step
 
     def psa(self, points: Tensor) -> Tensor:
         """Evaluate psa itself, without grid or residual: points [G] to values [num_features, G]."""
-        points = points.view(1, -1, 1)  # (features, points, terms)
-        width = (self.query.square() + self.epsilon).unsqueeze(1)
-        weights = (-(points - self.center.unsqueeze(1)).square() / width).softmax(dim=-1)
-        attention = (self.value.unsqueeze(1) * weights).sum(dim=-1) * points.squeeze(-1)
+        # (features, terms, points): sums over the few terms then run along the points
+        sharpness = -1 / (self.query.square() + self.epsilon)
+        distances = (points - self.center.unsqueeze(2)).square()
+        weights = (sharpness.unsqueeze(2) * distances).softmax(dim=1)
+        attention = (self.value.unsqueeze(2) * weights).sum(dim=1) * points
         return self.scale.unsqueeze(1) * attention + self.offset.unsqueeze(1)

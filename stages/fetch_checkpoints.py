@@ -1,0 +1,49 @@
+"""Take the float weights of one network from the authors' archive in place of training it.
+
+The archive comes from Google Drive once, or from where params.yaml `published` says. Writes
+data/<name>/float.pt, and data/history/float/<name>.csv without epochs: none was run here.
+"""
+
+import io
+
+from models.atomic_file import replace_on_success
+from models.checkpoint import load_published_into, save_state
+from models.errors import PipelineError
+from models.published_layout import PUBLISHED_TEACHER, published_file
+from stages._checkpoint_archive import read_checkpoint
+from stages._dataset import Dataset
+from stages._fetch import archive
+from stages._networks import build_network
+from stages._params import Params, load_params
+from stages._paths import DATASET, TEACHER, artifact, history
+from stages._stage import run_variant_stage
+
+
+def check_asked_for(params: Params, name: str) -> None:
+    """Refuse to replace the weights of a network that params.yaml has made here."""
+    if name != TEACHER:
+        params.variant(name)
+    if name not in params.weights.published:
+        made = "train" if name == TEACHER else "distill"
+        raise PipelineError(
+            f"weights.published in params.yaml does not hold {name!r}; move it there from "
+            f"weights.{made} (it may hold: {', '.join([TEACHER, *params.variants])})."
+        )
+
+
+def main(name: str) -> None:
+    """Fetch one variant's weights, or the teacher's."""
+    params = load_params()
+    check_asked_for(params, name)
+    network = build_network(params, name, Dataset.load(DATASET))
+    file = PUBLISHED_TEACHER if name == TEACHER else published_file(network)
+    source = archive(params.published)
+    content = read_checkpoint(source, file)
+    load_published_into(network, source / file, io.BytesIO(content))
+    with replace_on_success(history("float", name)) as temporary:
+        temporary.write_text("epoch\n")
+    save_state(network, artifact(name, "float.pt"))
+
+
+if __name__ == "__main__":
+    run_variant_stage(main)
