@@ -25,7 +25,7 @@ import numba
 import numpy as np
 import torch
 from llvmlite import ir
-from numba import carray, njit, types
+from numba import njit, types
 from numba.extending import intrinsic, overload
 
 OPTIONS: dict[str, Any] = {"error_model": "numpy", "boundscheck": False}
@@ -51,7 +51,8 @@ def _pointer(element: types.Type) -> Any:  # noqa: ANN401 - a numba intrinsic
 
 
 float_pointer = _pointer(types.float32)  # an address as a pointer to float32 …
-bfloat_pointer = _pointer(types.uint16)  # … and to the bits of bfloat16
+bfloat_pointer = _pointer(types.uint16)  # … to the bits of bfloat16
+byte_pointer = _pointer(types.uint8)  # … and to bytes
 
 
 @intrinsic
@@ -167,7 +168,9 @@ class Kernel:
     `sizes` (int64), the `scalars` (float32) and the addresses of the `tensors` (int64) by name.
     """
 
-    def __init__(self, function: Callable[..., None], sizes: str, scalars: str, tensors: str):
+    def __init__(
+        self, function: Callable[..., None], sizes: str, scalars: str, tensors: str
+    ) -> None:
         fields = [(name, np.int64) for name in ("taken", "counter", "chunks", *sizes.split())]
         fields += [(name, np.int64) for name in tensors.split()]
         fields += [(name, np.float32) for name in scalars.split()]
@@ -210,6 +213,20 @@ def _openmp() -> Callable[..., None] | None:
     parallel.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint]
     parallel.restype = None
     return parallel
+
+
+def keep_freed_memory() -> None:
+    """Let glibc keep what PyTorch frees, for this whole process; elsewhere do nothing.
+
+    Streams of a few megabytes would go back to the kernel at the end of every step and come again
+    page by page: as expensive as half of the matrix products.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):
+        return
+    for option, size in ((-1, 1 << 30), (-3, 32 << 20), (-2, 64 << 20)):
+        mallopt(option, size)  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_TOP_PAD
 
 
 _PARALLEL = _openmp()

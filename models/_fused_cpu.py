@@ -18,6 +18,7 @@ from models._cpu_kernels import (
     OPTIONS,
     Kernel,
     bfloat_pointer,
+    byte_pointer,
     float_pointer,
     fold,
     narrow,
@@ -60,6 +61,18 @@ def _mask(grad, h, sums) -> None:
         own = grad[i] if widen(h[i]) > 0 else np.uint16(0)
         grad[i] = own
         sums[0, i] += widen(own)
+
+
+@njit(**OPTIONS)
+def _accumulate(x, total) -> None:
+    for i in range(x.size):
+        total[i] += widen(x[i])
+
+
+@njit(**OPTIONS)
+def _center(pixels, x) -> None:
+    for i in range(x.size):
+        x[i] = narrow(np.float32(np.int32(pixels[i]) - np.int32(128)))
 
 
 @njit(**OPTIONS)
@@ -139,21 +152,48 @@ def _mask_units(address) -> None:
         unit = take(job.counter)
 
 
+def _pool_units(address) -> None:
+    job = carray(address, 1)[0]
+    size = job.batch * job.features
+    x = carray(bfloat_pointer(job.x), job.tokens * size)
+    total = carray(float_pointer(job.total), size)
+    unit = take(job.counter)
+    while unit < job.chunks:
+        begin, end = unit * size // job.chunks, (unit + 1) * size // job.chunks
+        own = total[begin:end]
+        own[:] = 0
+        for token in range(job.tokens):
+            _accumulate(x[token * size + begin : token * size + end], own)
+        unit = take(job.counter)
+
+
+def _pixel_units(address) -> None:
+    job = carray(address, 1)[0]
+    x, pixels = carray(bfloat_pointer(job.x), job.size), carray(byte_pointer(job.pixels), job.size)
+    unit = take(job.counter)
+    while unit < job.chunks:
+        begin, end = unit * job.size // job.chunks, (unit + 1) * job.size // job.chunks
+        _center(pixels[begin:end], x[begin:end])
+        unit = take(job.counter)
+
+
 _SIZES = "parts batch features"
 _RESIDUAL = Kernel(_residual_units, f"{_SIZES} shifts", "", "x z y scale shift sums")
 _SPLIT = Kernel(_split_units, f"{_SIZES} shared", "", "grad y g constant linear z dz scale sums")
 _MASK = Kernel(_mask_units, _SIZES, "", "grad h sums")
+_POOL = Kernel(_pool_units, "tokens batch features", "", "x total")
+_PIXELS = Kernel(_pixel_units, "size", "", "pixels x")
 
 
 def residual(x: Tensor, z: Tensor, scale: Tensor, shift: Tensor, y: Tensor) -> Tensor:
     """Write x + scale * z + shift to the stream y, which is none of the others; return y's sums.
 
-    Streams x, z, y; scale [C]; shift [T, C] or [1, C]. Returns float64 [2, C]: per channel the sum
-    of y and of its square, of y as it is stored.
+    Streams x, z, y; scale [C]; shift [T, C] or [1, C]. Returns float32 [U, 2, C]: per unit and
+    channel the sum of y and of its square, of y as it is stored.
     """
     units, sizes, sums = _units(y)
     _RESIDUAL(units, **sizes, shifts=len(shift), x=x, z=z, y=y, scale=scale, shift=shift, sums=sums)
-    return sums.sum(dim=0, dtype=torch.float64)
+    return sums
 
 
 def split(
@@ -181,6 +221,22 @@ def mask(grad: Tensor, h: Tensor) -> Tensor:
     units, sizes, sums = _units(h)
     _MASK(units, **sizes, grad=grad, h=h, sums=sums)
     return sums[:, 0].sum(dim=0)
+
+
+def pool(x: Tensor) -> Tensor:
+    """Return the mean of a stream over its tokens, float32 [B, C]."""
+    tokens, batch, features = x.shape
+    total = torch.empty(batch, features)
+    chunks = max(1, x.numel() // _UNIT)
+    _POOL(chunks, tokens=tokens, batch=batch, features=features, x=x, total=total)
+    return total / tokens
+
+
+def center(pixels: Tensor) -> Tensor:
+    """Return contiguous uint8 pixels less 128 as bfloat16, which is exact."""
+    x = torch.empty(pixels.shape, dtype=torch.bfloat16)
+    _PIXELS(max(1, x.numel() // _UNIT), size=x.numel(), pixels=pixels, x=x)
+    return x
 
 
 def _units(stream: Tensor) -> tuple[int, dict[str, Any], Tensor]:

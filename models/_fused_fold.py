@@ -25,6 +25,36 @@ def fold_norm(mean: Floats, variance: Floats, eps: float, gamma: Floats, beta: F
 
 
 @compiled
+def statistics(sums: Floats, count: int) -> Floats:
+    """Return mean and biased variance [2, C] of `count` values from sums of parts [U, 2, C]."""
+    total, result = np.zeros(sums.shape[1:]), np.empty(sums.shape[1:], np.float32)
+    for unit in range(sums.shape[0]):
+        for row in range(2):
+            for c in range(sums.shape[2]):
+                total[row, c] += sums[unit, row, c]
+    for c in range(sums.shape[2]):
+        mean = total[0, c] / count  # in float64: the difference below may cancel
+        result[0, c] = mean
+        result[1, c] = max(total[1, c] / count - mean * mean, 0.0)
+    return result
+
+
+@compiled
+def through_statistics(
+    grad_mean: Floats, grad_variance: Floats, mean: Floats, count: int
+) -> Floats:
+    """Return [2, C]: mean and variance add [0] + [1] * y to the gradient of the stream y.
+
+    That is grad_mean / count + grad_variance * 2 (y - mean) / count.
+    """
+    grads = np.empty((2, mean.size), np.float32)
+    for c in range(mean.size):
+        grads[1, c] = np.float32(2) * grad_variance[c] / np.float32(count)
+        grads[0, c] = grad_mean[c] / np.float32(count) - grads[1, c] * mean[c]
+    return grads
+
+
+@compiled
 def unfold_norm(
     grad_scale: Floats, grad_offset: Floats, mean: Floats, gamma: Floats, norm: Floats
 ) -> Floats:

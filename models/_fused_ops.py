@@ -13,9 +13,11 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from models import _fused_cpu, _fused_fold
+from models import _cpu_kernels, _fused_cpu, _fused_fold
 from models._fused_plain import Norm, Outer, Summed, Table
 from models.activations import _lerp_cpu
+
+_cpu_kernels.keep_freed_memory()
 
 Context = Any  # what torch calls FunctionCtx, with the attributes that each forward sets
 Grads = tuple[Any, ...]
@@ -24,7 +26,7 @@ Grads = tuple[Any, ...]
 class _Embed(Function):
     @staticmethod
     def forward(ctx: Context, pixels: Tensor, weight: Tensor, bias: Tensor) -> Summed:
-        z = _product(pixels, weight.bfloat16().t())
+        z = product(pixels, weight.bfloat16().t())
         y, ctx.mean = torch.empty_like(z), None
         none = torch.zeros_like(bias)
         sums = _fused_cpu.residual(z, z, none, bias.unsqueeze(0), y)
@@ -74,13 +76,25 @@ class _TokenMixer(Function):
         return g, *norm_grads, *_tensors(grad_weight, grad_bias, *grad_outer)
 
 
+class _Pool(Function):
+    @staticmethod
+    def forward(ctx: Context, x: Tensor) -> Tensor:
+        ctx.shape = x.shape
+        return _fused_cpu.pool(x)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Context, grad: Tensor) -> Tensor:
+        return (grad / ctx.shape[0]).bfloat16().expand(ctx.shape)  # one token's rows, for all
+
+
 class _ReluMlp(Function):
     @staticmethod
     def forward(ctx: Context, x: Tensor, *parameters: Any) -> Summed:  # noqa: ANN401
         mean, variance, eps, gamma, beta, weight, bias, *closing = parameters
         norm = _fused_fold.fold_norm(*_arrays(mean, variance), eps, *_arrays(gamma, beta))
         half, half_bias = _tensors(*_fused_fold.fold_first(norm, *_arrays(weight, bias)))
-        h = _relu_product(x, half, half_bias)
+        h = relu_product(x, half, half_bias)
         summed, saved = _close(x, h, closing)
         ctx.save_for_backward(x, half, mean, gamma, weight, *saved)
         ctx.norm = norm
@@ -113,7 +127,7 @@ class _TableMlp(Function):
         table_in, table_hidden = table_in.contiguous(), table_hidden.contiguous()
         u = _lerp_cpu.forward(x, table_in, start_in, step_in, scale, offset)
         half = weight.bfloat16()
-        h = _product(u, half.t())
+        h = product(u, half.t())
         v = _lerp_cpu.forward(h, table_hidden, start, step, None, bias)
         summed, saved = _close(x, v, closing)
         ctx.save_for_backward(x, u, h, half, mean, gamma, bias, table_in, table_hidden, *saved)
@@ -130,7 +144,7 @@ class _TableMlp(Function):
             grad_v, h, table_hidden, *ctx.grids[1], None, bias
         )
         grad_weight = _weight_gradient(grad_h, u).float()
-        grad_u = _product(grad_h, half)
+        grad_u = product(grad_h, half)
         _, scale, offset = _tensors(*ctx.norm)
         grad_x, grad_in, grad_offset, grad_scale = _lerp_cpu.affine_backward(
             grad_u, x, table_in, *ctx.grids[0], scale, offset, others=g
@@ -144,6 +158,11 @@ class _TableMlp(Function):
 def embed(pixels: Tensor, weight: Tensor, bias: Tensor) -> Summed:
     """Compute `_fused_plain.embed`."""
     return _Embed.apply(pixels, weight, bias)
+
+
+def center(pixels: Tensor, dtype: torch.dtype) -> Tensor:
+    """Compute `_fused_plain.center`."""
+    return _fused_cpu.center(pixels) if pixels.dtype == torch.uint8 else pixels.to(dtype) - 128
 
 
 def token_mixer(x: Tensor, norm: Norm, weight: Tensor, bias: Tensor, outer: Outer) -> Summed:
@@ -171,10 +190,15 @@ def table_mlp(
     return _TableMlp.apply(x, *norm, *table_in, *first, *table_hidden, *second, *outer)
 
 
+def pool(x: Tensor) -> Tensor:
+    """Compute `_fused_plain.pool`."""
+    return _Pool.apply(x)
+
+
 def _close(x: Tensor, v: Tensor, closing: list[Tensor]) -> tuple[Summed, tuple[Tensor, ...]]:
     """Return x + outer(second(v)) with its statistics, and what `_open` needs of it."""
     half, bias = _tensors(*_fused_fold.fold_second(*_arrays(*closing)))
-    z = _product(v, half.t())
+    z = product(v, half.t())
     y = torch.empty_like(z)
     sums = _fused_cpu.residual(x, z, torch.ones_like(bias), bias.unsqueeze(0), y)
     mean, variance = _statistics(sums, y)
@@ -189,10 +213,10 @@ def _open(
     g, _, sums = _run_split(grads, y, mean, None)
     total = sums[:, 0].sum(dim=0)
     small = _fused_fold.unfold_second(*_arrays(_weight_gradient(g, v), total, weight, bias, outer))
-    return g, _product(g, half), (*_tensors(*small), total)
+    return g, product(g, half), (*_tensors(*small), total)
 
 
-def _product(x: Tensor, matrix: Tensor) -> Tensor:
+def product(x: Tensor, matrix: Tensor) -> Tensor:
     return torch.mm(x.flatten(0, 1), matrix).view(*x.shape[:2], -1)
 
 
@@ -200,36 +224,27 @@ def _weight_gradient(grad: Tensor, x: Tensor) -> Tensor:
     return torch.mm(grad.flatten(0, 1).t(), x.flatten(0, 1))
 
 
-def _relu_product(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+def relu_product(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     if torch.backends.mkldnn.is_available():
         return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "relu", [], "")
     return torch.addmm(bias, x.flatten(0, 1), weight.t()).relu_().view(*x.shape[:2], -1)
 
 
-def _statistics(sums: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Return mean and biased variance [C] of the stream y from its sums (float64 until here)."""
-    mean, square = sums.numpy() / (y.shape[0] * y.shape[1])
-    variance = np.maximum(square - mean * mean, 0)
-    return torch.from_numpy(mean.astype(np.float32)), torch.from_numpy(variance.astype(np.float32))
+def _statistics(sums: Tensor, y: Tensor) -> list[Tensor]:
+    """Return mean and biased variance [C] of the stream y from its sums."""
+    return _tensors(*_fused_fold.statistics(sums.numpy(), y.shape[0] * y.shape[1]))
 
 
 def _run_split(
     grads: tuple[Tensor | None, ...], y: Tensor, mean: Tensor, branch: tuple[Tensor, Tensor] | None
 ) -> tuple[Tensor, Tensor | None, Tensor]:
-    """Run the backward pass of a residual addition from the gradients of y, mean and variance.
-
-    mean and variance add grad_mean / M + grad_variance * 2 (y - mean) / M to the gradient of y.
-    """
-    grad, grad_mean, grad_variance = grads
+    """Run the backward pass of a residual addition from the gradients of y, mean and variance."""
+    grad, *moments = grads
+    zero = torch.zeros_like(mean)
+    moments = [zero if moment is None else moment for moment in moments]
     count = y.shape[0] * y.shape[1]
-    constant, linear = torch.zeros_like(mean), torch.zeros_like(mean)
-    if grad_mean is not None:
-        constant = grad_mean / count
-    if grad_variance is not None:
-        linear = grad_variance * (2 / count)
-        constant = constant - linear * mean
-    if grad is None:
-        grad = torch.zeros_like(y)
+    constant, linear = _tensors(*_fused_fold.through_statistics(*_arrays(*moments, mean), count))
+    grad = torch.zeros_like(y) if grad is None else grad
     grad = grad[:1] if grad.stride(0) == 0 else grad
     return _fused_cpu.split(grad.contiguous(), y, constant, linear, branch)
 

@@ -19,6 +19,11 @@ Table = tuple[Tensor, float, float]  # values at the knots [F, G], first knot, s
 Summed = tuple[Tensor, Tensor, Tensor]
 
 
+def center(pixels: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return pixels - 128: whole numbers of eight bits, exact in bfloat16."""
+    return pixels.to(dtype) - 128
+
+
 def embed(pixels: Tensor, weight: Tensor, bias: Tensor) -> Summed:
     """Return pixels @ weight.T + bias; pixels [T, B, P], weight [C, P], bias [C]."""
     return summed((functional.linear(pixels, weight.to(pixels.dtype)) + bias).to(pixels.dtype))
@@ -65,6 +70,11 @@ def add_linear(x: Tensor, v: Tensor, second: tuple[Tensor, Tensor], outer: Outer
     weight = outer[0].unsqueeze(1) * second[0]
     bias = torch.addcmul(outer[1], outer[0], second[1])
     return summed((x + functional.linear(v, weight.to(v.dtype)) + bias).to(x.dtype))
+
+
+def pool(x: Tensor) -> Tensor:
+    """Return the mean over the tokens [B, C], at least in float32."""
+    return x.mean(dim=0, dtype=torch.promote_types(x.dtype, torch.float32))
 
 
 def affine(norm: Norm) -> tuple[Tensor, Tensor]:

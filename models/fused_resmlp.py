@@ -1,7 +1,7 @@
 """ResMLP as few passes over memory: the same mathematics as `models.resmlp`, in bfloat16.
 
-A residual stream x [tokens, batch, channels] goes from sublayer to sublayer together with the mean
-and variance of its channels, which the pass that wrote it has summed up. A norm is then two vectors,
+A residual stream x [tokens, batch, channels] goes from sublayer to sublayer together with mean and
+variance of its channels, which the pass that wrote it has summed up. A norm is then two vectors,
 
     s = gamma / sqrt(variance + eps),  d = beta - s * mean,  norm(x) = s * x + d,
 
@@ -15,7 +15,9 @@ and they move into the small tensors beside it, so that no pass over x is left f
 Tokens come first because W x is then one matrix product over all images.
 """
 
-from functools import cache
+import logging
+from collections.abc import Callable
+from functools import cache, partial
 from types import ModuleType
 from typing import NamedTuple
 
@@ -28,8 +30,12 @@ from models._fused_plain import Norm
 from models.activations.relu import ReLU
 from models.resmlp import Affine, ChannelMlp, ChannelNorm, ResMLP, TokenMixer
 
-_MIDDLE = 128  # pixels less this are whole numbers that bfloat16 holds exactly
+_MIDDLE = 128  # what `center` takes from the pixels
 _RUNS = {2: torch.int16, 4: torch.int32, 8: torch.int64}  # as many pixels, moved as one
+
+_LOG = logging.getLogger(__name__)
+
+Logits = Callable[[Tensor], Tensor]
 
 
 class Stream(NamedTuple):
@@ -50,7 +56,7 @@ def fused_forward(network: ResMLP, images: Tensor, dtype: torch.dtype = torch.bf
     for block in network.blocks:
         stream = channel_mlp(block.mlp, token_mixer(block.token_mixer, stream))
     scale, offset = _fused_plain.affine(_norm(network.norm, stream))
-    pooled = stream.x.sum(dim=0, dtype=scale.dtype) / len(stream.x)
+    pooled = _operations(stream.x).pool(stream.x)
     return network.classifier(scale * pooled + offset)
 
 
@@ -72,35 +78,79 @@ def fused_features(
 
 
 def fused_available(device: torch.device) -> bool:
-    """Say whether the passes have kernels of their own on a device; if not, plain PyTorch runs."""
+    """Say whether this is the fast way on a device: kernels work, and bfloat16 products are fast.
+
+    Everything here also runs where it is not, in plain PyTorch.
+    """
     return device.type == "cpu" and _cpu_operations() is not None
+
+
+@torch.no_grad()
+def fused_inference(network: ResMLP, dtype: torch.dtype = torch.bfloat16) -> Logits:
+    """Return a function from pixels to the float32 logits of `network` in eval mode.
+
+    The network is folded here and now: later changes of its weights are not seen. Where there are
+    no kernels (or an activation without `table`) it runs as `fused_forward` does, unfolded.
+    Raises ValueError where the network is in training mode.
+    """
+    if network.training:
+        raise ValueError("fused_inference folds running statistics: call network.eval() first.")
+    weight, bias = _embedding(network)
+    operations = _operations(weight.to(dtype))
+    foldable = all(_is_relu(block.mlp) or _has_tables(block.mlp) for block in network.blocks)
+    if operations is _fused_plain or not foldable:
+        return torch.no_grad()(partial(fused_forward, network, dtype=dtype))
+    return _folded(network, operations, weight.to(dtype).t(), bias)
+
+
+def _folded(network: ResMLP, operations: ModuleType, embedding: Tensor, constant: Tensor) -> Logits:
+    from models import _fused_inference as inference
+
+    steps = []
+    for block in network.blocks:
+        steps.append(inference.mixer_step(block.token_mixer, constant))
+        step, constant = inference.mlp_step(block.mlp, constant)
+        steps.append(step)
+    scale, offset = inference.affine(network.norm)
+    weight = network.classifier.weight * scale
+    bias = network.classifier(offset + scale * constant)
+
+    @torch.no_grad()
+    def logits(images: Tensor) -> Tensor:
+        pixels = patches(images, network.patchify.patch_size)
+        x = inference.product(operations.center(pixels, embedding.dtype), embedding)
+        for step in steps:
+            x = step(x)
+        return functional.linear(operations.pool(x), weight, bias)
+
+    return logits
 
 
 def embed(network: ResMLP, images: Tensor, dtype: torch.dtype) -> Stream:
     """Cut pixels into patches and embed them, the normalisation folded into the weights."""
+    pixels = patches(images, network.patchify.patch_size)
+    operations = _operations(pixels.new_empty(0, dtype=dtype))
+    return Stream(*operations.embed(operations.center(pixels, dtype), *_embedding(network)))
+
+
+def _embedding(network: ResMLP) -> tuple[Tensor, Tensor]:
+    """Return weight [C, P] and bias [C] of the embedding of what `patches` cuts."""
     linear, normalize, size = network.embed_linear, network.input, network.patchify.patch_size
     weight = linear.weight.view(-1, size, size, 3).permute(0, 3, 1, 2).flatten(2)
     weight = weight / (255 * normalize.std.view(-1, 1))
     shift = _MIDDLE - 255 * normalize.mean
-    bias = linear.bias + (weight.sum(dim=2) * shift).sum(dim=1)
-    pixels = patches(images, size).to(dtype)
-    return Stream(*_operations(pixels).embed(pixels, weight.flatten(1), bias))
+    return weight.flatten(1), linear.bias + (weight.sum(dim=2) * shift).sum(dim=1)
 
 
 def patches(images: Tensor, size: int) -> Tensor:
-    """Return pixels - 128 as [tokens, batch, 3 * size * size], in a patch (colour, row, column)."""
+    """Cut pixels into [tokens, batch, 3 * size * size], inside a patch (colour, row, column)."""
     batch, colours, height, width = images.shape
     images = images.contiguous()
-    if images.dtype == torch.uint8 and size in _RUNS:
-        images = images.view(_RUNS[size])  # the pixels of a patch's row as one
-        rows = images.view(batch, colours, height // size, size, width // size, 1)
-    else:
-        rows = images.view(batch, colours, height // size, size, width // size, size)
+    # The uint8 pixels of a patch's row move as one number.
+    runs = _RUNS[size] if images.dtype == torch.uint8 and size in _RUNS else images.dtype
+    rows = images.view(runs).view(batch, colours, height // size, size, width // size, -1)
     cut = rows.permute(2, 4, 0, 1, 3, 5).contiguous()
-    if images.dtype.is_floating_point:
-        return cut.flatten(3).flatten(0, 1) - _MIDDLE
-    pixels = cut.view(torch.uint8).bitwise_xor_(_MIDDLE).view(torch.int8)
-    return pixels.flatten(3).flatten(0, 1)
+    return cut.flatten(3).flatten(0, 1).view(images.dtype)
 
 
 def token_mixer(mixer: TokenMixer, stream: Stream) -> Stream:
@@ -114,15 +164,23 @@ def channel_mlp(mlp: ChannelMlp, stream: Stream) -> Stream:
     """Compute `ChannelMlp.forward`; activations that have no `table` run as they are."""
     x, norm, operations = stream.x, _norm(mlp.affine_1, stream), _operations(stream.x)
     first, second, outer = _pair(mlp.linear_1), _pair(mlp.linear_2), _pair(mlp.affine_2)
-    if isinstance(mlp.act_in, nn.Identity) and isinstance(mlp.act_hidden, ReLU):
+    if _is_relu(mlp):
         return Stream(*operations.relu_mlp(x, norm, first, second, outer))
-    if hasattr(mlp.act_in, "table") and hasattr(mlp.act_hidden, "table"):
+    if _has_tables(mlp):
         tables = mlp.act_in.table(), mlp.act_hidden.table()
         return Stream(*operations.table_mlp(x, norm, tables[0], first, tables[1], second, outer))
     scale, offset = _fused_plain.affine(norm)
     h = functional.linear(mlp.act_in(scale * x + offset).to(x.dtype), first[0].to(x.dtype))
     v = mlp.act_hidden(h + first[1]).to(x.dtype)
     return Stream(*_fused_plain.add_linear(x, v, second, outer))
+
+
+def _is_relu(mlp: ChannelMlp) -> bool:
+    return isinstance(mlp.act_in, nn.Identity) and isinstance(mlp.act_hidden, ReLU)
+
+
+def _has_tables(mlp: ChannelMlp) -> bool:
+    return hasattr(mlp.act_in, "table") and hasattr(mlp.act_hidden, "table")
 
 
 def _pair(layer: nn.Linear | Affine) -> tuple[Tensor, Tensor]:
@@ -155,8 +213,12 @@ def _operations(x: Tensor) -> ModuleType:
 
 @cache
 def _cpu_operations() -> ModuleType | None:
+    """Import the CPU forms once; where they do not work say so in one line, return None."""
     try:
         from models import _fused_ops
-    except ImportError:
+
+        fast = torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    except Exception as error:  # no compiler, or a broken one, must not stop a training run
+        _LOG.info("fused ResMLP: plain PyTorch on the CPU (%r)", error)
         return None
-    return _fused_ops
+    return _fused_ops if fast else None
