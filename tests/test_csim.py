@@ -66,7 +66,7 @@ def test_the_whole_test_set_passes(folder):
     }
     files = {path.name for path in (folder / "data" / NAME).rglob("*") if path.is_file()}
     inputs = {"int8.pkl", "samples.pkl", "qat_logits.npz"}
-    assert files == inputs | {"config.hpp", "params.hpp", "golden.hpp"}
+    assert files == inputs | {"config.hpp", "params.hpp", "design.hpp", "golden.hpp"}
 
 
 @pytest.mark.compiler

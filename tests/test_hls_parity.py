@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from hls import gpp, headers
+from hls.folding import Sizes, published_folding
 from models import fixed_point, int_resmlp
 from models.errors import PipelineError
 
@@ -118,13 +119,23 @@ def test_accumulator_bits_are_enough_and_no_more(cpp):
     assert np.all(largest >= 1 << (bits - 2))
 
 
+def write_design(network, folder, folding=None):
+    """Write the headers of a design, the published one unless a folding is given."""
+    sizes = Sizes.of(network)
+    folding = folding or published_folding(sizes)
+    depths = headers.published_depths(sizes, folding)
+    (folder / "config.hpp").write_text(headers.config_text(network))
+    (folder / "params.hpp").write_text(headers.params_text(network))
+    (folder / "design.hpp").write_text(headers.design_text(folding, depths))
+
+
 class Case:
     """A network with golden samples, its headers and its test bench, compiled once.
 
     `spoil` changes the golden outputs of the layers.
     """
 
-    def __init__(self, network, folder, flags=("-O1", "-Werror"), spoil=None):
+    def __init__(self, network, folder, flags=("-O1", "-Werror"), spoil=None, folding=None):
         rng = np.random.default_rng(7)
         tokens = rng.integers(-128, 128, (9, network.num_patches, network.patch_dim))
         tokens[0], tokens[1], tokens[2, ::2] = -128, 127, 127
@@ -132,8 +143,7 @@ class Case:
         self.network, self.folder, self.log = network, folder, folder / "log"
         if spoil:
             spoil(samples.layers)
-        (folder / "config.hpp").write_text(headers.config_text(network))
-        (folder / "params.hpp").write_text(headers.params_text(network))
+        write_design(network, folder, folding)
         (folder / "golden.hpp").write_text(headers.golden_text(samples))
         self.binary = gpp.build("g++", [folder], folder, self.log, flags)
 
@@ -227,8 +237,8 @@ FAULTS = {  # what the unit does wrong, where all its values are still the right
         "contains leftover data",
     ),
     "reads an empty stream": (
-        "const Int8 x = in.read();",
-        "const Int8 x = in.read(); if (v == vectors - 1 && c == channels - 1) in.read();",
+        "const Vector<lanes> x = in.read();",
+        "const Vector<lanes> x = in.read(); if (v == vectors - 1 && c == channels - 1) in.read();",
         "is read while empty",
     ),
 }
@@ -253,8 +263,7 @@ def test_the_published_network_is_computed_bit_for_bit(published_network, tmp_pa
     network, tokens, logits = published_network
     samples = int_resmlp.make_samples(network, tokens, np.zeros(len(tokens)))
     assert np.array_equal(samples.output, logits)
-    (tmp_path / "config.hpp").write_text(headers.config_text(network))
-    (tmp_path / "params.hpp").write_text(headers.params_text(network))
+    write_design(network, tmp_path)
     (tmp_path / "golden.hpp").write_text(headers.golden_text(samples))
     log = tmp_path / "log"
     binary = gpp.build("g++", [tmp_path], tmp_path, log, ["-Werror"])

@@ -93,15 +93,35 @@ inline TableIndex table_index(int value) {
   return {static_cast<uint8_t>(offset >> table_bits), static_cast<uint8_t>(remainder)};
 }
 
-/// Interpolate between two knots; the result lies between them, so it needs no saturation.
+/// Walk `remainder` quarters of the slope from a knot to the next one; the result lies between
+/// them, so it needs no saturation.
+inline Int8 interpolate(int knot, int slope, int remainder) {
+  return knot + rounding_shift(slope * remainder, table_bits);
+}
+
+/// Interpolate between two knots.
 inline Int8 lerp(int left, int right, int remainder) {
-  return left + rounding_shift((right - left) * remainder, table_bits);
+  return interpolate(left, right - left, remainder);
 }
 
 /// Evaluate one channel's table at an int8 value.
 inline Int8 table_lookup(const int8_t (&knots)[table_knots], int value) {
   const TableIndex at = table_index(value);
   return lerp(knots[at.segment], knots[at.segment + 1], at.remainder);
+}
+
+/// A segment of a table: its left knot and what leads to its right one. Both lie in one memory
+/// word, so that a lookup is one read.
+struct Segment {
+  int8_t knot;
+  int16_t slope;  // right knot - left knot: -255 to 255
+};
+
+/// Evaluate one channel's table, given as segments, at an int8 value.
+inline Int8 table_lookup(const Segment (&segments)[table_segments], int value) {
+  const TableIndex at = table_index(value);
+  const Segment segment = segments[at.segment];
+  return interpolate(segment.knot, segment.slope, at.remainder);
 }
 
 /// log2(count): the shift that averages `count` values; 0 where no shift does.
