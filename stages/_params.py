@@ -37,12 +37,19 @@ def _one_of(*choices: str) -> Option:
 
 
 _POSITIVE = Option(float, "a number > 0", lambda value: 0 < value < float("inf"))
+_PERCENT = Option(float, "a number from 0 to 99 (percent)", lambda value: 0 <= value <= 99)
 _FRACTION = Option(float, "a number from 0 to 1", lambda value: 0 <= value <= 1)
 # A single patch of 32 pixels would leave no tokens to mix or to average.
 _PATCH_SIZE = Option(
     int,
     f"a whole number from 1 to {IMAGE_SIZE // 2} that divides {IMAGE_SIZE}",
     lambda value: 1 <= value < IMAGE_SIZE and IMAGE_SIZE % value == 0,
+)
+# It becomes part of a Tcl script and of a config file.
+_PART = Option(
+    str,
+    "a part name of letters, digits, . _ and -",
+    lambda value: re.fullmatch(r"[A-Za-z0-9._-]+", value) is not None,
 )
 _TEXT = Option(
     str, "a text of one line, not empty", lambda value: value.isprintable() and value.strip() != ""
@@ -178,11 +185,20 @@ class Csim:
 
 @dataclass(frozen=True)
 class Hls:
-    """Synthesis: FPGA part, clock period in ns, and whether a missing tool is an error."""
+    """Synthesis: FPGA part, clock in ns and its uncertainty in percent (null: the tool's), tool.
 
-    part: Text
+    `cosim` and `export` add steps; the tool is stopped after `timeout_minutes` for all steps;
+    `require_tool` makes a missing tool an error.
+    """
+
+    part: Annotated[str, _PART]
     clock_ns: Positive
+    clock_uncertainty: Annotated[float | None, Nullable(_PERCENT)]
     flow_target: Annotated[str, _one_of("vitis", "vivado")]
+    tool: Annotated[str, _one_of("auto", "vitis-run", "vitis_hls", "vivado_hls")]
+    cosim: Flag
+    export: Annotated[str, _one_of("none", "syn", "impl")]
+    timeout_minutes: Count
     require_tool: Flag
 
 

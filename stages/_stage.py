@@ -3,7 +3,8 @@
 import argparse
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from models.errors import PipelineError
 
@@ -14,12 +15,18 @@ def run_stage(main: Callable[[], None]) -> None:
     _guarded(main)
 
 
-def run_variant_stage(main: Callable[[str], None]) -> None:
-    """Run a stage on the variant that the command line names (a key of params.yaml `variants`)."""
+def run_variant_stage(main: Callable[..., None], folders: Mapping[str, str] | None = None) -> None:
+    """Run a stage on the variant that the command line names (a key of params.yaml `variants`).
+
+    `folders` are options that take a folder, with their help: `main` gets each by name, or None.
+    """
     parser = argparse.ArgumentParser(description=sys.modules["__main__"].__doc__)
     parser.add_argument("variant", help="a key under `variants` in params.yaml, e.g. relu_h96")
-    variant = parser.parse_args().variant
-    _guarded(lambda: main(variant))
+    for option, text in (folders or {}).items():
+        parser.add_argument(f"--{option}", metavar="DIR", type=Path, help=text)
+    options = vars(parser.parse_args())
+    variant = options.pop("variant")
+    _guarded(lambda: main(variant, **options))
 
 
 def _guarded(call: Callable[[], None]) -> None:

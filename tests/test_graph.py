@@ -140,8 +140,9 @@ def test_git_keeps_metrics_and_reports_and_nothing_else(pipeline: Path) -> None:
 
 
 def test_images_are_kept_by_nobody(pipeline: Path) -> None:
-    for path in ("data/dataset.npz", "data/${key}/samples.pkl", "data/${key}/golden"):
-        assert OUTS[path] == {"cache": False}
+    images = ("data/dataset.npz", "data/${key}/samples.pkl", "data/${key}/golden")
+    for path in (*images, "data/${key}/project"):
+        assert OUTS[path]["cache"] is False
         for folder in ("", "demo/"):
             file = folder + path.replace("${key}", "relu_h8")
             assert git(pipeline, "check-ignore", "--no-index", file)

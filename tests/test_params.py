@@ -216,7 +216,10 @@ def test_wrong_type(load: Load, key: str) -> None:
     value: Any = DOCUMENT
     for name in key.split("."):
         value = value[name]
-    for wrong in [*WRONG_TYPES[type(value)], {}, {"a": 1}, [], [[]]]:
+    listed = WRONG_TYPES[type(value)]
+    if key == "hls.clock_uncertainty":  # a number or null
+        listed = [wrong for wrong in WRONG_TYPES[float] if wrong is not None]
+    for wrong in [*listed, {}, {"a": 1}, [], [[]]]:
         message = refusal(load, edited(key, wrong))
         assert f": {key} is " in message
         assert ", but must be " in message
@@ -262,6 +265,11 @@ def test_section_must_be_a_mapping(load: Load, section: str, wrong: object) -> N
         ("csim.images", -1, "a whole number >= 0"),
         ("hls.clock_ns", 0.0, "a number > 0"),
         ("hls.flow_target", "vits", "one of: vitis, vivado"),
+        ("hls.part", "xcu50} ; exit", "a part name"),
+        ("hls.clock_uncertainty", 100.0, "a number from 0 to 99 (percent), or null"),
+        ("hls.tool", "vitis", "one of: auto, vitis-run, vitis_hls, vivado_hls"),
+        ("hls.export", "ip", "one of: none, syn, impl"),
+        ("hls.timeout_minutes", 0, "a whole number >= 1"),
         ("variants.relu_h96.network.activation", "tanh", "one of: relu, bspline, lerp_psa"),
         ("variants.relu_h96.network.hidden_dim", 0, "a whole number >= 1"),
         ("variants.bspline_h96.network.grid_size", 64, "an odd whole number >= 3"),
