@@ -77,7 +77,9 @@ def read_brought_back(folder: Path, manifest: Manifest) -> Measured:
     Top function, part, clock and the sha256 of every source must be the same, also in the copies
     of the sources that came back. PipelineError names the first difference.
     """
-    found = sorted(folder.rglob(MANIFEST)) if folder.is_dir() else []
+    found = [folder / MANIFEST]
+    if not found[0].is_file():
+        found = sorted(folder.rglob(MANIFEST))
     if len(found) != 1:
         raise PipelineError(
             f"{folder} must hold one {MANIFEST}, but holds {len(found)}; bring back the whole "

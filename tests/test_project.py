@@ -4,10 +4,15 @@ import json
 import os
 import re
 import shutil
+import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from hls import gpp
+from hls import headers as headers_module
+from hls.folding import Sizes, published_folding
 from hls.project import (
     Manifest,
     Sources,
@@ -19,6 +24,7 @@ from hls.project import (
 from hls.project_texts import Target, config_text, script_text
 from hls.results import read_brought_back, read_results
 from hls.synthesis_metrics import metrics, tables
+from models import int_resmlp
 from models.errors import PipelineError
 from tests.hls_stand_in import PART, TOP, cosim_rpt, csynth_xml, export_xml, install, put
 
@@ -267,8 +273,10 @@ def test_reports_without_their_manifest_are_refused(elsewhere, manifest, tmp_pat
     folder = elsewhere("vitis_hls")
     assert "must hold one manifest.json, but holds 0" in brought(tmp_path / "nowhere", manifest)
     assert "holds 0" in brought(folder / manifest.project, manifest)
-    shutil.copytree(folder, folder / "twice")
-    assert "holds 2" in brought(folder, manifest)
+    shutil.copytree(folder, folder.parent / "twice")
+    assert "holds 2" in brought(folder.parent, manifest)
+    put(folder / manifest.project / "solution/impl/manifest.json", "{}")  # the tool's own
+    assert read_brought_back(folder, manifest).csim is True
 
 
 @pytest.mark.parametrize(
@@ -419,3 +427,33 @@ def test_a_manifest_that_leads_out_of_the_project_is_refused(project, file):
 def test_a_missing_manifest_is_named(tmp_path):
     with pytest.raises(PipelineError, match=r"manifest\.json cannot be read"):
         read_manifest(Path(tmp_path / "manifest.json"))
+
+
+@pytest.mark.compiler
+def test_the_project_alone_compiles_and_passes(random_network, tmp_path):
+    """What C simulation does in the tool: the project's sources and flags, and ap_int."""
+    network = random_network(tables=True)
+    tokens = np.random.default_rng(0).integers(
+        -128, 128, (2, network.num_patches, network.patch_dim), dtype=np.int32
+    )
+    samples = int_resmlp.make_samples(network, tokens, np.zeros(2))
+    sizes = Sizes.of(network)
+    folding = published_folding(sizes)
+    texts = {
+        "config.hpp": headers_module.config_text(network),
+        "params.hpp": headers_module.params_text(network),
+        "design.hpp": headers_module.design_text(
+            folding, headers_module.published_depths(sizes, folding)
+        ),
+        "golden.hpp": headers_module.golden_text(samples),
+    }
+    for name, text in texts.items():
+        put(tmp_path / "generated" / name, text)
+    generated = [tmp_path / "generated" / name for name in texts]
+    project = tmp_path / "project"
+    write_project(project, NAME, streaming_sources(*generated), Target(PART, 5.0))
+    flags = ["-std=c++14", "-O0", "-w", "-isystem", str(gpp.ap_types_folder())]
+    sources = ["src/resmlp_top.cpp", "src/testbench.cpp"]
+    subprocess.run(["g++", *flags, *sources, "-o", "csim.exe"], cwd=project, check=True)
+    done = subprocess.run(["./csim.exe"], cwd=project, capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout.startswith("PASS images 2 "), done.stdout
