@@ -21,8 +21,9 @@ void affine(Stream<lanes>& in, Stream<lanes>& out, const int8_t (&w)[channels],
 vectors:
   for (int v = 0; v < vectors; ++v) {
   words:
-    for (int c = 0; c < channels; c += lanes) {
+    for (int word = 0; word < channels / lanes; ++word) {
 #pragma HLS PIPELINE II = 1
+      const int c = word * lanes;
       const Vector<lanes> x = in.read();
       Vector<lanes> y;
     lanes:
@@ -50,8 +51,9 @@ void residual(Stream<lanes>& branch, Stream<lanes>& shortcut, Stream<lanes>& out
 vectors:
   for (int v = 0; v < vectors; ++v) {
   words:
-    for (int c = 0; c < channels; c += lanes) {
+    for (int word = 0; word < channels / lanes; ++word) {
 #pragma HLS PIPELINE II = 1
+      const int c = word * lanes;
       const Vector<lanes> x = branch.read();
       const Vector<lanes> skipped = shortcut.read();
       Vector<lanes> y;

@@ -50,6 +50,16 @@ int narrow(int value) {
   return held;
 }
 
+/// A register for a sum of `products` int8 products, or for a part of it. C-simulation holds it in
+/// a native int, six times as fast; `requantize` asserts that the whole sum would have fit.
+#ifdef __SYNTHESIS__
+template <int products>
+using Sum = ap_int<accumulator_bits(products)>;
+#else
+template <int products>
+using Sum = int;
+#endif
+
 /// Divide by 2^shift, rounding half up; shift is 1 to max_shift.
 ///
 /// Shifting by shift - 1 first gives the same number as adding 2^(shift - 1) first, with one

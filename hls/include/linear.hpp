@@ -33,32 +33,33 @@ void matrix_vector(Stream<inputs>& in, Stream<pe>& out, const int8_t (&w)[output
 #pragma HLS ARRAY_RESHAPE variable = s cyclic factor = pe
   static_assert(outputs % pe == 0, "all outputs must come in whole groups: PE divides outputs");
   static_assert(inputs % simd == 0, "all inputs must come in whole groups: SIMD divides inputs");
-  constexpr int folds = (outputs / pe) * (inputs / simd);
+  constexpr int groups = outputs / pe, parts = inputs / simd;
   Vector<inputs> x;
 #pragma HLS ARRAY_PARTITION variable = x.lane complete
-  int sums[pe];
+  Sum<inputs> sums[pe];
 #pragma HLS ARRAY_PARTITION variable = sums complete
-  int o = 0, i = 0;  // the first output and input of this cycle; inputs run faster
+  int group = 0, part = 0;  // of outputs and of inputs; parts run faster
 vectors:
   for (int v = 0; v < vectors; ++v) {
   folds:
-    for (int fold = -handover; fold < folds; ++fold) {
+    for (int fold = -handover; fold < groups * parts; ++fold) {
 #pragma HLS PIPELINE II = 1
       if (fold == -handover) x = in.read();
       if (fold < 0) continue;
+      const int o = group * pe, i = part * simd;
     outputs:
       for (int p = 0; p < pe; ++p) {
 #pragma HLS UNROLL
-        int sum = i == 0 ? 0 : sums[p];
+        int sum = 0;
       inputs:
         for (int q = 0; q < simd; ++q) {
 #pragma HLS UNROLL
           sum += x.lane[i + q] * w[o + p][i + q];
         }
-        sums[p] = narrow<accumulator_bits(inputs)>(sum);
+        sums[p] = (part == 0 ? 0 : static_cast<int>(sums[p])) + sum;
       }
-      i = i + simd == inputs ? 0 : i + simd;
-      if (i > 0) continue;
+      part = part == parts - 1 ? 0 : part + 1;
+      if (part > 0) continue;
       Vector<pe> y;
     results:
       for (int p = 0; p < pe; ++p) {
@@ -67,7 +68,7 @@ vectors:
         y.lane[p] = Activation::template apply<pe>(o + p, result);
       }
       out.write(y);
-      o = o + pe == outputs ? 0 : o + pe;
+      group = group == groups - 1 ? 0 : group + 1;
     }
   }
 }

@@ -34,8 +34,9 @@ void duplicate(Stream<lanes>& in, Stream<lanes>& branch, Stream<lanes>& shortcut
 vectors:
   for (int v = 0; v < vectors; ++v) {
   words:
-    for (int c = 0; c < channels; c += lanes) {
+    for (int word = 0; word < channels / lanes; ++word) {
 #pragma HLS PIPELINE II = 1
+      const int c = word * lanes;
       const Vector<lanes> x = in.read();
       Vector<lanes> y;
     lanes:
@@ -126,13 +127,13 @@ columns:
   column:
     for (int c = 0; c < lanes; ++c) {
     rows:
-      for (int r = 0; r < rows; r += lanes) {
+      for (int group = 0; group < rows / lanes; ++group) {
 #pragma HLS PIPELINE II = 1
         Vector<lanes> y;
       lanes:
         for (int i = 0; i < lanes; ++i) {
 #pragma HLS UNROLL
-          y.lane[i] = map[r + i][w].lane[c];
+          y.lane[i] = map[group * lanes + i][w].lane[c];
         }
         out.write(y);
       }
