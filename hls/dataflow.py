@@ -85,7 +85,8 @@ class _Builder:
         """Mirror token_linear: a transpose, the matrix product, the transpose back."""
         by_channel, mixed = self.link(f"{name}_by_channel"), self.link(f"{name}_mixed")
         self.transpose(f"{name}_transpose_in", stream, by_channel)
-        self.linear("token_mixer_linear", name.removesuffix("token_mixer_linear"), by_channel, mixed)
+        layer = "token_mixer_linear"
+        self.linear(layer, name.removesuffix(layer), by_channel, mixed)
         self.transpose(f"{name}_transpose_out", mixed, out)
 
     def transpose(self, name: str, stream: str, out: str) -> None:
@@ -95,12 +96,10 @@ class _Builder:
         free = self.fifo(f"{name}_free", "map", bits, initial=2)
         words = np.arange(self.map_words)
         first, last = words[:1], words[-1:]
-        reads = (Access(free, first), Access(stream, words))
-        writes = (Access(filled, last),)
-        self.add(f"{name}_fill", self.map_words, 1, _LATENCY["move"], reads, writes)
-        reads = (Access(filled, first),)
-        writes = (Access(out, words), Access(free, last))
-        self.add(f"{name}_drain", self.map_words, 1, _LATENCY["map"], reads, writes)
+        taken, given = (Access(free, first), Access(stream, words)), (Access(filled, last),)
+        self.add(f"{name}_fill", self.map_words, 1, _LATENCY["move"], taken, given)
+        whole, sent = (Access(filled, first),), (Access(out, words), Access(free, last))
+        self.add(f"{name}_drain", self.map_words, 1, _LATENCY["map"], whole, sent)
 
     def linear(self, layer: str, prefix: str, stream: str, out: str, table: bool = False) -> None:
         """Mirror linear: pack collects the next vector while matrix_vector works on this one."""

@@ -4,7 +4,8 @@ A process runs its steps in order, one per cycle at best. A step waits until eac
 there, and until each FIFO it writes has room: a word can be read in the cycle after it was written,
 and its place used again in the cycle after it was read. A blocked step holds up all later ones.
 The times are unique (a Kahn network), so processes are advanced one after the other as far as the
-known times allow, not cycle by cycle. Nobody can advance before the last image is through: deadlock.
+known times allow, not cycle by cycle. If nobody can advance before the last image is through, the
+design deadlocks.
 
 What a pipeline keeps in flight does not add to the room in the FIFOs. So completion or deadlock is
 that of the sequential C++ processes on bounded, blocking streams.

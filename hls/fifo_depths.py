@@ -1,4 +1,4 @@
-"""How deep the FIFOs of a streaming design must be: high-water marks of the simulation plus a margin.
+"""How deep the FIFOs of a streaming design must be: simulated high-water marks plus a margin.
 
 A shortcut holds what waits for the branch beside it. Its mark is taken with unbounded shortcuts and
 images that arrive at the pace of the slowest stage; a source in a hurry would only fill it with

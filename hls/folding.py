@@ -111,12 +111,10 @@ class Folding:
     @staticmethod
     def from_dict(values: Mapping[str, Any]) -> "Folding":
         """Build from `{lanes: 1, embed_linear: {pe: 1, simd: 48}, ..., handover: 1}`."""
-        return Folding(
-            **{
-                name: Fold(**value) if isinstance(value, Mapping) else value
-                for name, value in values.items()
-            }
-        )
+        folds: dict[str, Any] = {
+            name: Fold(**value) for name, value in values.items() if isinstance(value, Mapping)
+        }
+        return Folding(**{**values, **folds})
 
 
 def published_folding(sizes: Sizes) -> Folding:

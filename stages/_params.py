@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 from models.activations import REGISTRY, Option, activation_spec
 from models.errors import PipelineError
+from stages._designs import Design, designs_of
 from stages._rules import (
     AnyMapping,
     Leaf,
@@ -241,6 +242,7 @@ class Params:
     csim: Csim
     hls: Hls
     variants: dict[str, Variant]
+    designs: dict[str, Design]
 
     def variant(self, name: str) -> Variant:
         """Return the variant `name`; PipelineError lists the known names."""
@@ -250,6 +252,15 @@ class Params:
                 f"params.yaml has: {', '.join(self.variants)}."
             )
         return self.variants[name]
+
+    def design(self, name: str) -> Design:
+        """Return the design `name`; PipelineError lists the known names."""
+        if name not in self.designs:
+            raise PipelineError(
+                f"There is no design {name!r}{did_you_mean(name, self.designs)}; "
+                f"params.yaml has: {', '.join(self.designs) or 'none'}."
+            )
+        return self.designs[name]
 
 
 def load_params(path: Path | str = "params.yaml") -> Params:
@@ -262,12 +273,14 @@ def load_params(path: Path | str = "params.yaml") -> Params:
 
 
 def _params(document: object) -> Params:
-    values = checked_values({**rules_of(Params), "variants": AnyMapping()}, document, "")
+    mappings = {"variants": AnyMapping(), "designs": AnyMapping()}
+    values = checked_values({**rules_of(Params), **mappings}, document, "")
     if not values["variants"]:
         raise PipelineError("variants is empty, but must hold at least one student.")
     values["variants"] = {
         name: _variant(name, row, values) for name, row in values["variants"].items()
     }
+    values["designs"] = designs_of(values["designs"], values["variants"])
     return Params(**values)
 
 

@@ -20,13 +20,24 @@ def run_variant_stage(main: Callable[..., None], folders: Mapping[str, str] | No
 
     `folders` are options that take a folder, with their help: `main` gets each by name, or None.
     """
+    _run_on_one("variant", "relu_h96", main, folders)
+
+
+def run_design_stage(main: Callable[..., None], folders: Mapping[str, str] | None = None) -> None:
+    """Run a stage on the design that the command line names (a key of params.yaml `designs`)."""
+    _run_on_one("design", "relu_h96_stream", main, folders)
+
+
+def _run_on_one(
+    kind: str, example: str, main: Callable[..., None], folders: Mapping[str, str] | None
+) -> None:
     parser = argparse.ArgumentParser(description=sys.modules["__main__"].__doc__)
-    parser.add_argument("variant", help="a key under `variants` in params.yaml, e.g. relu_h96")
+    parser.add_argument(kind, help=f"a key under `{kind}s` in params.yaml, e.g. {example}")
     for option, text in (folders or {}).items():
         parser.add_argument(f"--{option}", metavar="DIR", type=Path, help=text)
     options = vars(parser.parse_args())
-    variant = options.pop("variant")
-    _guarded(lambda: main(variant, **options))
+    name = options.pop(kind)
+    _guarded(lambda: main(name, **options))
 
 
 def _guarded(call: Callable[[], None]) -> None:

@@ -13,6 +13,7 @@ from models.errors import PipelineError
 from stages._params import load_params
 from stages._paths import TEACHER, history, metrics
 from stages._stage import run_stage
+from stages._tables import markdown
 
 PLOTS = Path("data/plots")
 Row = dict[str, Any]
@@ -43,13 +44,7 @@ def table(rows: list[Row]) -> str:
     lines = [("network", *(title for _, _, title in COLUMNS))]
     for row in rows:
         lines.append((row["network"], *(_cell(row[kind].get(key)) for kind, key, _ in COLUMNS)))
-    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-    text = [
-        "| " + " | ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)) + " |"
-        for line in lines
-    ]
-    text.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
-    return "\n".join(text) + "\n"
+    return markdown(lines)
 
 
 def notes(rows: list[Row]) -> list[str]:
