@@ -85,7 +85,7 @@ struct Regroup {
   template <int vectors, int outputs>
   static void run(Stream<pe>& groups, Stream<lanes>& out) {
 #pragma HLS DATAFLOW
-    Stream<outputs> results("linear_results");
+    Stream<outputs> results("results");
 #pragma HLS STREAM variable = results depth = Design::link_depth
     PROCESS(pack<vectors, 0>(groups, results));
     PROCESS(unpack<vectors>(results, out));
@@ -126,8 +126,8 @@ struct Linear {
   static void run(Stream<lanes_in>& in, Stream<lanes>& out, const int8_t (&w)[outputs][inputs],
                   const int8_t (&b)[outputs], const uint8_t (&s)[outputs]) {
 #pragma HLS DATAFLOW
-    Stream<inputs> packed("linear_packed");
-    Stream<pe> groups("linear_groups");
+    Stream<inputs> packed("packed");
+    Stream<pe> groups("groups");
 #pragma HLS STREAM variable = packed depth = Design::link_depth
 #pragma HLS STREAM variable = groups depth = Design::link_depth
     PROCESS(pack<vectors, Design::handover>(in, packed));
@@ -143,7 +143,7 @@ struct Linear<Design, lanes, simd, lanes> {
   static void run(Stream<lanes_in>& in, Stream<lanes>& out, const int8_t (&w)[outputs][inputs],
                   const int8_t (&b)[outputs], const uint8_t (&s)[outputs]) {
 #pragma HLS DATAFLOW
-    Stream<inputs> packed("linear_packed");
+    Stream<inputs> packed("packed");
 #pragma HLS STREAM variable = packed depth = Design::link_depth
     PROCESS(pack<vectors, Design::handover>(in, packed));
     PROCESS(matrix_vector<vectors, Activation, simd, Design::handover>(packed, out, w, b, s));
@@ -177,8 +177,8 @@ template <int channels, class Design, int pe, int simd, int lanes, int tokens>
 void token_linear(Stream<lanes>& in, Stream<lanes>& out, const int8_t (&w)[tokens][tokens],
                   const int8_t (&b)[tokens], const uint8_t (&s)[tokens]) {
 #pragma HLS DATAFLOW
-  Stream<lanes> by_channel("token_linear_by_channel");
-  Stream<lanes> mixed("token_linear_mixed");
+  Stream<lanes> by_channel("by_channel");
+  Stream<lanes> mixed("mixed");
 #pragma HLS STREAM variable = by_channel depth = Design::link_depth
 #pragma HLS STREAM variable = mixed depth = Design::link_depth
   PROCESS(transpose<tokens, channels>(in, by_channel));

@@ -21,8 +21,6 @@ void token_mixer(Stream<Design::lanes>& in, Stream<Design::lanes>& out) {
 #pragma HLS DATAFLOW
   constexpr int tokens = Config::num_patches;
   constexpr int channels = Config::embed_dim;
-  constexpr int pe = Design::token_mixer_linear_pe;
-  constexpr int simd = Design::token_mixer_linear_simd;
   static_assert(
       Design::token_mixer_shortcut_depth * Design::lanes >= tokens * channels,
       "the first sum needs the whole image: a shortcut that cannot hold it blocks forever");
@@ -38,9 +36,10 @@ void token_mixer(Stream<Design::lanes>& in, Stream<Design::lanes>& out) {
   PROCESS(affine<tokens>(branch, scaled, Params::token_mixer_affine_1_w,
                          Params::token_mixer_affine_1_b, Params::token_mixer_affine_1_s));
   TRACE(Params::index, "token_mixer_affine_1", scaled);
-  REGION(token_linear<channels, Design, pe, simd>(scaled, mixed, Params::token_mixer_linear_w,
-                                                  Params::token_mixer_linear_b,
-                                                  Params::token_mixer_linear_s));
+  REGION(token_linear<channels, Design, Design::token_mixer_linear_pe,
+                      Design::token_mixer_linear_simd>(scaled, mixed, Params::token_mixer_linear_w,
+                                                       Params::token_mixer_linear_b,
+                                                       Params::token_mixer_linear_s));
   TRACE(Params::index, "token_mixer_linear", mixed);
   PROCESS(affine<tokens>(mixed, y, Params::token_mixer_affine_2_w, Params::token_mixer_affine_2_b,
                          Params::token_mixer_affine_2_s));
@@ -106,7 +105,7 @@ template <class Config, class Design, template <int> class Block, int first, int
 struct Blocks {
   static void run(Stream<Design::lanes>& in, Stream<Design::lanes>& out) {
 #pragma HLS DATAFLOW
-    Stream<Design::lanes> link("block");
+    Stream<Design::lanes> link("mlp");
 #pragma HLS STREAM variable = link depth = Design::link_depth
     REGION(block<Config, Design, Block<first>>(in, link));
     REGION(Blocks<Config, Design, Block, first + 1, last>::run(link, out));
