@@ -74,13 +74,20 @@ const GoldenTap golden_taps[] = {{
 """
 
 
-def header_files(folder: Path) -> list[Path]:
-    """Return the paths of a network's headers; PipelineError if one is not there."""
-    files = [folder / name for name in ("config.hpp", "params.hpp", "design.hpp")]
-    for file in files:
+def header_files(network: Path, design: Path) -> list[Path]:
+    """Return the headers in the folders of a network and of a design; PipelineError if one lacks.
+
+    A network has config.hpp and params.hpp (sizes and parameters), a design has design.hpp.
+    """
+    stages = {
+        network / "config.hpp": "generate_headers",
+        network / "params.hpp": "generate_headers",
+        design / "design.hpp": "plan",
+    }
+    for file, stage in stages.items():
         if not file.is_file():
-            raise PipelineError(f"{file} is missing; run `dvc repro generate_headers` to make it.")
-    return files
+            raise PipelineError(f"{file} is missing; run `dvc repro {stage}` to make it.")
+    return list(stages)
 
 
 def config_text(network: IntResMlp) -> str:

@@ -1,11 +1,10 @@
-"""Write the C++ headers of one variant: its sizes, its parameters and the published folding.
+"""Write the C++ headers of one variant: its sizes and its parameters.
 
-Reads data/<variant>/int8.pkl; writes data/<variant>/headers/config.hpp, params.hpp and design.hpp.
-They hold no images, so they can be shared.
+Reads data/<variant>/int8.pkl; writes data/<variant>/headers/config.hpp and params.hpp. They hold no
+images, so they can be shared.
 """
 
-from hls.folding import Sizes, published_folding
-from hls.headers import config_text, design_text, params_text, published_depths
+from hls.headers import config_text, params_text
 from models.atomic_file import replace_on_success
 from models.int_params import load_int_params
 from stages._params import load_params
@@ -17,13 +16,7 @@ def main(name: str) -> None:
     """Generate the headers of one variant."""
     load_params().variant(name)
     network = load_int_params(artifact(name, "int8.pkl"))
-    sizes = Sizes.of(network)
-    folding = published_folding(sizes)
-    texts = {
-        "config.hpp": config_text(network),
-        "params.hpp": params_text(network),
-        "design.hpp": design_text(folding, published_depths(sizes, folding)),
-    }
+    texts = {"config.hpp": config_text(network), "params.hpp": params_text(network)}
     for file, text in texts.items():
         with replace_on_success(artifact(name, "headers") / file) as temporary:
             temporary.write_text(text)

@@ -149,6 +149,16 @@ def _figure_table(design: str, figures: dict[str, Metric]) -> str:
     return markdown([("figure", design), *((key, f"{value}") for key, value in figures.items())])
 
 
+def write_plan(name: str, plan: Design, text: str) -> None:
+    """Write what the later stages read, and the tables."""
+    files = {"design.json": plan.to_text(), "plan.md": text}
+    if plan.folding is not None and plan.fifo_depths is not None:
+        files["headers/design.hpp"] = design_text(plan.folding, plan.fifo_depths)
+    for file, content in files.items():
+        with replace_on_success(design_artifact(name, file)) as temporary:
+            temporary.write_text(content)
+
+
 def main(name: str) -> None:
     """Plan one design, show and write it."""
     params = load_params()
@@ -161,12 +171,7 @@ def main(name: str) -> None:
         raise PipelineError(f"params.yaml: designs.{name}: {error}") from None
     text = f"{_figure_table(name, figures)}\n{tables}"
     logging.info("%s", text)
-    files = {"design.json": plan.to_text(), "plan.md": text}
-    if plan.folding is not None and plan.fifo_depths is not None:
-        files["headers/design.hpp"] = design_text(plan.folding, plan.fifo_depths)
-    for file, content in files.items():
-        with replace_on_success(design_artifact(name, file)) as temporary:
-            temporary.write_text(content)
+    write_plan(name, plan, text)
     write_metrics(metrics("model", name), figures)
 
 

@@ -1,11 +1,11 @@
-"""Synthesise one variant's C++ with an HLS tool, or read reports brought back; key of params.yaml.
+"""Synthesise one design's C++ with an HLS tool, or read reports brought back; key of params.yaml.
 
-Writes data/<variant>/project (a self-contained project for the tool; it holds images: never
-shared), data/metrics/synthesis/<variant>.json (clock, cycles, resources) and
-data/<variant>/synthesis_tables.json (the same per module and loop). The tool's last good run is
-kept in data/<variant>/synthesis, its words in data/<variant>/synthesis.log. Where no tool is
-installed the numbers are null and `note` says so, unless these very sources were measured before,
-or hls.require_tool asks for an error.
+Writes data/designs/<design>/project (a self-contained project for the tool; it holds images: never
+shared), data/metrics/synthesis/<design>.json (clock, cycles, resources) and, beside the project,
+synthesis_tables.json (the same per module and loop). The tool's last good run is kept in
+data/designs/<design>/synthesis, its words in synthesis.log beside it. Where no tool is installed
+the numbers are null and `note` says so, unless these very sources were measured before, or
+hls.require_tool asks for an error.
 """
 
 import json
@@ -24,8 +24,8 @@ from models.atomic_file import replace_on_success
 from models.errors import PipelineError
 from stages._metrics import write_metrics
 from stages._params import Hls, load_params
-from stages._paths import artifact, metrics
-from stages._stage import run_variant_stage
+from stages._paths import artifact, design_artifact, metrics
+from stages._stage import run_design_stage
 
 SYNTHESIS = "synthesis"  # the folder of the metrics
 REPORTS = "read the reports in this project folder, brought back from where the tool is"
@@ -46,13 +46,13 @@ def target_of(settings: Hls) -> Target:
 def measure(name: str, project: Path, settings: Hls, reports: Path | None) -> Measured | None:
     """Run the tool on a project folder, or read `reports`; None where there is no tool.
 
-    `name` is that of the variant or design, under which the log and the run folder lie.
+    `name` is that of the design, in whose folder the log and the run folder lie.
     """
     if reports is not None:
         return read_brought_back(reports, read_manifest(project / MANIFEST))
     front_end = tool.find_tool(settings.tool)
     if front_end is not None:
-        log, folder = artifact(name, "synthesis.log"), artifact(name, "synthesis")
+        log, folder = design_artifact(name, "synthesis.log"), design_artifact(name, "synthesis")
         return tool.run(front_end, project, folder, log, settings.timeout_minutes)
     if settings.require_tool:
         raise PipelineError(
@@ -63,7 +63,7 @@ def measure(name: str, project: Path, settings: Hls, reports: Path | None) -> Me
 
 
 def synthesize(name: str, project: Path, settings: Hls, reports: Path | None = None) -> None:
-    """Measure the project folder of the variant or design `name` and write what was measured.
+    """Measure the project folder of the design `name` and write what was measured.
 
     Nothing of an earlier run is touched before there are results, nor where no tool is installed
     and the same sources were measured before, for the same part and clock.
@@ -71,7 +71,7 @@ def synthesize(name: str, project: Path, settings: Hls, reports: Path | None = N
     manifest = read_manifest(project / MANIFEST)
     measured = measure(name, project, settings, reports)
     result = metrics_of(measured, manifest)
-    details = artifact(name, "synthesis_tables.json")
+    details = design_artifact(name, "synthesis_tables.json")
     earlier = measured is None and _is_measured(metrics(SYNTHESIS, name), manifest, result.keys())
     if measured is not None or not (earlier and details.is_file()):
         with replace_on_success(details) as temporary:
@@ -96,23 +96,25 @@ def _is_measured(path: Path, manifest: Manifest, keys: KeysView[str]) -> bool:
     return complete and origin(manifest).items() <= earlier.items()
 
 
-def write_variant_project(name: str, settings: Hls) -> Path:
-    """Write the project folder of one variant, from its headers and golden samples."""
-    golden = artifact(name, "golden") / "golden.hpp"
+def write_design_project(name: str, variant: str, settings: Hls) -> Path:
+    """Write the project folder of one design, from its headers and golden samples."""
+    golden = design_artifact(name, "golden") / "golden.hpp"
     if not golden.is_file():
         raise PipelineError(f"{golden} is missing; run `dvc repro csim` to make it.")
-    sources = streaming_sources(*header_files(artifact(name, "headers")), golden)
-    project = artifact(name, "project")
+    headers = header_files(artifact(variant, "headers"), design_artifact(name, "headers"))
+    sources = streaming_sources(*headers, golden)
+    project = design_artifact(name, "project")
     write_project(project, name, sources, target_of(settings))
     return project
 
 
 def main(name: str, reports: Path | None = None) -> None:
-    """Synthesise one variant, or read the reports of a run elsewhere."""
+    """Synthesise one design, or read the reports of a run elsewhere."""
     params = load_params()
-    params.variant(name)
-    synthesize(name, write_variant_project(name, params.hls), params.hls, reports)
+    variant = params.design(name).variant
+    project = write_design_project(name, variant, params.hls)
+    synthesize(name, project, params.hls, reports)
 
 
 if __name__ == "__main__":
-    run_variant_stage(main, {"reports": REPORTS})
+    run_design_stage(main, {"reports": REPORTS})

@@ -147,6 +147,15 @@ def test_same_network_same_text(random_network):
 
 
 def test_a_missing_header_is_named(tmp_path):
-    (tmp_path / "config.hpp").touch()
+    network, design = tmp_path / "network", tmp_path / "design"
+    for folder in (network, design):
+        folder.mkdir()
+    (network / "config.hpp").touch()
     with pytest.raises(PipelineError, match=r"params\.hpp is missing; run `dvc repro generate_h"):
-        headers.header_files(tmp_path)
+        headers.header_files(network, design)
+    (network / "params.hpp").touch()
+    with pytest.raises(PipelineError, match=r"design\.hpp is missing; run `dvc repro plan`"):
+        headers.header_files(network, design)
+    (design / "design.hpp").touch()
+    files = headers.header_files(network, design)
+    assert [file.name for file in files] == ["config.hpp", "params.hpp", "design.hpp"]

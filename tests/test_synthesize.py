@@ -17,11 +17,11 @@ from stages import synthesize
 from tests.hls_stand_in import TOP, csynth_xml, install, put
 
 ROOT = Path(__file__).resolve().parent.parent
-NAME = "relu_h96"
-METRICS = Path(f"data/metrics/synthesis/{NAME}.json")
-TABLES = Path(f"data/{NAME}/synthesis_tables.json")
-LOG = Path(f"data/{NAME}/synthesis.log")
-PROJECT = Path(f"data/{NAME}/project")
+DESIGN, NAME = "relu_h96_stream", "relu_h96"
+METRICS = Path(f"data/metrics/synthesis/{DESIGN}.json")
+TABLES = Path(f"data/designs/{DESIGN}/synthesis_tables.json")
+LOG = Path(f"data/designs/{DESIGN}/synthesis.log")
+PROJECT = Path(f"data/designs/{DESIGN}/project")
 KEYS = [
     *("tool", "sources", "part", "flow_target", "clock_target_ns", "csim"),
     *("clock_uncertainty_ns", "clock_estimated_ns"),
@@ -54,9 +54,10 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     monkeypatch.setattr(tool, "POLL_SECONDS", 0.02)
     write_params()
-    for name in ("config", "params", "design"):
+    for name in ("config", "params"):
         put(Path(f"data/{NAME}/headers/{name}.hpp"), "#pragma once\n")
-    put(Path(f"data/{NAME}/golden/golden.hpp"), "#pragma once\n")
+    put(Path(f"data/designs/{DESIGN}/headers/design.hpp"), "#pragma once\n")
+    put(Path(f"data/designs/{DESIGN}/golden/golden.hpp"), "#pragma once\n")
     return tmp_path
 
 
@@ -71,7 +72,7 @@ def metrics():
 
 
 def test_without_a_tool_the_numbers_are_null_and_a_note_says_so(folder, caplog):
-    synthesize.main(NAME)
+    synthesize.main(DESIGN)
     result = metrics()
     assert list(result) == KEYS
     assert "on PATH: nothing was synthesised." in result.pop("note")
@@ -84,14 +85,14 @@ def test_without_a_tool_the_numbers_are_null_and_a_note_says_so(folder, caplog):
 def test_without_a_tool_require_tool_is_an_error(folder):
     write_params(require_tool=True)
     with pytest.raises(PipelineError, match=r"on PATH.* set hls\.require_tool to false"):
-        synthesize.main(NAME)
+        synthesize.main(DESIGN)
     assert not METRICS.exists() and not TABLES.exists()
 
 
 def test_with_a_tool_the_metrics_and_tables_are_written(folder):
     install(folder / "bin", "vitis_hls", "2022.2")
     write_params(cosim=True, export="impl")
-    synthesize.main(NAME)
+    synthesize.main(DESIGN)
     result = metrics()
     assert list(result) == KEYS
     assert (result["tool"], result["csim"], result["note"]) == ("Vitis HLS 2022.2", "PASS", None)
@@ -112,38 +113,38 @@ def test_params_choose_the_tool(folder):
     install(folder / "bin", "vitis_hls", "2022.2")
     install(folder / "bin", "vivado_hls", "2019.2")
     write_params(tool="vivado_hls")
-    synthesize.main(NAME)
+    synthesize.main(DESIGN)
     assert metrics()["tool"] == "Vivado HLS 2019.2"
 
 
 def test_a_failure_leaves_the_earlier_results(folder):
     install(folder / "bin", "vitis_hls")
-    synthesize.main(NAME)
+    synthesize.main(DESIGN)
     before = METRICS.read_bytes(), TABLES.read_bytes()
     install(folder / "bin", "vitis_hls", flaw="csynth:licence")
     with pytest.raises(PipelineError, match=rf"the licence is missing .*; see {LOG}\."):
-        synthesize.main(NAME)
+        synthesize.main(DESIGN)
     assert (METRICS.read_bytes(), TABLES.read_bytes()) == before
 
 
 def test_where_no_tool_is_the_figures_of_the_same_sources_stay(folder, caplog):
     install(folder / "bin", "vitis_hls")
-    synthesize.main(NAME)
+    synthesize.main(DESIGN)
     before = METRICS.read_bytes(), TABLES.read_bytes()
     (folder / "bin" / "vitis_hls").unlink()
     with caplog.at_level(logging.INFO):
-        synthesize.main(NAME)
+        synthesize.main(DESIGN)
     assert (METRICS.read_bytes(), TABLES.read_bytes()) == before
     assert "the earlier figures of these sources stay" in caplog.text
     TABLES.unlink()
-    synthesize.main(NAME)
+    synthesize.main(DESIGN)
     assert METRICS.read_bytes() == before[0] and TABLES.is_file()
 
 
 @pytest.mark.parametrize("change", ["sources", "clock", "part", "an older form", "no JSON"])
 def test_where_no_tool_is_figures_of_anything_else_go(folder, change):
     install(folder / "bin", "vitis_hls")
-    synthesize.main(NAME)
+    synthesize.main(DESIGN)
     (folder / "bin" / "vitis_hls").unlink()
     if change == "sources":
         put(Path(f"data/{NAME}/headers/params.hpp"), "#pragma once\n// other parameters\n")
@@ -155,7 +156,7 @@ def test_where_no_tool_is_figures_of_anything_else_go(folder, change):
         METRICS.write_text(json.dumps({"lut": 3, "note": None}))
     if change == "no JSON":
         METRICS.write_text("{")
-    synthesize.main(NAME)
+    synthesize.main(DESIGN)
     assert metrics()["tool"] is None and metrics()["note"]
     assert json.loads(TABLES.read_text())["modules"] == []
 
@@ -163,7 +164,7 @@ def test_where_no_tool_is_figures_of_anything_else_go(folder, change):
 @pytest.fixture
 def brought_back(folder):
     """Run the tool on a copy of the project, as on another machine; return that folder."""
-    synthesize.main(NAME)
+    synthesize.main(DESIGN)
     place = folder / "machine" / "project"
     shutil.copytree(PROJECT, place)
     install(folder / "other", "vitis_hls", "2023.1")
@@ -172,20 +173,20 @@ def brought_back(folder):
 
 
 def test_reports_brought_back_count_as_if_it_had_run_here(folder, brought_back):
-    synthesize.main(NAME, brought_back)
+    synthesize.main(DESIGN, brought_back)
     elsewhere = METRICS.read_bytes(), TABLES.read_bytes()
     assert metrics()["tool"] == "Vitis HLS 2023.1"
-    synthesize.main(NAME)  # there is no tool here, so they stay
+    synthesize.main(DESIGN)  # there is no tool here, so they stay
     assert METRICS.read_bytes() == elsewhere[0]
     install(folder / "bin", "vitis_hls", "2023.1")
-    synthesize.main(NAME)
+    synthesize.main(DESIGN)
     assert (METRICS.read_bytes(), TABLES.read_bytes()) == elsewhere
 
 
 def test_a_run_in_the_project_folder_itself_is_read_there(folder, brought_back):
     for path in brought_back.glob("project_*"):
         shutil.copytree(path, PROJECT / path.name)
-    synthesize.main(NAME, PROJECT)
+    synthesize.main(DESIGN, PROJECT)
     assert metrics()["tool"] == "Vitis HLS 2023.1"
 
 
@@ -193,14 +194,14 @@ def test_reports_of_other_sources_are_refused_and_change_nothing(folder, brought
     before = METRICS.read_bytes()
     put(Path(f"data/{NAME}/headers/params.hpp"), "#pragma once\n// trained anew\n")
     with pytest.raises(PipelineError, match=r"of other sources: src/params\.hpp differs"):
-        synthesize.main(NAME, brought_back)
+        synthesize.main(DESIGN, brought_back)
     assert METRICS.read_bytes() == before
 
 
 def test_reports_of_another_part_are_refused(folder, brought_back):
     write_params(part="xcu280-fsvh2892-2L-e")
     with pytest.raises(PipelineError, match="its part is xcu50"):
-        synthesize.main(NAME, brought_back)
+        synthesize.main(DESIGN, brought_back)
 
 
 def test_a_success_that_cannot_be_built_is_said(folder, brought_back, caplog):
@@ -208,20 +209,20 @@ def test_a_success_that_cannot_be_built_is_said(folder, brought_back, caplog):
     report = brought_back / project / f"solution/syn/report/{TOP}_csynth.xml"
     report.write_text(csynth_xml("2023.1", lut="2400000"))
     caplog.clear()
-    synthesize.main(NAME, brought_back)
+    synthesize.main(DESIGN, brought_back)
     assert metrics()["note"].startswith("LUT 2400000 exceeds the 871680")
     assert "LUT 2400000 exceeds" in caplog.text
 
 
 def test_missing_golden_samples_are_named(folder):
-    Path(f"data/{NAME}/golden/golden.hpp").unlink()
+    Path(f"data/designs/{DESIGN}/golden/golden.hpp").unlink()
     with pytest.raises(PipelineError, match=r"golden\.hpp is missing; run `dvc repro csim`"):
-        synthesize.main(NAME)
+        synthesize.main(DESIGN)
     assert not PROJECT.exists() and not METRICS.exists()
 
 
 def test_the_command_line_takes_a_folder_of_reports(folder, brought_back):
-    command = [sys.executable, "-m", "stages.synthesize", NAME, "--reports", str(brought_back)]
+    command = [sys.executable, "-m", "stages.synthesize", DESIGN, "--reports", str(brought_back)]
     environment = {"PYTHONPATH": str(ROOT), "PATH": ""}
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
