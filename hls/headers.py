@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from hls.cpp_text import array_text, constants_text
-from hls.folding import Fold, Folding, Sizes
+from hls.folding import Fold, Folding
 from models.errors import PipelineError
 from models.int_params import IntLayer, IntResMlp, IntTable, Samples
 
@@ -102,20 +102,6 @@ def config_text(network: IntResMlp) -> str:
     }
     has_tables = f"\n  static constexpr bool has_tables = {str(network.has_tables).lower()};"
     return _CONFIG.format(sizes=constants_text(sizes) + has_tables)
-
-
-def published_depths(sizes: Sizes, folding: Folding) -> dict[str, int]:
-    """Return the FIFO depths, in words, that the published design derives by hand.
-
-    The shortcut of the token mixer holds two images and two vectors, that of the MLP what linear_1
-    (embed_dim) and linear_2 (hidden_dim) collect, a token read ahead and 64 cycles of pipeline.
-    """
-    tokens, channels = sizes.num_patches, sizes.embed_dim
-    return {
-        "token_mixer_shortcut": -(-2 * (tokens + tokens * channels) // folding.lanes),
-        "mlp_shortcut": -(-(2 * channels + sizes.hidden_dim) // folding.lanes) + 64,
-        "link": 2,
-    }
 
 
 def design_text(folding: Folding, depths: Mapping[str, int]) -> str:

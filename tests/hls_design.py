@@ -3,6 +3,8 @@
 import numpy as np
 
 from hls import headers
+from hls.dataflow import streaming_network
+from hls.fifo_depths import size_fifos
 from hls.folding import Fold, Folding, Sizes, check_folding, divisors, products, published_folding
 from hls.gpp import ImageFiles
 from models import int_resmlp
@@ -35,9 +37,8 @@ def random_folding(network, lanes, seed):
 
 def write_headers(network, folder, folding=None, **depths):
     """Write config.hpp, params.hpp and design.hpp; the published design unless told otherwise."""
-    sizes = Sizes.of(network)
-    folding = folding or published_folding(sizes)
-    depths = {**headers.published_depths(sizes, folding), **depths}
+    folding = folding or published_folding(Sizes.of(network))
+    depths = {**size_fifos(streaming_network(Sizes.of(network), folding)).depths, **depths}
     (folder / "config.hpp").write_text(headers.config_text(network))
     (folder / "params.hpp").write_text(headers.params_text(network))
     (folder / "design.hpp").write_text(headers.design_text(folding, depths))

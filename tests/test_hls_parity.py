@@ -4,15 +4,16 @@ import ctypes
 import resource
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from hls import gpp, headers
-from hls.folding import Sizes, published_folding
 from models import fixed_point, int_resmlp
 from models.errors import PipelineError
+from tests.hls_design import write_headers, write_images
 
 pytestmark = pytest.mark.compiler
 
@@ -96,6 +97,8 @@ def test_tables_on_all_inputs(cpp):
     channel, value = grid(np.arange(8), INT8)
     expected = fixed_point.table_lookup(knots.astype(np.int32), channel, value)
     assert np.array_equal(cpp("table_lookup", knots, channel, value), expected)
+    segments = np.stack([knots[:, :-1], np.diff(knots.astype(np.int32))], axis=-1).astype(np.int32)
+    assert np.array_equal(cpp("segment_lookup", segments, channel, value), expected)
     segments, remainders = cpp("table_index", INT8, outputs=2)
     assert np.array_equal((segments, remainders), fixed_point.table_index(INT8))
     assert (segments.min(), segments.max()) == (0, 63)
@@ -119,23 +122,13 @@ def test_accumulator_bits_are_enough_and_no_more(cpp):
     assert np.all(largest >= 1 << (bits - 2))
 
 
-def write_design(network, folder, folding=None):
-    """Write the headers of a design, the published one unless a folding is given."""
-    sizes = Sizes.of(network)
-    folding = folding or published_folding(sizes)
-    depths = headers.published_depths(sizes, folding)
-    (folder / "config.hpp").write_text(headers.config_text(network))
-    (folder / "params.hpp").write_text(headers.params_text(network))
-    (folder / "design.hpp").write_text(headers.design_text(folding, depths))
-
-
 class Case:
     """A network with golden samples, its headers and its test bench, compiled once.
 
     `spoil` changes the golden outputs of the layers.
     """
 
-    def __init__(self, network, folder, flags=("-O1", "-Werror"), spoil=None, folding=None):
+    def __init__(self, network, folder, flags=("-O1", "-Werror"), spoil=None):
         rng = np.random.default_rng(7)
         tokens = rng.integers(-128, 128, (9, network.num_patches, network.patch_dim))
         tokens[0], tokens[1], tokens[2, ::2] = -128, 127, 127
@@ -143,20 +136,12 @@ class Case:
         self.network, self.folder, self.log = network, folder, folder / "log"
         if spoil:
             spoil(samples.layers)
-        write_design(network, folder, folding)
+        write_headers(network, folder)
         (folder / "golden.hpp").write_text(headers.golden_text(samples))
         self.binary = gpp.build("g++", [folder], folder, self.log, flags)
 
-    def images(self, count=50):
-        shape = (count, self.network.num_patches, self.network.patch_dim)
-        tokens = np.random.default_rng(8).integers(-128, 128, shape, dtype=np.int8)
-        logits = int_resmlp.forward(self.network, tokens.astype(np.int32)).astype(np.int8)
-        return tokens, logits
-
-    def simulate(self, tokens, logits, jobs=1):
-        files = gpp.ImageFiles(self.folder / "tokens", self.folder / "logits", len(tokens))
-        files.tokens.write_bytes(tokens.tobytes())
-        files.logits.write_bytes(logits.tobytes())
+    def simulate(self, count=50, jobs=1):
+        files = write_images(self.network, self.folder, count)
         return gpp.simulate(self.binary, self.log, files, jobs)
 
 
@@ -183,11 +168,11 @@ def test_random_networks_saturate(random_network):
 
 def test_relu_network_equals_numpy_in_every_layer(relu):
     assert gpp.simulate(relu.binary, relu.log) == 0
-    assert relu.simulate(*relu.images()) == 50
+    assert relu.simulate() == 50
 
 
 def test_other_networks_equal_numpy_in_every_layer(other):
-    assert other.simulate(*other.images(), jobs=2) == 50
+    assert other.simulate(jobs=2) == 50
 
 
 def test_no_read_or_write_out_of_bounds_and_no_undefined_behaviour(random_network, tmp_path):
@@ -195,22 +180,24 @@ def test_no_read_or_write_out_of_bounds_and_no_undefined_behaviour(random_networ
     sanitize = ("-fsanitize=address,undefined", "-fno-sanitize=shift", "-fno-sanitize-recover=all")
     network = random_network(**SHAPES["tables"])
     case = Case(network, tmp_path, ("-O1", "-fno-omit-frame-pointer", *sanitize))
-    assert case.simulate(*case.images()) == 50
+    assert case.simulate() == 50
 
 
 def test_a_wrong_logit_of_a_test_image_is_named(relu):
-    tokens, logits = relu.images()
+    files = write_images(relu.network, relu.folder, 50)
+    logits = np.fromfile(files.logits, np.int8).reshape(50, -1)
     got = int(logits[33, 2])
     logits[33, 2] = want = (got + 1) % 127
+    files.logits.write_bytes(logits.tobytes())
     message = f"logits, image 33, token 0, channel 2: got {got}, want {want}"
     with pytest.raises(PipelineError, match=message):
-        relu.simulate(tokens, logits, jobs=2)
+        gpp.simulate(relu.binary, relu.log, files, jobs=2)
 
 
 def test_files_that_end_early_are_named(relu):
-    tokens, logits = relu.images()
+    files = replace(write_images(relu.network, relu.folder, 49), count=50)
     with pytest.raises(PipelineError, match="ends before image 49"):
-        relu.simulate(tokens, logits[:49])
+        gpp.simulate(relu.binary, relu.log, files)
 
 
 def test_a_wrong_value_inside_is_named(random_network, tmp_path):
@@ -263,7 +250,7 @@ def test_the_published_network_is_computed_bit_for_bit(published_network, tmp_pa
     network, tokens, logits = published_network
     samples = int_resmlp.make_samples(network, tokens, np.zeros(len(tokens)))
     assert np.array_equal(samples.output, logits)
-    write_design(network, tmp_path)
+    write_headers(network, tmp_path)
     (tmp_path / "golden.hpp").write_text(headers.golden_text(samples))
     log = tmp_path / "log"
     binary = gpp.build("g++", [tmp_path], tmp_path, log, ["-Werror"])

@@ -12,6 +12,8 @@ import pytest
 
 from hls import gpp
 from hls import headers as headers_module
+from hls.dataflow import streaming_network
+from hls.fifo_depths import size_fifos
 from hls.folding import Sizes, published_folding
 from hls.project import (
     Manifest,
@@ -439,12 +441,11 @@ def test_the_project_alone_compiles_and_passes(random_network, tmp_path):
     samples = int_resmlp.make_samples(network, tokens, np.zeros(2))
     sizes = Sizes.of(network)
     folding = published_folding(sizes)
+    depths = size_fifos(streaming_network(sizes, folding)).depths
     texts = {
         "config.hpp": headers_module.config_text(network),
         "params.hpp": headers_module.params_text(network),
-        "design.hpp": headers_module.design_text(
-            folding, headers_module.published_depths(sizes, folding)
-        ),
+        "design.hpp": headers_module.design_text(folding, depths),
         "golden.hpp": headers_module.golden_text(samples),
     }
     for name, text in texts.items():

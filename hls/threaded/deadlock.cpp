@@ -52,6 +52,8 @@ long run(const char* tokens_path, const char* logits_path) {
   {
     Stream<Design::lanes> tokens("tokens");
     Stream<1> logits("logits");
+    tokens.set_depth(Design::link_depth);
+    logits.set_depth(Design::link_depth);
     PROCESS(send_image(images, tokens));
     REGION(resmlp_top(tokens, logits));
     PROCESS(receive_logits(expected, logits, mismatches));
