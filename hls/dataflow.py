@@ -43,7 +43,9 @@ class _Builder:
         stream = "embed_linear"
         for index in range(self.sizes.num_blocks):
             mixed = self.token_mixer(f"blocks_{index}_token_mixer", stream)
-            stream = self.channel_mlp(f"blocks_{index}_mlp", mixed)
+            last = index == self.sizes.num_blocks - 1
+            stream = self.link("blocks" if last else f"blocks_{index}_mlp")
+            self.channel_mlp(f"blocks_{index}_mlp", mixed, stream)
         self.mean(stream, self.link("mean"))
         self.linear("classifier_linear", "", "mean", self.link("logits", lanes=1))
         self.each("sink", self.sizes.num_classes, 0, ["logits"], [])
@@ -62,19 +64,18 @@ class _Builder:
         self.each(f"{name}_residual", words, affine + _LATENCY["add"], [y, shortcut], [out])
         return out
 
-    def channel_mlp(self, name: str, stream: str) -> str:
-        """Mirror channel_mlp; the first table is part of duplicate. Return the output stream."""
+    def channel_mlp(self, name: str, stream: str, out: str) -> None:
+        """Mirror channel_mlp; the first table is part of duplicate."""
         words, tables = self.map_words, self.sizes.has_tables
         branch, shortcut = self.fork(name, "act_in", "mlp_shortcut")
         hidden, y = self.link(f"{name}_act_hidden"), self.link(f"{name}_linear_2")
-        out, prefix = self.link(name), name.removesuffix("mlp")
+        prefix = name.removesuffix("mlp")
         latency = _LATENCY["table" if tables else "move"]
         self.each(f"{name}_duplicate", words, latency, [stream], [branch, shortcut])
         self.linear("mlp_linear_1", prefix, branch, hidden, table=tables)
         self.linear("mlp_linear_2", prefix, hidden, y)
         residual = _LATENCY["affine"] + _LATENCY["add"]
         self.each(f"{name}_residual", words, residual, [y, shortcut], [out])
-        return out
 
     def fork(self, name: str, branch: str, kind: str) -> tuple[str, str]:
         """Add the two FIFOs behind duplicate."""
@@ -106,14 +107,12 @@ class _Builder:
         product, fold = self.products[layer], self.folding.fold(layer)
         name, handover, lanes = prefix + layer, self.folding.handover, self.folding.lanes
         vectors, inputs, outputs = product.vectors, product.inputs, product.outputs
-        if lanes != inputs:
-            packed = self.link(f"{name}_packed", lanes=inputs)
-            self.pack(f"{name}_pack", vectors, lanes, inputs, stream, packed, handover)
-            stream = packed
+        packed = self.link(f"{name}_packed", lanes=inputs)
+        self.pack(f"{name}_pack", vectors, lanes, inputs, stream, packed, handover)
         groups = np.arange(outputs // fold.pe)  # of outputs that are complete in the same cycle
         period = inputs // fold.simd
         result, out_lanes = self.result(name, layer, out), output_lanes(layer, self.folding)
-        reads = (Access(stream, np.array([0])),)
+        reads = (Access(packed, np.array([0])),)
         writes = (Access(result, handover + (groups + 1) * period - 1),)
         latency = _LATENCY["product"] + ceil(log2(fold.simd)) + (_LATENCY["table"] if table else 0)
         steps = handover + len(groups) * period

@@ -147,8 +147,10 @@ def main() -> None:
     params = load_params()
     names = [TEACHER, *params.variants]
     designs = design_results(params.designs)
-    text = f"{table(results(names))}\n{design_table(designs, params.hls.clock_ns)}"
-    text += "".join(f"\n{note}\n" for note in (LEGEND, *notes(designs)))
+    text = table(results(names))
+    if designs:
+        text += f"\n{design_table(designs, params.hls.clock_ns)}"
+        text += "".join(f"\n{note}\n" for note in (LEGEND, *notes(designs)))
     points = curves(names)
     with replace_on_success(PLOTS / "validation_accuracy.csv") as temporary:
         lines = ["epoch,variant,val_accuracy", *(f"{e},{n},{v}" for e, n, v in points)]

@@ -46,6 +46,7 @@ def _prepare(folder, batch_size=32):
     params["transfer"]["epochs_per_block"] = 1
     params["distill"]["epochs"] = 2
     params["variants"] = {NAME: params["variants"][NAME]}
+    params["designs"] = {}
     params["variants"][NAME]["network"]["hidden_dim"] = 8
     folder.mkdir()
     (folder / "params.yaml").write_text(yaml.safe_dump(params))

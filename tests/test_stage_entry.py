@@ -15,8 +15,16 @@ from stages._stage import run_stage, run_variant_stage
 ROOT = Path(__file__).resolve().parent.parent
 ALL = sorted(path.stem for path in (ROOT / "stages").glob("[a-z]*.py"))
 PLAIN = ["prepare_data", "report", "train_teacher"]  # no variant on their command line
-ON_VARIANTS = sorted(set(ALL) - set(PLAIN))
-NAME = "lerp_psa_h96"
+ON_DESIGNS = ["csim", "plan", "synthesize"]
+ON_VARIANTS = sorted(set(ALL) - set(PLAIN) - set(ON_DESIGNS))
+NAMED = [*ON_VARIANTS, *ON_DESIGNS]
+NAME, DESIGN = "lerp_psa_h96", "lerp_psa_h96_stream"
+
+
+def names(stage):
+    """Return a good command line."""
+    return [DESIGN] * (stage in ON_DESIGNS) + [NAME] * (stage in ON_VARIANTS)
+
 
 # Stage, whether data/dataset.npz is there, and the file that the message must name.
 MISSING = [
@@ -32,7 +40,8 @@ MISSING = [
     ("dump_params", True, f"data/{NAME}/qat.pt"),
     ("verify", True, f"data/{NAME}/int8.pkl"),
     ("generate_headers", True, f"data/{NAME}/int8.pkl"),
-    ("csim", True, f"data/{NAME}/samples.pkl"),
+    ("csim", True, f"data/designs/{DESIGN}/design.json"),
+    ("synthesize", True, f"data/designs/{DESIGN}/golden/golden.hpp"),
 ]
 
 
@@ -86,7 +95,7 @@ def test_help_says_what_the_stage_does(stage, start, capsys):
     text = " ".join(capsys.readouterr().out.split())
     source = (ROOT / "stages" / f"{stage}.py").read_text()
     assert " ".join(source.splitlines()[0].strip('"').split()) in text
-    assert ("params.yaml" in text) >= (stage in ON_VARIANTS)
+    assert ("params.yaml" in text) >= (stage in NAMED)
 
 
 @pytest.mark.parametrize("stage", PLAIN)
@@ -96,10 +105,10 @@ def test_a_plain_stage_takes_no_argument(stage, start, folder, capsys):
     assert files_in(folder) == {"params.yaml"}
 
 
-@pytest.mark.parametrize("stage", ON_VARIANTS)
-def test_a_variant_stage_wants_one_name(stage, start, folder, capsys):
+@pytest.mark.parametrize("stage", NAMED)
+def test_a_stage_on_one_wants_one_name(stage, start, folder, capsys):
     assert start(stage) == 2
-    assert "variant" in capsys.readouterr().err
+    assert ("design" if stage in ON_DESIGNS else "variant") in capsys.readouterr().err
     assert files_in(folder) == {"params.yaml"}
 
 
@@ -112,6 +121,13 @@ def test_an_unknown_variant_is_told_with_the_known_ones(stage, name, start, fold
     assert files_in(folder) == before
 
 
+@pytest.mark.parametrize("stage", ON_DESIGNS)
+@pytest.mark.parametrize("name", ["lerp_psa_h96_steam", "../teacher", NAME])
+def test_an_unknown_design_is_told_with_the_known_ones(stage, name, start, folder):
+    assert_one_line(start(stage, name), repr(name), "relu_h96_stream", "bspline_h96_stream", DESIGN)
+    assert files_in(folder) == {"params.yaml"}
+
+
 @pytest.mark.parametrize("stage", [stage for stage in ON_VARIANTS if stage != "evaluate"])
 def test_the_teacher_is_no_variant(stage, start, folder):
     save_dataset()
@@ -121,7 +137,7 @@ def test_the_teacher_is_no_variant(stage, start, folder):
 @pytest.mark.parametrize("stage", ALL)
 def test_a_missing_params_file_is_named(stage, start, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert_one_line(start(stage, *[NAME] * (stage in ON_VARIANTS)), "params.yaml")
+    assert_one_line(start(stage, *names(stage)), "params.yaml")
     assert files_in(tmp_path) == set()
 
 
@@ -130,7 +146,7 @@ def test_a_wrong_value_in_params_is_named(stage, start, folder):
     params = yaml.safe_load(Path("params.yaml").read_text())
     params["training"]["batch_size"] = "many"
     Path("params.yaml").write_text(yaml.safe_dump(params))
-    message = start(stage, *[NAME] * (stage in ON_VARIANTS))
+    message = start(stage, *names(stage))
     assert_one_line(message, "params.yaml", "training.batch_size", "'many'")
     assert files_in(folder) == {"params.yaml"}
 
@@ -140,7 +156,7 @@ def test_a_missing_input_is_named_and_nothing_is_written(stage, with_dataset, fi
     if with_dataset:
         save_dataset()
     before = files_in(folder)
-    assert_one_line(start(stage, *[NAME] * (stage in ON_VARIANTS)), file, "dvc ")
+    assert_one_line(start(stage, *names(stage)), file, "dvc ")
     assert files_in(folder) == before
 
 

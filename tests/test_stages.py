@@ -68,6 +68,7 @@ def toy_params() -> dict:
     for row in params["variants"].values():
         row["network"]["hidden_dim"] = 8
     params["variants"] = dict(zip(NAMES, params["variants"].values(), strict=True))
+    params["designs"] = {}
     return params
 
 
