@@ -6,10 +6,21 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from hls.cpp_text import constants_text
 from hls.folding import Folding, Sizes
+from hls.headers import design_text
 from models.errors import PipelineError
 
 STREAMING, SIMD = "streaming", "simd"
+
+_SIMD_HEADER = """\
+/// Array of multipliers of one design. Generated; do not edit.
+#pragma once
+
+struct Design {{
+{constants}
+}};
+"""
 
 
 @dataclass(frozen=True)
@@ -30,6 +41,14 @@ class Design:
     def to_text(self) -> str:
         """Return design.json."""
         return json.dumps(asdict(self), indent=2) + "\n"
+
+    def header_text(self) -> str:
+        """Return design.hpp: folding and FIFO depths, or rows and columns, in `Design`."""
+        if self.folding is not None and self.fifo_depths is not None:
+            return design_text(self.folding, self.fifo_depths)
+        assert self.array is not None
+        rows, columns = self.array
+        return _SIMD_HEADER.format(constants=constants_text({"rows": rows, "columns": columns}))
 
 
 def read_design(path: Path) -> Design:

@@ -22,6 +22,7 @@ UNITS = ("resmlp_top.cpp", "testbench.cpp")
 FLAGS = (
     "-std=c++14",
     "-O3",
+    "-DNATIVE_SUMS",  # hls/include/fixed_point.hpp
     "-Wall",
     "-Wextra",
     "-Wno-unknown-pragmas",  # #pragma HLS

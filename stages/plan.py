@@ -17,7 +17,6 @@ from hls.design import SIMD, STREAMING, Design
 from hls.fifo_depths import Sizing, size_fifos
 from hls.folding import Folding, Sizes, published_folding
 from hls.folding_solver import fold_for_dsp, fold_for_rate
-from hls.headers import design_text
 from models.atomic_file import replace_on_success
 from models.errors import PipelineError
 from models.int_params import load_int_params
@@ -88,7 +87,7 @@ def plan_simd(
     design: _designs.Design, sizes: Sizes, clock_ns: float
 ) -> tuple[Design, dict[str, Metric], str]:
     """Return the plan of a SIMD design: one image per call, so the interval is the latency."""
-    from hls import simd_model  # TODO
+    from hls import simd_model
 
     assert design.array is not None
     rows, columns = design.array
@@ -156,8 +155,7 @@ def _figure_table(design: str, figures: dict[str, Metric]) -> str:
 def write_plan(name: str, plan: Design, text: str) -> None:
     """Write what the later stages read, and the tables."""
     files = {"design.json": plan.to_text(), "plan.md": text}
-    if plan.folding is not None and plan.fifo_depths is not None:
-        files["headers/design.hpp"] = design_text(plan.folding, plan.fifo_depths)
+    files["headers/design.hpp"] = plan.header_text()
     for file, content in files.items():
         with replace_on_success(design_artifact(name, file)) as temporary:
             temporary.write_text(content)

@@ -205,6 +205,59 @@ def test_computed_depths_or_more_run_at_the_pace_of_the_slowest_stage(design, mo
             assert 1 <= result.high_water[fifo.name] <= depths[fifo.kind]
 
 
+def cycle_by_cycle(network: Network, depths: dict[str, int], images: int) -> list[int]:
+    """Return the cycle of each word that leaves; pipelines without latency, one cycle at a time."""
+    words = {name: fifo.initial for name, fifo in network.fifos.items()}
+    programs = []
+    for process in network.processes:
+        accesses = [(access, False) for access in process.reads]
+        accesses += [(access, True) for access in process.writes]
+        moves = [
+            (step, order, access.fifo, is_write)
+            for order, (access, is_write) in enumerate(accesses)
+            for step in access.steps.tolist()
+        ]
+        rounds = range(process.rounds * images)
+        programs.append([(n * process.steps + m[0], *m[2:]) for n in rounds for m in sorted(moves)])
+    done = [0] * len(programs)  # moves of each process
+    delay = [0] * len(programs)  # cycles by which it lags behind its program
+    left: list[int] = []
+    for cycle in range(100_000):
+        before = dict(words)
+        for number, program in enumerate(programs):
+            while done[number] < len(program):
+                step, fifo, is_write = program[done[number]]
+                if step + delay[number] > cycle:
+                    break
+                if before[fifo] == (depths[fifo] if is_write else 0):
+                    delay[number] = cycle + 1 - step
+                    break
+                words[fifo] += 1 if is_write else -1
+                done[number] += 1
+                if number == len(programs) - 1:
+                    left.append(cycle)
+        if done[-1] == len(programs[-1]):
+            return left
+    raise AssertionError("no end in sight")
+
+
+@settings(max_examples=15, deadline=None)
+@given(design=designs(), link=st.integers(1, 4), more=st.integers(0, 20))
+def test_the_times_are_those_of_a_simulation_cycle_by_cycle(design, link: int, more: int) -> None:
+    network = streaming_network(*design)
+    network.processes[:] = [replace(process, latency=0) for process in network.processes]
+    depths = {kind: smallest_depth(network, kind) + more for kind in SHORTCUTS} | {"link": link}
+    try:
+        result = simulate(network, depths, images=3)
+    except Deadlock:
+        assert link == 1 or more == 0  # the one was found with the other unbounded
+        return
+    by_name = {name: depths.get(fifo.kind, 2) for name, fifo in network.fifos.items()}
+    left = cycle_by_cycle(network, by_name, images=3)
+    ends = left[design[0].num_classes - 1 :: design[0].num_classes]
+    assert (result.latency, result.interval) == (ends[0] + 1, ends[2] - ends[1])
+
+
 @settings(max_examples=25, deadline=None)
 @given(design=designs())
 def test_below_the_need_of_a_shortcut_every_depth_deadlocks_and_above_none(design) -> None:

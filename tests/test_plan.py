@@ -5,11 +5,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import yaml
 
+import hls
 from hls.design import Design, read_design
 from hls.folding import Sizes
 from models.errors import PipelineError
@@ -72,7 +74,29 @@ def test_multiples_of_the_published_rate(times):
     assert figures["model_interval_cycles"] == 6144 // times
 
 
-def test_all_designs_have_the_same_keys():
+@pytest.fixture
+def simd_model(monkeypatch):
+    """Put a model in the place of the SIMD processor's: two parts, 30,000 cycles."""
+    parts = {"products": 29_000, "parameters": 1_000}
+    breakdown = SimpleNamespace(parts=parts, total=sum(parts.values()))
+    stand_in = SimpleNamespace(cycles=lambda sizes, array: breakdown)
+    monkeypatch.setitem(sys.modules, "hls.simd_model", stand_in)
+    monkeypatch.setattr(hls, "simd_model", stand_in, raising=False)
+
+
+def test_a_simd_design_takes_its_cycles_from_its_own_model(simd_model):
+    figures = figures_of("relu_h96_simd")
+    assert figures["model_interval_cycles"] == figures["model_latency_cycles"] == 30_000
+    assert figures["model_limiting_stage"] == "products"
+    assert figures["estimate_multipliers"] == 256
+    folder = Path("data/designs/relu_h96_simd")
+    assert read_design(folder / "design.json").array == (16, 16)
+    header = (folder / "headers" / "design.hpp").read_text()
+    assert "rows = 16;" in header and "columns = 16;" in header
+    assert "| parameters | 1000" in (folder / "plan.md").read_text()
+
+
+def test_all_designs_have_the_same_keys(simd_model):
     """One table of `dvc metrics show` holds them all."""
     names = yaml.safe_load(Path("params.yaml").read_text())["designs"]
     assert len({tuple(figures_of(name)) for name in names}) == 1

@@ -50,14 +50,14 @@ int narrow(int value) {
   return held;
 }
 
-/// A register for a sum of `products` int8 products, or for a part of it. C-simulation holds it in
-/// a native int, six times as fast; `requantize` asserts that the whole sum would have fit.
-#ifdef __SYNTHESIS__
-template <int products>
-using Sum = ap_int<accumulator_bits(products)>;
-#else
+/// A register for a sum of `products` int8 products, or for a part of it. C-simulation may hold it
+/// in a native int, several times as fast: `requantize` asserts that the whole sum would have fit.
+#ifdef NATIVE_SUMS
 template <int products>
 using Sum = int;
+#else
+template <int products>
+using Sum = ap_int<accumulator_bits(products)>;
 #endif
 
 /// Divide by 2^shift, rounding half up; shift is 1 to max_shift.

@@ -96,7 +96,7 @@ template <class Design, int pe, int lanes>
 struct Regroup<Design, pe, lanes, true, false> {
   template <int vectors, int outputs>
   static void run(Stream<pe>& groups, Stream<lanes>& out) {
-#pragma HLS DATAFLOW
+#pragma HLS INLINE
     PROCESS(pack<vectors*(outputs / lanes), 0>(groups, out));
   }
 };
@@ -105,7 +105,7 @@ template <class Design, int pe, int lanes>
 struct Regroup<Design, pe, lanes, false, true> {
   template <int vectors, int outputs>
   static void run(Stream<pe>& groups, Stream<lanes>& out) {
-#pragma HLS DATAFLOW
+#pragma HLS INLINE
     PROCESS(unpack<vectors*(outputs / pe)>(groups, out));
   }
 };
