@@ -49,4 +49,4 @@ lint: setup
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy
-	git ls-files '*.cpp' '*.hpp' | xargs --no-run-if-empty $(VENV)/bin/clang-format --dry-run --Werror
+	git ls-files '*.cpp' '*.hpp' '*.h' | xargs --no-run-if-empty $(VENV)/bin/clang-format --dry-run --Werror

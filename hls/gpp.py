@@ -22,6 +22,7 @@ UNITS = ("resmlp_top.cpp", "testbench.cpp")
 FLAGS = (
     "-std=c++14",
     "-O3",
+    "-DNATIVE_SUMS",  # hls/include/fixed_point.hpp
     "-Wall",
     "-Wextra",
     "-Wno-unknown-pragmas",  # #pragma HLS
@@ -74,22 +75,39 @@ def build(
     `headers` are the folders of config.hpp, params.hpp and golden.hpp. What the compiler says goes
     to `log`; PipelineError quotes its first error.
     """
-    path = compiler_path(compiler)
+    sources = [SOURCES / unit for unit in UNITS]
     includes = [SOURCES / "include", *headers]
-    options = [*FLAGS, *_native(path), *flags, "-isystem", str(ap_types_folder())]
+    return compile_program(compiler, sources, includes, folder / "testbench", log, flags)
+
+
+def compile_program(
+    compiler: str,
+    sources: Sequence[Path],
+    includes: Sequence[Path],
+    binary: Path,
+    log: Path,
+    flags: Sequence[str] = (),
+) -> Path:
+    """Compile the sources side by side, beside `binary`, link them and return its path.
+
+    What the compiler says goes to `log`; PipelineError quotes its first error.
+    """
+    path = compiler_path(compiler)
+    options = [*FLAGS, *_native(path), *flags]
     options += [f"-I{include.resolve()}" for include in includes]
-    objects = [str(folder / f"{unit}.o") for unit in UNITS]
-    with ThreadPoolExecutor(len(UNITS)) as pool:
+    options += ["-isystem", str(ap_types_folder())]
+    objects = [str(binary.with_name(f"{source.name}.o")) for source in sources]
+    with ThreadPoolExecutor(len(sources)) as pool:
         commands = [
-            [path, *options, "-c", str(SOURCES / unit), "-o", target]
-            for unit, target in zip(UNITS, objects, strict=True)
+            [path, *options, "-c", str(source), "-o", target]
+            for source, target in zip(sources, objects, strict=True)
         ]
-        done = list(pool.map(lambda command: _run(command, log), commands))
-    binary = folder / "testbench"
-    done.append(_run([path, *flags, *objects, "-o", str(binary)], log))
+        done = list(pool.map(lambda command: run(command, log), commands))
+    if all(process.returncode == 0 for process in done):
+        done.append(run([path, *flags, *objects, "-o", str(binary)], log))
     for process in done:
         if process.returncode != 0:
-            reason = _first_line(process.stdout, "error") or f"status {process.returncode}"
+            reason = first_line(process.stdout, "error") or f"status {process.returncode}"
             raise PipelineError(f"{compiler} cannot compile the HLS code: {reason}; see {log}.")
     return binary
 
@@ -104,11 +122,11 @@ def simulate(binary: Path, log: Path, images: ImageFiles | None = None, jobs: in
     if images is not None and images.count > 0:
         commands = _shares(binary, images, jobs)
     with ThreadPoolExecutor(len(commands)) as pool:
-        done = list(pool.map(lambda command: _run(command, log), commands))
+        done = list(pool.map(lambda command: run(command, log), commands))
     for process in done:
         result = _RESULT.search(process.stdout)
         if process.returncode != 0 or result is None or result[2] != "0":
-            reason = _first_line(process.stdout, "MISMATCH|ssert|ERROR") or "it ended early"
+            reason = first_line(process.stdout, "MISMATCH|ssert|ERROR") or "it ended early"
             raise PipelineError(
                 f"C-simulation failed: {reason} (status {process.returncode}); see {log}."
             )
@@ -134,7 +152,8 @@ def _native(compiler: str) -> list[str]:
     return [flag] if subprocess.run(check, capture_output=True).returncode == 0 else []
 
 
-def _run(command: list[str], log: Path) -> subprocess.CompletedProcess[str]:
+def run(command: Sequence[str], log: Path) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end; what it prints goes to `log` too."""
     process = subprocess.run(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
     )
@@ -143,6 +162,7 @@ def _run(command: list[str], log: Path) -> subprocess.CompletedProcess[str]:
     return process
 
 
-def _first_line(text: str, pattern: str) -> str | None:
+def first_line(text: str, pattern: str) -> str | None:
+    """Return the first line with the regular expression in it."""
     found = re.search(rf"^.*(?:{pattern}).*$", text, re.MULTILINE)
     return found[0].strip() if found else None

@@ -5,17 +5,23 @@ uint8_t table: g++ needs hours for as many ap_int constants (hls-notes §2). The
 the same text, byte for byte.
 """
 
-from collections.abc import Iterator
+from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from hls.cpp_text import array_text, constants_text
+from hls.folding import Fold, Folding
 from models.errors import PipelineError
 from models.int_params import IntLayer, IntResMlp, IntTable, Samples
 
 GOLDEN_TAP_SAMPLES = 8  # samples whose sublayer outputs are compiled in: each costs g++ 7 MB
+
+# The FIFOs that have a depth of their own in design.hpp, and `link`, all others.
+FIFO_KINDS = ("token_mixer_shortcut", "mlp_shortcut", "link")
+
+_KEYS = ("w", "b", "s")  # of an IntLayer
 
 _CONFIG = """\
 /// Sizes of one network. Generated from its int8 parameters; do not edit.
@@ -23,6 +29,15 @@ _CONFIG = """\
 
 struct Config {{
 {sizes}
+}};
+"""
+
+_DESIGN = """\
+/// Folding and FIFO depths of one design. Generated; do not edit.
+#pragma once
+
+struct Design {{
+{constants}
 }};
 """
 
@@ -59,13 +74,20 @@ const GoldenTap golden_taps[] = {{
 """
 
 
-def header_files(folder: Path) -> list[Path]:
-    """Return the paths of a network's two headers; PipelineError if one is not there."""
-    files = [folder / "config.hpp", folder / "params.hpp"]
-    for file in files:
+def header_files(network: Path, design: Path) -> list[Path]:
+    """Return the headers in the folders of a network and of a design; PipelineError if one lacks.
+
+    A network has config.hpp and params.hpp (sizes and parameters), a design has design.hpp.
+    """
+    stages = {
+        network / "config.hpp": "generate_headers",
+        network / "params.hpp": "generate_headers",
+        design / "design.hpp": "plan",
+    }
+    for file, stage in stages.items():
         if not file.is_file():
-            raise PipelineError(f"{file} is missing; run `dvc repro generate_headers` to make it.")
-    return files
+            raise PipelineError(f"{file} is missing; run `dvc repro {stage}` to make it.")
+    return list(stages)
 
 
 def config_text(network: IntResMlp) -> str:
@@ -75,20 +97,38 @@ def config_text(network: IntResMlp) -> str:
         "num_patches": network.num_patches,
         "embed_dim": network.embed_dim,
         "hidden_dim": network.hidden_dim,
-        "num_blocks": len(network.blocks),
+        "num_blocks": network.num_blocks,
         "num_classes": network.num_classes,
     }
-    lines = [f"  static constexpr int {name} = {size};" for name, size in sizes.items()]
-    lines.append(f"  static constexpr bool has_tables = {str(network.has_tables).lower()};")
-    return _CONFIG.format(sizes="\n".join(lines))
+    has_tables = f"\n  static constexpr bool has_tables = {str(network.has_tables).lower()};"
+    return _CONFIG.format(sizes=constants_text(sizes) + has_tables)
+
+
+def design_text(folding: Folding, depths: Mapping[str, int]) -> str:
+    """Return design.hpp: folding and FIFO depths as constexpr members of `Design`.
+
+    `depths` gives the words of `token_mixer_shortcut`, `mlp_shortcut` and of every other FIFO
+    (`link`).
+    """
+    constants = {"lanes": folding.lanes, "handover": folding.handover}
+    for field in fields(folding):
+        fold = getattr(folding, field.name)
+        if isinstance(fold, Fold):
+            constants |= {f"{field.name}_pe": fold.pe, f"{field.name}_simd": fold.simd}
+    constants |= {f"{name}_depth": depths[name] for name in FIFO_KINDS}
+    return _DESIGN.format(constants=constants_text(constants))
 
 
 def params_text(network: IntResMlp) -> str:
     """Return params.hpp: an array per published name, and `Block<i>` that gathers block i's."""
     arrays = [
-        _array(f"{name}_{key}", array, "uint8_t" if key == "s" else "int8_t")
+        _segments(name, leaf)
+        if isinstance(leaf, IntTable)
+        else "\n".join(
+            array_text(f"{name}_{key}", getattr(leaf, key), "uint8_t" if key == "s" else "int8_t")
+            for key in _KEYS
+        )
         for name, leaf in network.leaves()
-        for key, array in _leaf_arrays(leaf)
     ]
     blocks = [_block(network, index) for index in range(len(network.blocks))]
     return _PARAMS.format(arrays="\n".join(arrays), blocks="\n".join(blocks))
@@ -101,8 +141,8 @@ def golden_text(samples: Samples) -> str:
     other layer's for the first sample.
     """
     arrays = [
-        _array("samples_input", samples.input, "int8_t"),
-        _array("samples_output", samples.output, "int8_t"),
+        array_text("samples_input", samples.input, "int8_t"),
+        array_text("samples_output", samples.output, "int8_t"),
     ]
     taps = []
     for layer, values in samples.layers.items():
@@ -111,7 +151,7 @@ def golden_text(samples: Samples) -> str:
             continue
         count = min(GOLDEN_TAP_SAMPLES if _is_sublayer(layer) else 1, len(values))
         tap = values[:count].reshape(count, -1, values.shape[-1])
-        arrays.append(_array(f"samples_{layer}", tap, "int8_t"))
+        arrays.append(array_text(f"samples_{layer}", tap, "int8_t"))
         sizes = ", ".join(str(size) for size in tap.shape)
         taps.append(f'    {{"{tap_name}", {sizes}, &samples_{layer}[0][0][0]}},')
     return _GOLDEN.format(arrays="\n".join(arrays), count=len(samples.input), taps="\n".join(taps))
@@ -139,19 +179,13 @@ def _tap_name(layer: str) -> str | None:
     return layer
 
 
-def _leaf_arrays(leaf: IntLayer | IntTable) -> Iterator[tuple[str, npt.NDArray[Any]]]:
-    keys = ("knots",) if isinstance(leaf, IntTable) else ("w", "b", "s")
-    for key in keys:
-        yield key, getattr(leaf, key)
-
-
 def _block(network: IntResMlp, index: int) -> str:
     prefix = f"blocks_{index}_"
     references = [
         f"  static constexpr const auto& {name.removeprefix(prefix)}_{key} = {name}_{key};"
         for name, leaf in network.leaves()
         if name.startswith(prefix) and isinstance(leaf, IntLayer)
-        for key, _ in _leaf_arrays(leaf)
+        for key in _KEYS
     ]
     lines = [
         "template <>",
@@ -168,18 +202,12 @@ def _activations(network: IntResMlp, prefix: str) -> tuple[str, str]:
     if not network.has_tables:
         return "  using ActIn = Identity;", "  using ActHidden = Relu;"
     return (
-        f"  using ActIn = Table<{network.embed_dim}, {prefix}_psa_1_knots>;",
-        f"  using ActHidden = Table<{network.hidden_dim}, {prefix}_psa_2_knots>;",
+        f"  using ActIn = Table<{network.embed_dim}, {prefix}_psa_1_segments>;",
+        f"  using ActHidden = Table<{network.hidden_dim}, {prefix}_psa_2_segments>;",
     )
 
 
-def _array(name: str, values: npt.NDArray[np.integer], c_type: str) -> str:
-    """Write one constant array: nested braces, the rows on lines of their own."""
-    shape = "".join(f"[{size}]" for size in values.shape)
-    return f"const {c_type} {name}{shape} = {_braces(values)};\n"
-
-
-def _braces(values: npt.NDArray[np.integer]) -> str:
-    if values.ndim == 1:
-        return "{" + ", ".join(map(str, values.tolist())) + "}"
-    return "{\n" + ",\n".join(_braces(row) for row in values) + "}"
+def _segments(name: str, table: IntTable) -> str:
+    """Write one table: rows of {knot, slope to the next knot}."""
+    pairs = np.stack([table.knots[:, :-1], np.diff(table.knots)], axis=-1)
+    return array_text(f"{name}_segments", pairs, "Segment", dimensions=2)

@@ -1,8 +1,8 @@
 /// C-simulation of the accelerator against numpy, to the last bit.
 ///
 ///     testbench                                   the golden samples, every layer's output
-///     compared testbench TOKENS LOGITS FIRST COUNT         also COUNT images from the files,
-///     logits compared
+///     testbench TOKENS LOGITS FIRST COUNT         also COUNT images from the files, logits
+///     compared
 ///
 /// TOKENS and LOGITS hold int8 values, image after image. Returns 0 if every value of every image
 /// is equal and every stream was emptied, neither more nor less; otherwise 1, having said where the
@@ -47,28 +47,19 @@ void check_layer(const char* layer, int image, int channels, const std::vector<i
   }
 }
 
-/// Take everything out of a stream.
-std::vector<int8_t> contents(Stream& stream) {
-  std::vector<int8_t> values;
-  while (!stream.empty()) values.push_back(stream.read());
-  return values;
-}
-
 /// Compares what the accelerator's taps show with golden.hpp.
 class GoldenTracer : public Tracer {
  public:
   int image = 0;
   std::vector<int> seen = std::vector<int>(sizeof(golden_taps) / sizeof(golden_taps[0]));
 
-  void see(int block, const char* layer, Stream& stream) override {
+  void see(int block, const char* layer, const std::vector<int8_t>& values) override {
     const std::string prefix = block < 0 ? "" : "blocks_" + std::to_string(block) + "_";
     for (size_t i = 0; i < seen.size(); ++i) {
       const GoldenTap& tap = golden_taps[i];
       if (prefix + layer != tap.layer || image >= tap.samples) continue;
       const size_t size = tap.vectors * tap.channels;
-      const std::vector<int8_t> got = contents(stream);
-      check_layer(tap.layer, image, tap.channels, got, tap.values + image * size, size);
-      for (const int8_t value : got) stream.write(value);
+      check_layer(tap.layer, image, tap.channels, values, tap.values + image * size, size);
       ++seen[i];
     }
   }
@@ -102,8 +93,9 @@ class StreamWarnings {
 /// Stream one image through the accelerator and compare its logits.
 void run_image(const std::string& name, int image, const int8_t* tokens, const int8_t* logits,
                StreamWarnings& warnings) {
-  Stream in("tokens"), out("logits");
-  for (int i = 0; i < image_size; ++i) in.write(tokens[i]);
+  Stream<Design::lanes> in("tokens");
+  Stream<1> out("logits");
+  send(tokens, image_size, in);
   resmlp_top(in, out);
   const std::string where = name + ", image " + std::to_string(image);
   if (!in.empty()) report(where, std::to_string(contents(in).size()) + " input values left over");

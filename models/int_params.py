@@ -152,6 +152,11 @@ class IntResMlp:
         return len(self.blocks[0].mlp.linear_1.w)
 
     @property
+    def num_blocks(self) -> int:
+        """Blocks, each a cross-patch and a cross-channel sublayer."""
+        return len(self.blocks)
+
+    @property
     def num_classes(self) -> int:
         """Outputs of the classifier."""
         return len(self.classifier_linear.w)

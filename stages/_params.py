@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 from models.activations import REGISTRY, Option, activation_spec
 from models.errors import PipelineError
+from stages._designs import Design, designs_of
 from stages._rules import (
     AnyMapping,
     Leaf,
@@ -26,7 +27,7 @@ from stages._rules import (
 from stages._strict_yaml import read_yaml
 
 IMAGE_SIZE = 32  # pixels a side: every source is brought to this
-RESERVED_NAMES = ("teacher", "metrics", "history", "plots", "published")  # taken under data/
+RESERVED_NAMES = ("teacher", "metrics", "history", "plots", "published", "designs")  # under data/
 OVERRIDES = ("transfer", "distill", "quantize")  # what a variant may change in part
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -51,12 +52,19 @@ class _Names:
 
 
 _POSITIVE = Option(float, "a number > 0", lambda value: 0 < value < float("inf"))
+_PERCENT = Option(float, "a number from 0 to 99 (percent)", lambda value: 0 <= value <= 99)
 _FRACTION = Option(float, "a number from 0 to 1", lambda value: 0 <= value <= 1)
 # A single patch of 32 pixels would leave no tokens to mix or to average.
 _PATCH_SIZE = Option(
     int,
     f"a whole number from 1 to {IMAGE_SIZE // 2} that divides {IMAGE_SIZE}",
     lambda value: 1 <= value < IMAGE_SIZE and IMAGE_SIZE % value == 0,
+)
+# It becomes part of a Tcl script and of a config file.
+_PART = Option(
+    str,
+    "a part name of letters, digits, . _ and -",
+    lambda value: re.fullmatch(r"[A-Za-z0-9._-]+", value) is not None,
 )
 _TEXT = Option(
     str, "a text of one line, not empty", lambda value: value.isprintable() and value.strip() != ""
@@ -254,11 +262,20 @@ class Csim:
 
 @dataclass(frozen=True)
 class Hls:
-    """Synthesis: FPGA part, clock period in ns, and whether a missing tool is an error."""
+    """Synthesis: FPGA part, clock in ns and its uncertainty in percent (null: the tool's), tool.
 
-    part: Text
+    `cosim` and `export` add steps; the tool is stopped after `timeout_minutes` for all steps;
+    `require_tool` makes a missing tool an error.
+    """
+
+    part: Annotated[str, _PART]
     clock_ns: Positive
+    clock_uncertainty: Annotated[float | None, Nullable(_PERCENT)]
     flow_target: Annotated[str, _one_of("vitis", "vivado")]
+    tool: Annotated[str, _one_of("auto", "vitis-run", "vitis_hls", "vivado_hls")]
+    cosim: Flag
+    export: Annotated[str, _one_of("none", "syn", "impl")]
+    timeout_minutes: Count
     require_tool: Flag
 
 
@@ -303,6 +320,7 @@ class Params:
     csim: Csim
     hls: Hls
     variants: dict[str, Variant]
+    designs: dict[str, Design]
 
     def variant(self, name: str) -> Variant:
         """Return the variant `name`; PipelineError lists the known names."""
@@ -312,6 +330,15 @@ class Params:
                 f"params.yaml has: {', '.join(self.variants)}."
             )
         return self.variants[name]
+
+    def design(self, name: str) -> Design:
+        """Return the design `name`; PipelineError lists the known names."""
+        if name not in self.designs:
+            raise PipelineError(
+                f"There is no design {name!r}{did_you_mean(name, self.designs)}; "
+                f"params.yaml has: {', '.join(self.designs) or 'none'}."
+            )
+        return self.designs[name]
 
 
 def load_params(path: Path | str = "params.yaml") -> Params:
@@ -324,13 +351,15 @@ def load_params(path: Path | str = "params.yaml") -> Params:
 
 
 def _params(document: object) -> Params:
-    values = checked_values({**rules_of(Params), "variants": AnyMapping()}, document, "")
+    mappings = {"variants": AnyMapping(), "designs": AnyMapping()}
+    values = checked_values({**rules_of(Params), **mappings}, document, "")
     if not values["variants"]:
         raise PipelineError("variants is empty, but must hold at least one student.")
     values["variants"] = {
         name: _variant(name, row, values) for name, row in values["variants"].items()
     }
     values["weights"].check(values["variants"])
+    values["designs"] = designs_of(values["designs"], values["variants"])
     return Params(**values)
 
 

@@ -11,8 +11,13 @@ def artifact(name: str, file: str) -> Path:
     return Path("data") / name / file
 
 
+def design_artifact(design: str, file: str) -> Path:
+    """Return the path of a design's file: data/designs/<design>/<file>."""
+    return Path("data/designs") / design / file
+
+
 def metrics(kind: str, name: str) -> Path:
-    """Return the path of a network's metrics: data/metrics/<kind>/<variant or teacher>.json."""
+    """Return the path of metrics: data/metrics/<kind>/<variant, teacher or design>.json."""
     return Path("data/metrics") / kind / f"{name}.json"
 
 

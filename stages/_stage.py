@@ -3,7 +3,8 @@
 import argparse
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from models.errors import PipelineError
 
@@ -14,12 +15,29 @@ def run_stage(main: Callable[[], None]) -> None:
     guarded(main)
 
 
-def run_variant_stage(main: Callable[[str], None]) -> None:
-    """Run a stage on the variant that the command line names (a key of params.yaml `variants`)."""
+def run_variant_stage(main: Callable[..., None], folders: Mapping[str, str] | None = None) -> None:
+    """Run a stage on the variant that the command line names (a key of params.yaml `variants`).
+
+    `folders` are options that take a folder, with their help: `main` gets each by name, or None.
+    """
+    _run_on_one("variant", "relu_h96", main, folders)
+
+
+def run_design_stage(main: Callable[..., None], folders: Mapping[str, str] | None = None) -> None:
+    """Run a stage on the design that the command line names (a key of params.yaml `designs`)."""
+    _run_on_one("design", "relu_h96_stream", main, folders)
+
+
+def _run_on_one(
+    kind: str, example: str, main: Callable[..., None], folders: Mapping[str, str] | None
+) -> None:
     parser = argparse.ArgumentParser(description=sys.modules["__main__"].__doc__)
-    parser.add_argument("variant", help="a key under `variants` in params.yaml, e.g. relu_h96")
-    variant = parser.parse_args().variant
-    guarded(lambda: main(variant))
+    parser.add_argument(kind, help=f"a key under `{kind}s` in params.yaml, e.g. {example}")
+    for option, text in (folders or {}).items():
+        parser.add_argument(f"--{option}", metavar="DIR", type=Path, help=text)
+    options = vars(parser.parse_args())
+    name = options.pop(kind)
+    guarded(lambda: main(name, **options))
 
 
 def guarded(call: Callable[[], None]) -> None:

@@ -1,9 +1,9 @@
-"""Run one variant's C++ on golden samples and test images; every value must be the expected one.
+"""Run one design's C++ on golden samples and test images; every value must be the expected one.
 
 Each layer of the golden samples is compared with numpy, each logit of the test images with the QAT
-network's. Writes data/<variant>/golden/golden.hpp (it holds images: never shared) and
-data/metrics/csim/<variant>.json. The stage fails on one difference and then leaves
-data/<variant>/csim.log.
+network's. Writes data/designs/<design>/golden/golden.hpp (it holds images: never shared) and
+data/metrics/csim/<design>.json. The stage fails on one difference and then leaves
+data/designs/<design>/csim.log.
 """
 
 import logging
@@ -13,18 +13,20 @@ from pathlib import Path
 import numpy as np
 
 from hls import gpp
+from hls.design import read_design
+from hls.folding import Sizes
 from hls.headers import golden_text, header_files
 from models import int_resmlp
 from models.atomic_file import replace_on_success
 from models.errors import PipelineError
 from models.int_params import load_int_params, load_samples
 from stages._dataset import Dataset
-from stages._integer_name import check_integer_name
+from stages._integer_name import design_of
 from stages._logits import load_logits
 from stages._metrics import Metric, write_metrics
 from stages._params import Csim, load_params
-from stages._paths import DATASET, artifact, metrics
-from stages._stage import run_variant_stage
+from stages._paths import DATASET, artifact, design_artifact, metrics
+from stages._stage import run_design_stage
 
 BATCH_SIZE = 500  # images turned into tokens at a time: bounds the memory
 
@@ -50,17 +52,33 @@ def write_images(name: str, count: int, folder: Path) -> gpp.ImageFiles:
     return files
 
 
-def simulate(name: str, settings: Csim, log: Path) -> dict[str, Metric]:
-    """Compile and run the test bench of one variant; return the metrics of a run without a flaw."""
-    samples = load_samples(artifact(name, "samples.pkl"))
-    headers, golden = artifact(name, "headers"), artifact(name, "golden")
-    header_files(headers)
+def check_plan(name: str, variant: str) -> None:
+    """Refuse a plan that was made for a network of other sizes."""
+    path = design_artifact(name, "design.json")
+    planned, found = (
+        read_design(path).sizes,
+        Sizes.of(load_int_params(artifact(variant, "int8.pkl"))),
+    )
+    if planned != found:
+        raise PipelineError(
+            f"{path} was made for {planned}, but the network of {variant} has {found}; run "
+            "`dvc repro plan`."
+        )
+
+
+def simulate(name: str, variant: str, settings: Csim, log: Path) -> dict[str, Metric]:
+    """Compile and run the test bench of one design; return the metrics of a run without a flaw."""
+    check_plan(name, variant)
+    samples = load_samples(artifact(variant, "samples.pkl"))
+    headers = [artifact(variant, "headers"), design_artifact(name, "headers")]
+    header_files(*headers)
+    golden = design_artifact(name, "golden")
     with replace_on_success(golden / "golden.hpp") as temporary:
         temporary.write_text(golden_text(samples))
     with tempfile.TemporaryDirectory(prefix="csim-") as path:
         folder = Path(path)
-        binary = gpp.build(settings.compiler, [headers, golden], folder, log)
-        images = write_images(name, settings.images, folder) if settings.images else None
+        binary = gpp.build(settings.compiler, [*headers, golden], folder, log)
+        images = write_images(variant, settings.images, folder) if settings.images else None
         count = gpp.simulate(binary, log, images, gpp.default_jobs())
     logging.info(
         "%s: C++ equals numpy on %d golden samples and the QAT network on %d test images",
@@ -77,15 +95,15 @@ def simulate(name: str, settings: Csim, log: Path) -> dict[str, Metric]:
 
 
 def main(name: str) -> None:
-    """C-simulate one variant."""
+    """C-simulate one design."""
     params = load_params()
-    check_integer_name(params, name)
-    log = artifact(name, "csim.log")
+    variant = design_of(params, name).variant
+    log = design_artifact(name, "csim.log")
     log.unlink(missing_ok=True)
-    result = simulate(name, params.csim, log)
+    result = simulate(name, variant, params.csim, log)
     write_metrics(metrics("csim", name), result)
     log.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":
-    run_variant_stage(main)
+    run_design_stage(main)

@@ -1,8 +1,8 @@
 """Take an INT8 network from C++ headers, the authors' or ours, in place of training one.
 
 No stage of the pipeline: run it by hand, in the folder of params.yaml, and then the stages verify,
-generate_headers and csim with the same name. Writes data/<name>/int8.pkl, qat_logits.npz (from
-numpy, in place of a QAT network's) and samples.pkl.
+generate_headers, plan (of the published folding), csim and synthesize with the same name. Writes
+data/<name>/int8.pkl, qat_logits.npz (from numpy, in place of a QAT network's) and samples.pkl.
 """
 
 import argparse
@@ -31,11 +31,12 @@ _UNKNOWN = -1  # the label of a sample that is no image of the data set
 
 
 def check_new_name(params: Params, name: str) -> None:
-    """Refuse a name that cannot be a folder under data/, or that is a variant's."""
+    """Refuse a name that cannot be a folder under data/, or that is a variant's or design's."""
     check_name(name, "--name " + ascii(name))
-    if name in params.variants:
+    if name in {**params.variants, **params.designs}:
+        kind = "variant" if name in params.variants else "design"
         raise PipelineError(
-            f"--name {name} is a variant of params.yaml, whose files the pipeline makes; choose "
+            f"--name {name} is a {kind} of params.yaml, whose files the pipeline makes; choose "
             f"another name, for example published_{name}."
         )
 
@@ -122,7 +123,9 @@ def _arguments() -> argparse.Namespace:
         type=_magnitude,
         help="the normalised pixel value that int8's 128 stands for (published ReLU-96: 2.0901384)",
     )
-    parser.add_argument("--name", required=True, help="what to call it under data/, no variant's")
+    parser.add_argument(
+        "--name", required=True, help="what to call it under data/, no variant's or design's"
+    )
     return parser.parse_args()
 
 

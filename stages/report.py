@@ -1,4 +1,4 @@
-"""Put the results of all variants into one table and one chart.
+"""Put the results of all variants and designs into two tables, and the training into one chart.
 
 Writes data/report.md and data/plots/validation_accuracy.{csv,png} (long form, for `dvc plots`).
 """
@@ -10,11 +10,17 @@ from typing import Any
 
 from models.atomic_file import replace_on_success
 from models.errors import PipelineError
+from stages._designs import Design
 from stages._params import load_params
 from stages._paths import TEACHER, history, metrics
 from stages._stage import run_stage
+from stages._tables import markdown
 
 PLOTS = Path("data/plots")
+LEGEND = (
+    "Of the designs: model, simulated from the description of the design; estimate, reckoned from "
+    "it; synthesis, from the reports of the HLS tool. None was measured on an FPGA."
+)
 Row = dict[str, Any]
 
 COLUMNS = (
@@ -22,8 +28,23 @@ COLUMNS = (
     ("int8", "int8_accuracy", "INT8, %"),
     ("int8", "mismatches", "logits unlike QAT (numpy)"),
     ("int8", "images", "test images"),
+)
+# What is marked `model` was simulated and `estimate` reckoned by stages/plan.py; only the columns
+# of the synthesis come from the HLS tool.
+DESIGN_COLUMNS = (
+    ("model", "model_interval_cycles", "cycles per image (model)"),
+    ("model", "model_images_per_second", "images/s at {clock_ns:g} ns (model)"),
+    ("model", "model_latency_cycles", "latency, cycles (model)"),
+    ("model", "estimate_multipliers", "multipliers (estimate)"),
+    ("model", "estimate_dsp", "DSP (estimate)"),
+    ("model", "estimate_bram_18k", "BRAM 18k (estimate)"),
     ("csim", "csim", "C simulation"),
     ("csim", "csim_images", "images in C++"),
+    ("synthesis", "clock_estimated_ns", "clock, ns (synthesis)"),
+    ("synthesis", "interval_max_cycles", "cycles per image (synthesis)"),
+    ("synthesis", "lut", "LUT (synthesis)"),
+    ("synthesis", "dsp", "DSP (synthesis)"),
+    ("synthesis", "bram", "BRAM 18k (synthesis)"),
 )
 
 
@@ -32,7 +53,18 @@ def results(names: list[str]) -> list[Row]:
     rows = []
     for name in names:
         row: Row = {"network": name}
-        for kind in ("float", "int8", "csim", "synthesis"):
+        for kind in ("float", "int8"):
+            row[kind] = _read(metrics(kind, name))
+        rows.append(row)
+    return rows
+
+
+def design_results(designs: dict[str, Design]) -> list[Row]:
+    """Collect what is known of each design, one row each."""
+    rows = []
+    for name, design in designs.items():
+        row: Row = {"design": name, "network": design.variant}
+        for kind in ("model", "csim", "synthesis"):
             row[kind] = _read(metrics(kind, name))
         rows.append(row)
     return rows
@@ -43,13 +75,17 @@ def table(rows: list[Row]) -> str:
     lines = [("network", *(title for _, _, title in COLUMNS))]
     for row in rows:
         lines.append((row["network"], *(_cell(row[kind].get(key)) for kind, key, _ in COLUMNS)))
-    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-    text = [
-        "| " + " | ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)) + " |"
-        for line in lines
-    ]
-    text.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
-    return "\n".join(text) + "\n"
+    return markdown(lines)
+
+
+def design_table(rows: list[Row], clock_ns: float) -> str:
+    """Return the designs as a Markdown table; a dash stands for: not known."""
+    titles = (title.format(clock_ns=clock_ns) for _, _, title in DESIGN_COLUMNS)
+    lines = [("design", "network", *titles)]
+    for row in rows:
+        cells = (_cell(row[kind].get(key)) for kind, key, _ in DESIGN_COLUMNS)
+        lines.append((row["design"], row["network"], *cells))
+    return markdown(lines)
 
 
 def notes(rows: list[Row]) -> list[str]:
@@ -107,10 +143,14 @@ def _cell(value: float | int | str | None) -> str:
 
 
 def main() -> None:
-    """Write the table and the chart of the teacher and all variants."""
-    names = [TEACHER, *load_params().variants]
-    rows = results(names)
-    text = table(rows) + "".join(f"\n{note}\n" for note in notes(rows))
+    """Write the tables and the chart of the teacher, all variants and all designs."""
+    params = load_params()
+    names = [TEACHER, *params.variants]
+    designs = design_results(params.designs)
+    text = table(results(names))
+    if designs:
+        text += f"\n{design_table(designs, params.hls.clock_ns)}"
+        text += "".join(f"\n{note}\n" for note in (LEGEND, *notes(designs)))
     points = curves(names)
     with replace_on_success(PLOTS / "validation_accuracy.csv") as temporary:
         lines = ["epoch,variant,val_accuracy", *(f"{e},{n},{v}" for e, n, v in points)]

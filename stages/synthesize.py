@@ -1,60 +1,121 @@
-"""Synthesise one variant with Vitis HLS and note what it costs.
+"""Synthesise one design's C++ with an HLS tool, or read reports brought back; key of params.yaml.
 
-Reads data/<variant>/headers; writes data/metrics/synthesis/<variant>.json: LUT, FF, DSP, BRAM (18
-kbit), URAM, latency and interval in cycles. Where the tool is not installed the numbers are null
-and `note` says so, unless hls.require_tool asks for an error.
+Writes data/designs/<design>/project (a self-contained project for the tool; it holds images: never
+shared), data/metrics/synthesis/<design>.json (clock, cycles, resources) and, beside the project,
+synthesis_tables.json (the same per module and loop). The tool's last good run is kept in
+data/designs/<design>/synthesis, its words in synthesis.log beside it. Where no tool is installed
+the numbers are null and `note` says so, unless these very sources were measured before, or
+hls.require_tool asks for an error.
 """
 
+import json
 import logging
-import tempfile
-from dataclasses import asdict, fields
+from collections.abc import KeysView
 from pathlib import Path
 
-from hls import vitis
+from hls import tool
 from hls.headers import header_files
+from hls.project import MANIFEST, Manifest, read_manifest, streaming_sources, write_project
+from hls.project_texts import Target
+from hls.results import Measured, read_brought_back
+from hls.synthesis_metrics import metrics as metrics_of
+from hls.synthesis_metrics import origin, tables
+from models.atomic_file import replace_on_success
 from models.errors import PipelineError
-from stages._integer_name import check_integer_name
-from stages._metrics import Metric, write_metrics
+from stages._integer_name import design_of
+from stages._metrics import write_metrics
 from stages._params import Hls, load_params
-from stages._paths import artifact, metrics
-from stages._stage import run_variant_stage
+from stages._paths import artifact, design_artifact, metrics
+from stages._stage import run_design_stage
+
+SYNTHESIS = "synthesis"  # the folder of the metrics
+REPORTS = "read the reports in this project folder, brought back from where the tool is"
 
 
-def synthesize(name: str, settings: Hls, log: Path) -> dict[str, Metric]:
-    """Return the metrics of one variant, null where there is no tool to measure them."""
-    tool = vitis.find_tool()
-    if tool is None:
-        if settings.require_tool:
-            raise PipelineError(
-                f"{vitis.ABSENT} Source its settings64.sh, or set hls.require_tool to false in "
-                "params.yaml."
-            )
-        logging.info("%s: %s", name, vitis.ABSENT)
-        return {field.name: None for field in fields(vitis.Report)} | {"note": vitis.ABSENT}
-    headers = header_files(artifact(name, "headers"))
-    with tempfile.TemporaryDirectory(prefix="synthesis-") as folder:
-        report = vitis.synthesize(
-            tool,
-            headers,
-            Path(folder),
-            log,
-            part=settings.part,
-            clock_ns=settings.clock_ns,
-            flow_target=settings.flow_target,
+def target_of(settings: Hls) -> Target:
+    """Return what to build for, from params.yaml `hls`."""
+    return Target(
+        part=settings.part,
+        clock_ns=settings.clock_ns,
+        flow_target=settings.flow_target,
+        clock_uncertainty=settings.clock_uncertainty,
+        cosim=settings.cosim,
+        export=settings.export,
+    )
+
+
+def measure(name: str, project: Path, settings: Hls, reports: Path | None) -> Measured | None:
+    """Run the tool on a project folder, or read `reports`; None where there is no tool.
+
+    `name` is that of the design, in whose folder the log and the run folder lie.
+    """
+    if reports is not None:
+        return read_brought_back(reports, read_manifest(project / MANIFEST))
+    front_end = tool.find_tool(settings.tool)
+    if front_end is not None:
+        log, folder = design_artifact(name, "synthesis.log"), design_artifact(name, "synthesis")
+        return tool.run(front_end, project, folder, log, settings.timeout_minutes)
+    if settings.require_tool:
+        raise PipelineError(
+            f"{tool.absent(settings.tool)} Source its settings64.sh, or set hls.require_tool to "
+            "false in params.yaml."
         )
-    return asdict(report) | {"note": None}
+    return None
 
 
-def main(name: str) -> None:
-    """Synthesise one variant."""
+def synthesize(name: str, project: Path, settings: Hls, reports: Path | None = None) -> None:
+    """Measure the project folder of the design `name` and write what was measured.
+
+    Nothing of an earlier run is touched before there are results, nor where no tool is installed
+    and the same sources were measured before, for the same part and clock.
+    """
+    manifest = read_manifest(project / MANIFEST)
+    measured = measure(name, project, settings, reports)
+    result = metrics_of(measured, manifest)
+    details = design_artifact(name, "synthesis_tables.json")
+    earlier = measured is None and _is_measured(metrics(SYNTHESIS, name), manifest, result.keys())
+    if measured is not None or not (earlier and details.is_file()):
+        with replace_on_success(details) as temporary:
+            temporary.write_text(json.dumps(tables(measured), indent=1) + "\n")
+    if earlier:
+        logging.info("%s: no tool here; the earlier figures of these sources stay", name)
+        return
+    if measured is None:
+        result["note"] = tool.absent(settings.tool)
+    if result["note"]:
+        logging.warning("%s: %s", name, result["note"])
+    write_metrics(metrics(SYNTHESIS, name), result)
+
+
+def _is_measured(path: Path, manifest: Manifest, keys: KeysView[str]) -> bool:
+    """Tell whether a metrics file holds figures of these very sources, part, flow and clock."""
+    try:
+        earlier = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return False
+    complete = isinstance(earlier, dict) and earlier.keys() == keys
+    return complete and origin(manifest).items() <= earlier.items()
+
+
+def write_design_project(name: str, variant: str, settings: Hls) -> Path:
+    """Write the project folder of one design, from its headers and golden samples."""
+    golden = design_artifact(name, "golden") / "golden.hpp"
+    if not golden.is_file():
+        raise PipelineError(f"{golden} is missing; run `dvc repro csim` to make it.")
+    headers = header_files(artifact(variant, "headers"), design_artifact(name, "headers"))
+    sources = streaming_sources(*headers, golden)
+    project = design_artifact(name, "project")
+    write_project(project, name, sources, target_of(settings))
+    return project
+
+
+def main(name: str, reports: Path | None = None) -> None:
+    """Synthesise one design, or read the reports of a run elsewhere."""
     params = load_params()
-    check_integer_name(params, name)
-    log = artifact(name, "synthesis.log")
-    log.unlink(missing_ok=True)
-    result = synthesize(name, params.hls, log)
-    write_metrics(metrics("synthesis", name), result)
-    log.unlink(missing_ok=True)
+    variant = design_of(params, name).variant
+    project = write_design_project(name, variant, params.hls)
+    synthesize(name, project, params.hls, reports)
 
 
 if __name__ == "__main__":
-    run_variant_stage(main)
+    run_design_stage(main, {"reports": REPORTS})

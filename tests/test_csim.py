@@ -9,14 +9,18 @@ import pytest
 import yaml
 
 from hls import gpp
+from hls.dataflow import streaming_network
+from hls.design import STREAMING, Design
+from hls.fifo_depths import size_fifos
+from hls.folding import Sizes, published_folding
 from models import int_resmlp
 from models.errors import PipelineError
 from models.int_params import save_int_params, save_samples
-from stages import csim, generate_headers
+from stages import csim, generate_headers, plan
 from stages._dataset import Dataset, Split
 
 ROOT = Path(__file__).resolve().parent.parent
-NAME = "relu_h96"  # a row of params.yaml; its sizes play no part here
+DESIGN, NAME = "relu_h96_stream", "relu_h96"  # rows of params.yaml; sizes play no part here
 SIZES = {"patch_dim": 8 * 8 * 3, "num_patches": 16, "embed_dim": 8, "hidden_dim": 12}
 IMAGES = 24
 
@@ -36,6 +40,10 @@ def folder(tmp_path, monkeypatch, random_network):
     save_samples(int_resmlp.make_samples(network, tokens, labels[:3]), f"data/{NAME}/samples.pkl")
     save_logits(int_resmlp.evaluate(network, split.images))
     write_params()
+    sizes = Sizes.of(network)
+    folding = published_folding(sizes)
+    depths = size_fifos(streaming_network(sizes, folding)).depths
+    plan.write_plan(DESIGN, Design(NAME, STREAMING, sizes, folding, depths), "")
     return tmp_path
 
 
@@ -56,8 +64,8 @@ def load_logits():
 @pytest.mark.compiler
 def test_the_whole_test_set_passes(folder):
     generate_headers.main(NAME)
-    csim.main(NAME)
-    result = json.loads(Path(f"data/metrics/csim/{NAME}.json").read_text())
+    csim.main(DESIGN)
+    result = json.loads(Path(f"data/metrics/csim/{DESIGN}.json").read_text())
     assert result == {
         "csim": "PASS",
         "csim_golden_samples": 3,
@@ -66,7 +74,9 @@ def test_the_whole_test_set_passes(folder):
     }
     files = {path.name for path in (folder / "data" / NAME).rglob("*") if path.is_file()}
     inputs = {"int8.pkl", "samples.pkl", "qat_logits.npz"}
-    assert files == inputs | {"config.hpp", "params.hpp", "golden.hpp"}
+    assert files == inputs | {"config.hpp", "params.hpp"}
+    files = {path.name for path in (folder / "data/designs").rglob("*") if path.is_file()}
+    assert files == {"design.json", "plan.md", "design.hpp", "golden.hpp"}
 
 
 @pytest.mark.compiler
@@ -77,12 +87,12 @@ def test_a_wrong_logit_fails_the_stage_and_keeps_the_log(folder):
     save_logits(logits)
     write_params(images=18)
     place = f"MISMATCH logits, image 17, token 0, channel 4: got -?\\d+, want {want}"
-    log = Path(f"data/{NAME}/csim.log")
+    log = Path(f"data/designs/{DESIGN}/csim.log")
     with pytest.raises(PipelineError, match=f"{place} .*see {log}"):
-        csim.main(NAME)
+        csim.main(DESIGN)
     assert re.search(place, log.read_text())
     assert "resmlp_top.cpp" in log.read_text()
-    assert not Path(f"data/metrics/csim/{NAME}.json").exists()
+    assert not Path(f"data/metrics/csim/{DESIGN}.json").exists()
 
 
 @pytest.mark.compiler
@@ -90,15 +100,22 @@ def test_a_header_that_does_not_compile_is_quoted(folder):
     generate_headers.main(NAME)
     config = Path(f"data/{NAME}/headers/config.hpp")
     config.write_text(config.read_text().replace("num_patches = 16", "num_patches = 15"))
-    log = f"data/{NAME}/csim.log"
+    log = f"data/designs/{DESIGN}/csim.log"
     with pytest.raises(PipelineError, match=f"cannot compile the HLS code: .*error: .*see {log}"):
-        csim.main(NAME)
+        csim.main(DESIGN)
     assert "a power of two of at least 2 tokens" in Path(log).read_text()
 
 
 def test_headers_are_asked_for(folder):
     with pytest.raises(PipelineError, match=r"config\.hpp is missing; run `dvc repro generate_h"):
-        csim.main(NAME)
+        csim.main(DESIGN)
+
+
+def test_a_plan_for_other_sizes_is_refused(folder):
+    generate_headers.main(NAME)
+    plan.main(DESIGN)  # of params.yaml's network, not of ours
+    with pytest.raises(PipelineError, match=r"design\.json was made for .*=64, .*`dvc repro plan`"):
+        csim.main(DESIGN)
 
 
 def test_logits_of_other_images_are_refused(folder, tmp_path):
@@ -121,7 +138,7 @@ def test_an_absent_compiler_is_told_in_one_sentence(folder):
     generate_headers.main(NAME)
     write_params(compiler="no-such-g++")
     with pytest.raises(PipelineError, match=r"csim\.compiler is 'no-such-g\+\+', which is not on"):
-        csim.main(NAME)
+        csim.main(DESIGN)
 
 
 def test_absent_headers_are_told_in_one_sentence(monkeypatch):

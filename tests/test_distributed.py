@@ -47,6 +47,7 @@ def _prepare(folder, batch_size=32):
     params["distill"]["epochs"] = 2
     params["variants"] = {NAME: params["variants"][NAME]}
     params["weights"]["distill"] = [NAME]
+    params["designs"] = {}
     params["variants"][NAME]["network"]["hidden_dim"] = 8
     folder.mkdir()
     (folder / "params.yaml").write_text(yaml.safe_dump(params))

@@ -18,12 +18,18 @@ import yaml
 ROOT = Path(__file__).resolve().parent.parent
 COPIED = [".dvc/config", ".dvc/.gitignore", ".dvc/plots", ".dvcignore", ".gitignore", "dvc.yaml"]
 VARIANTS = ["lerp_psa_h8", "relu_h8"]
+DESIGNS = {
+    "lerp_psa_h8_stream": "lerp_psa_h8",
+    "lerp_psa_h8_fast": "lerp_psa_h8",
+    "relu_h8_simd": "relu_h8",
+}
 PARAMS = """\
 code_root: {code_root}
 seed: 0
-data: &anything
+data:
+  source: digits
+network: &anything
   value: 1
-network: *anything
 training: *anything
 weights:
   train: [teacher]
@@ -39,7 +45,8 @@ distill:
 quantize: *anything
 verify: *anything
 csim: *anything
-hls: *anything
+hls:
+  clock_ns: 5.0
 variants:
 """
 VARIANT = """\
@@ -48,6 +55,11 @@ VARIANT = """\
     transfer: {{}}
     distill: {{}}
     quantize: {{epochs: 1}}
+"""
+DESIGN = """\
+  {name}:
+    variant: {variant}
+    accelerator: streaming
 """
 STAND_IN = """\
 import json, os
@@ -64,6 +76,16 @@ for out in stages[os.environ["DVC_STAGE"].split(":")[-1]]:
     else:
         path.write_text(out + text)
 """
+
+
+def rows_of(definition: dict, params: dict) -> dict[str, dict]:
+    """Return what a stage runs for: rows of a section, names of a list, or one nameless row."""
+    rows = params
+    for part in definition["foreach"].strip("${}").split(".") if "foreach" in definition else ():
+        rows = rows[part]
+    if rows is params:
+        return {"": {}}
+    return rows if isinstance(rows, dict) else {name: {} for name in rows}
 
 
 def outs_of(definition: dict) -> dict[str, dict]:
@@ -110,12 +132,14 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for folder, code_root, variants in ((root, ".", VARIANTS), (root / "demo", "..", VARIANTS[:1])):
         rows = [VARIANT.format(name=name) for name in variants]
         head = PARAMS.format(code_root=code_root, distilled=", ".join(variants))
+        chosen = {name: variant for name, variant in DESIGNS.items() if variant in variants}
+        rows += ["designs:\n", *(DESIGN.format(name=n, variant=v) for n, v in chosen.items())]
         (folder / "params.yaml").write_text(head + "".join(rows))
     outs = {name: list(outs_of(definition)) for name, definition in GRAPH.items()}
     outs |= {
-        f"{name}@{variant}": [path.replace("${key}", variant) for path in paths]
+        f"{name}@{key}": [path.replace("${key}", key) for path in paths]
         for name, paths in outs.items()
-        for variant in ["teacher", *VARIANTS]
+        for key in ("teacher", *VARIANTS, *DESIGNS)
     }
     (root / "outs.json").write_text(json.dumps(outs))
     for dep in re.findall(r"\$\{code_root\}/(\S+)", (ROOT / "dvc.yaml").read_text()):
@@ -124,7 +148,8 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
         path.write_text(STAND_IN)
     git(root, "init", "--quiet", "--initial-branch=main")
     output = run(root, "dvc", "repro", "--all-pipelines")
-    assert len(stages_run(output)) == 4 + 8 * 2 + 4 + 8
+    per_variant, per_design = 6, 3
+    assert len(stages_run(output)) == 8 + per_variant * 3 + per_design * 5  # demo: one and two
     git(root, "add", ".")
     git(root, "commit", "--quiet", "--message=first run")
     return root
@@ -139,8 +164,10 @@ def test_the_demo_has_the_same_graph() -> None:
 
 def test_git_keeps_metrics_and_reports_and_nothing_else(pipeline: Path) -> None:
     committed = git(pipeline, "ls-files", "data", "demo/data").splitlines()
-    kinds = ("float", "int8", "csim", "synthesis")
-    expected = {f"data/metrics/{kind}/{name}.json" for kind in kinds for name in VARIANTS}
+    names = {"float": VARIANTS, "int8": VARIANTS} | dict.fromkeys(
+        ("model", "csim", "synthesis"), DESIGNS
+    )
+    expected = {f"data/metrics/{kind}/{name}.json" for kind in names for name in names[kind]}
     expected |= {"data/metrics/float/teacher.json"}
     expected |= {"data/report.md", "data/plots/validation_accuracy.csv"}
     assert {path.removeprefix("demo/") for path in committed} == expected
@@ -148,8 +175,9 @@ def test_git_keeps_metrics_and_reports_and_nothing_else(pipeline: Path) -> None:
 
 
 def test_images_are_kept_by_nobody(pipeline: Path) -> None:
-    for path in ("data/dataset.npz", "data/${key}/samples.pkl", "data/${key}/golden"):
-        assert OUTS[path] == {"cache": False}
+    images = ("data/dataset.npz", "data/${key}/samples.pkl", "data/designs/${key}/golden")
+    for path in (*images, "data/designs/${key}/project"):
+        assert OUTS[path]["cache"] is False
         for folder in ("", "demo/"):
             file = folder + path.replace("${key}", "relu_h8")
             assert git(pipeline, "check-ignore", "--no-index", file)
@@ -172,11 +200,12 @@ def test_params_has_every_key_that_the_graph_names(folder: Path) -> None:
     params = yaml.safe_load((folder / "params.yaml").read_text())
     for definition in GRAPH.values():
         for key in definition.get("do", definition).get("params", []):
-            key = key.replace("${item}", "${key}")
-            for variant in params["variants"] if "${key}" in key else [""]:
+            for name, row in rows_of(definition, params).items():
                 value = params
-                for part in key.replace("${key}", variant).split("."):
-                    assert part in value, f"{folder}/params.yaml: {key}, {variant}"
+                named = key.replace("${item.variant}", row.get("variant", ""))
+                named = named.replace("${key}", name).replace("${item}", name)
+                for part in named.split("."):
+                    assert part in value, f"{folder}/params.yaml: {key}, {name}"
                     value = value[part]
 
 
@@ -278,6 +307,20 @@ def test_a_variant_can_be_quantized_anew_alone(pipeline: Path) -> None:
     params = pipeline / "params.yaml"
     head, variant = params.read_text().split("  relu_h8:\n")
     params.write_text(f"{head}  relu_h8:\n{variant.replace('epochs: 1', 'epochs: 2')}")
-    later = ("quantize", "dump_params", "verify", "generate_headers", "csim", "synthesize")
+    later = ("quantize", "dump_params", "verify", "generate_headers")
     expected = {f"{stage}@relu_h8" for stage in later} | {"report"}
+    expected |= {f"{stage}@relu_h8_simd" for stage in ("csim", "synthesize")}
     assert stages_run(run(pipeline, "dvc", "repro", "--all-pipelines")) == expected
+
+
+def test_a_design_can_be_changed_alone(pipeline: Path) -> None:
+    """Nothing is trained for it; the other design of the variant stays, too. After the last one."""
+    run(pipeline, "dvc", "repro", "--all-pipelines")
+    params = pipeline / "params.yaml"
+    old = "  lerp_psa_h8_fast:\n    variant: lerp_psa_h8\n    accelerator: streaming\n"
+    text = params.read_text()
+    assert old in text
+    params.write_text(text.replace(old, f"{old}    folding: published\n"))
+    expected = {f"{stage}@lerp_psa_h8_fast" for stage in ("plan", "csim", "synthesize")}
+    output = run(pipeline, "dvc", "repro", "--all-pipelines")
+    assert stages_run(output) == expected | {"report"}

@@ -6,11 +6,15 @@ import numpy as np
 import pytest
 
 from hls import headers
+from hls.folding import Fold, Folding
 from models import int_resmlp
 from models.errors import PipelineError
 from models.int_params import IntLayer
 
-ARRAY = re.compile(r"^const (u?int8_t) (\w+)((?:\[\d+\])+) = ([^;]+);", re.MULTILINE)
+ARRAY = re.compile(r"^const (u?int8_t|Segment) (\w+)((?:\[\d+\])+) = ([^;]+);", re.MULTILINE)
+
+
+C_TYPES = {"int8_t": np.int8, "uint8_t": np.uint8, "Segment": np.int16}
 
 
 def parse_arrays(text):
@@ -18,7 +22,8 @@ def parse_arrays(text):
     arrays = {}
     for c_type, name, sizes, braces in ARRAY.findall(text):
         shape = tuple(map(int, re.findall(r"\d+", sizes)))
-        values = np.array(re.findall(r"-?\d+", braces), dtype=c_type.removesuffix("_t"))
+        shape += (2,) * (c_type == "Segment")  # knot and slope
+        values = np.array(re.findall(r"-?\d+", braces), dtype=C_TYPES[c_type])
         assert name not in arrays
         arrays[name] = values.reshape(shape)
     return arrays
@@ -57,8 +62,14 @@ def test_config_states_the_sizes(network):
 def test_params_read_back_are_the_network(network):
     arrays = parse_arrays(headers.params_text(network))
     for name, leaf in network.leaves():
-        for key in ("w", "b", "s") if isinstance(leaf, IntLayer) else ("knots",):
-            assert np.array_equal(arrays.pop(f"{name}_{key}"), getattr(leaf, key)), name
+        if isinstance(leaf, IntLayer):
+            for key in ("w", "b", "s"):
+                assert np.array_equal(arrays.pop(f"{name}_{key}"), getattr(leaf, key)), name
+        else:
+            segments = arrays.pop(f"{name}_segments")
+            assert segments.shape[1:] == (64, 2)
+            assert np.array_equal(segments[..., 0], leaf.knots[:, :-1]), name
+            assert np.array_equal(segments.sum(axis=2), leaf.knots[:, 1:]), name
     assert not arrays
 
 
@@ -79,9 +90,26 @@ def test_a_block_names_each_of_its_arrays_and_its_activations(network):
         assert len(bound) == 3 * 7
         assert all(array == f"blocks_{index}_{name}" for name, array in bound.items())
         acts = dict(re.findall(r"using (\w+) = (.*);", body))
-        psa = [f"Table<{n}, blocks_{index}_mlp_psa_{i}_knots>" for i, n in ((1, 6), (2, 10))]
+        psa = [f"Table<{n}, blocks_{index}_mlp_psa_{i}_segments>" for i, n in ((1, 6), (2, 10))]
         expected = psa if network.has_tables else ["Identity", "Relu"]
         assert acts == dict(zip(("ActIn", "ActHidden"), expected, strict=True))
+
+
+def test_design_states_factors_and_depths(network):
+    folds = (Fold(2, 3), Fold(4, 1), Fold(5, 6), Fold(3, 10), Fold(1, 2))
+    folding = Folding(2, *folds, handover=0)
+    depths = {"token_mixer_shortcut": 99, "mlp_shortcut": 40, "link": 3}
+    text = headers.design_text(folding, depths)
+    constants = re.findall(r"^  static constexpr int (\w+) = (\d+);$", text, re.MULTILINE)
+    assert {name: int(value) for name, value in constants} == {
+        **{"lanes": 2, "handover": 0},
+        **{"embed_linear_pe": 2, "embed_linear_simd": 3},
+        **{"token_mixer_linear_pe": 4, "token_mixer_linear_simd": 1},
+        **{"mlp_linear_1_pe": 5, "mlp_linear_1_simd": 6},
+        **{"mlp_linear_2_pe": 3, "mlp_linear_2_simd": 10},
+        **{"classifier_linear_pe": 1, "classifier_linear_simd": 2},
+        **{f"{name}_depth": depth for name, depth in depths.items()},
+    }
 
 
 def test_golden_samples_read_back(network):
@@ -119,6 +147,15 @@ def test_same_network_same_text(random_network):
 
 
 def test_a_missing_header_is_named(tmp_path):
-    (tmp_path / "config.hpp").touch()
+    network, design = tmp_path / "network", tmp_path / "design"
+    for folder in (network, design):
+        folder.mkdir()
+    (network / "config.hpp").touch()
     with pytest.raises(PipelineError, match=r"params\.hpp is missing; run `dvc repro generate_h"):
-        headers.header_files(tmp_path)
+        headers.header_files(network, design)
+    (network / "params.hpp").touch()
+    with pytest.raises(PipelineError, match=r"design\.hpp is missing; run `dvc repro plan`"):
+        headers.header_files(network, design)
+    (design / "design.hpp").touch()
+    files = headers.header_files(network, design)
+    assert [file.name for file in files] == ["config.hpp", "params.hpp", "design.hpp"]

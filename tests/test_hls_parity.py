@@ -4,6 +4,7 @@ import ctypes
 import resource
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from hls import gpp, headers
 from models import fixed_point, int_resmlp
 from models.errors import PipelineError
+from tests.hls_design import write_headers, write_images
 
 pytestmark = pytest.mark.compiler
 
@@ -95,6 +97,8 @@ def test_tables_on_all_inputs(cpp):
     channel, value = grid(np.arange(8), INT8)
     expected = fixed_point.table_lookup(knots.astype(np.int32), channel, value)
     assert np.array_equal(cpp("table_lookup", knots, channel, value), expected)
+    segments = np.stack([knots[:, :-1], np.diff(knots.astype(np.int32))], axis=-1).astype(np.int32)
+    assert np.array_equal(cpp("segment_lookup", segments, channel, value), expected)
     segments, remainders = cpp("table_index", INT8, outputs=2)
     assert np.array_equal((segments, remainders), fixed_point.table_index(INT8))
     assert (segments.min(), segments.max()) == (0, 63)
@@ -132,21 +136,12 @@ class Case:
         self.network, self.folder, self.log = network, folder, folder / "log"
         if spoil:
             spoil(samples.layers)
-        (folder / "config.hpp").write_text(headers.config_text(network))
-        (folder / "params.hpp").write_text(headers.params_text(network))
+        write_headers(network, folder)
         (folder / "golden.hpp").write_text(headers.golden_text(samples))
         self.binary = gpp.build("g++", [folder], folder, self.log, flags)
 
-    def images(self, count=50):
-        shape = (count, self.network.num_patches, self.network.patch_dim)
-        tokens = np.random.default_rng(8).integers(-128, 128, shape, dtype=np.int8)
-        logits = int_resmlp.forward(self.network, tokens.astype(np.int32)).astype(np.int8)
-        return tokens, logits
-
-    def simulate(self, tokens, logits, jobs=1):
-        files = gpp.ImageFiles(self.folder / "tokens", self.folder / "logits", len(tokens))
-        files.tokens.write_bytes(tokens.tobytes())
-        files.logits.write_bytes(logits.tobytes())
+    def simulate(self, count=50, jobs=1):
+        files = write_images(self.network, self.folder, count)
         return gpp.simulate(self.binary, self.log, files, jobs)
 
 
@@ -173,11 +168,11 @@ def test_random_networks_saturate(random_network):
 
 def test_relu_network_equals_numpy_in_every_layer(relu):
     assert gpp.simulate(relu.binary, relu.log) == 0
-    assert relu.simulate(*relu.images()) == 50
+    assert relu.simulate() == 50
 
 
 def test_other_networks_equal_numpy_in_every_layer(other):
-    assert other.simulate(*other.images(), jobs=2) == 50
+    assert other.simulate(jobs=2) == 50
 
 
 def test_no_read_or_write_out_of_bounds_and_no_undefined_behaviour(random_network, tmp_path):
@@ -185,22 +180,24 @@ def test_no_read_or_write_out_of_bounds_and_no_undefined_behaviour(random_networ
     sanitize = ("-fsanitize=address,undefined", "-fno-sanitize=shift", "-fno-sanitize-recover=all")
     network = random_network(**SHAPES["tables"])
     case = Case(network, tmp_path, ("-O1", "-fno-omit-frame-pointer", *sanitize))
-    assert case.simulate(*case.images()) == 50
+    assert case.simulate() == 50
 
 
 def test_a_wrong_logit_of_a_test_image_is_named(relu):
-    tokens, logits = relu.images()
+    files = write_images(relu.network, relu.folder, 50)
+    logits = np.fromfile(files.logits, np.int8).reshape(50, -1)
     got = int(logits[33, 2])
     logits[33, 2] = want = (got + 1) % 127
+    files.logits.write_bytes(logits.tobytes())
     message = f"logits, image 33, token 0, channel 2: got {got}, want {want}"
     with pytest.raises(PipelineError, match=message):
-        relu.simulate(tokens, logits, jobs=2)
+        gpp.simulate(relu.binary, relu.log, files, jobs=2)
 
 
 def test_files_that_end_early_are_named(relu):
-    tokens, logits = relu.images()
+    files = replace(write_images(relu.network, relu.folder, 49), count=50)
     with pytest.raises(PipelineError, match="ends before image 49"):
-        relu.simulate(tokens, logits[:49])
+        gpp.simulate(relu.binary, relu.log, files)
 
 
 def test_a_wrong_value_inside_is_named(random_network, tmp_path):
@@ -227,8 +224,8 @@ FAULTS = {  # what the unit does wrong, where all its values are still the right
         "contains leftover data",
     ),
     "reads an empty stream": (
-        "const Int8 x = in.read();",
-        "const Int8 x = in.read(); if (v == vectors - 1 && c == channels - 1) in.read();",
+        "const Vector<lanes> x = in.read();",
+        "const Vector<lanes> x = in.read(); if (v == vectors - 1 && c == channels - 1) in.read();",
         "is read while empty",
     ),
 }
@@ -253,8 +250,7 @@ def test_the_published_network_is_computed_bit_for_bit(published_network, tmp_pa
     network, tokens, logits = published_network
     samples = int_resmlp.make_samples(network, tokens, np.zeros(len(tokens)))
     assert np.array_equal(samples.output, logits)
-    (tmp_path / "config.hpp").write_text(headers.config_text(network))
-    (tmp_path / "params.hpp").write_text(headers.params_text(network))
+    write_headers(network, tmp_path)
     (tmp_path / "golden.hpp").write_text(headers.golden_text(samples))
     log = tmp_path / "log"
     binary = gpp.build("g++", [tmp_path], tmp_path, log, ["-Werror"])

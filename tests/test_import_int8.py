@@ -12,12 +12,14 @@ import numpy as np
 import pytest
 import yaml
 
+from hls.design import read_design
+from hls.folding import Sizes, published_folding
 from models import int_resmlp
 from models.errors import PipelineError
 from models.int_params import load_int_params, load_samples
-from stages import csim, generate_headers, import_int8, verify
+from stages import csim, generate_headers, import_int8, plan, synthesize, verify
 from stages._dataset import Dataset, Split
-from stages._integer_name import check_integer_name
+from stages._integer_name import check_integer_name, design_of
 from stages._logits import load_logits
 from stages._params import load_params
 from tests.published_headers import with_published_tables, write_headers
@@ -74,11 +76,18 @@ def test_everything_downstream_runs_and_agrees(folder, network):
     assert files_of() == OURS
     verify.main(NAME)
     generate_headers.main(NAME)
+    plan.main(NAME)
     csim.main(NAME)
     result = json.loads(Path(f"data/metrics/csim/{NAME}.json").read_text())
     assert (result["csim"], result["csim_images"], result["csim_golden_samples"]) == ("PASS", 7, 8)
     result = json.loads(Path(f"data/metrics/int8/{NAME}.json").read_text())
     assert (result["mismatches"], result["images"]) == (0, 20)
+    sizes = Sizes.of(network)
+    planned = read_design(Path(f"data/designs/{NAME}/design.json"))
+    assert (planned.variant, planned.sizes) == (NAME, sizes)
+    assert planned.folding == published_folding(sizes)
+    synthesize.main(NAME)
+    assert Path(f"data/designs/{NAME}/project").is_dir()
 
 
 def test_the_input_scale_is_the_one_given(folder, network):
@@ -150,6 +159,8 @@ def test_what_we_generate_is_read_back_identical(folder, random_network):
         ("relu_h96", ["--name relu_h96", "variant", "published_relu_h96"]),
         ("teacher", ["--name 'teacher'", "not a usable name"]),
         ("metrics", ["--name 'metrics'"]),
+        ("designs", ["--name 'designs'"]),
+        ("relu_h96_stream", ["--name relu_h96_stream", "design", "published_relu_h96_stream"]),
         ("../x", ["--name '../x'"]),
         ("a\nb", ["--name"]),
         ("", ["--name ''"]),
@@ -197,6 +208,24 @@ def test_only_variants_and_imported_networks_have_integers(folder, random_networ
         refused(lambda name=name: check_integer_name(params, name), "no variant")
 
 
+def test_an_imported_network_has_the_published_design(folder, random_network):
+    params = load_params()
+    refused(lambda: design_of(params, NAME), "no design", "relu_h96_stream")
+    write_headers(folder / "h", random_network(**SIZES))
+    import_int8.main(NAME, folder / "h", ABS_MAX)
+    design = design_of(params, NAME)
+    assert (design.variant, design.accelerator, design.folding) == (NAME, "streaming", "published")
+    params.designs[NAME] = params.designs["relu_h96_stream"]  # a row of params.yaml goes first
+    assert design_of(params, NAME).variant == "relu_h96"
+    refused(lambda: design_of(params, f"../data/{NAME}"), "no design")
+
+
+def test_without_a_plan_the_simulation_says_how_to_make_one(folder, random_network):
+    write_headers(folder / "h", random_network(**SIZES))
+    import_int8.main(NAME, folder / "h", ABS_MAX)
+    refused(lambda: csim.main(NAME), f"data/designs/{NAME}/design.json", "python -m stages.plan")
+
+
 @pytest.mark.parametrize("text", ["0", "-1", "nan", "inf", "1e9", "two", ""])
 def test_an_impossible_scale_is_refused_by_the_command_line(text):
     with pytest.raises((argparse.ArgumentTypeError, ValueError)):
@@ -241,6 +270,7 @@ def test_the_published_relu_96(folder, published, published_network, caplog):
     import_int8.main(NAME, folder / "h", 2.0901384)
     assert "8 samples of the headers come out bit for bit" in caplog.text
     generate_headers.main(NAME)
+    plan.main(NAME)
     csim.main(NAME)  # on the 8 published samples
     result = json.loads(Path(f"data/metrics/csim/{NAME}.json").read_text())
     assert (result["csim"], result["csim_golden_samples"]) == ("PASS", 8)

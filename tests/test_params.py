@@ -90,8 +90,9 @@ def sections(rows: dict[str, Any], prefix: str = "") -> list[str]:
 
 
 LISTS = ["weights.train", "weights.distill", "weights.published"]
-LEAVES = [key for key in leaves(DOCUMENT) if key not in LISTS]
-SECTIONS = sections(DOCUMENT)
+# What stands under `designs` has forms of its own: tests/test_designs.py
+LEAVES = [key for key in leaves(DOCUMENT) if key not in LISTS and not key.startswith("designs.")]
+SECTIONS = [key for key in sections(DOCUMENT) if not key.startswith("designs.")]
 OPTIONAL = {  # options of an activation have defaults
     key for key in LEAVES if key.startswith("variants") and not key.endswith(("activation", "_dim"))
 }
@@ -125,7 +126,7 @@ def test_demo_describes_the_same_pipeline() -> None:
     """The demo holds the same sections and keys; only values and students differ."""
     cifar10 = yaml.safe_load(COMMITTED[0].read_text(encoding="utf-8"))
     assert list(DOCUMENT) == list(cifar10)
-    for name in set(DOCUMENT) - {"variants", "data", "code_root", "seed"}:
+    for name in set(DOCUMENT) - {"variants", "designs", "data", "code_root", "seed"}:
         assert leaves(DOCUMENT[name]) == leaves(cifar10[name])
 
 
@@ -174,8 +175,8 @@ def test_activation_option_may_be_absent(load: Load, key: str) -> None:
 def test_unknown_key(load: Load, section: str) -> None:
     """An unknown key is refused at every level."""
     message = refusal(load, edited(f"{section}qqqq", 1))
-    if section == "variants.":
-        assert "variants.qqqq" in message
+    if section in ("variants.", "designs."):
+        assert f"{section}qqqq" in message
     else:
         assert f": {section}qqqq is not a known key; allowed: " in message
 
@@ -217,7 +218,10 @@ def test_wrong_type(load: Load, key: str) -> None:
     value: Any = DOCUMENT
     for name in key.split("."):
         value = value[name]
-    for wrong in [*WRONG_TYPES[type(value)], {}, {"a": 1}, [], [[]]]:
+    listed = WRONG_TYPES[type(value)]
+    if key == "hls.clock_uncertainty":  # a number or null
+        listed = [wrong for wrong in WRONG_TYPES[float] if wrong is not None]
+    for wrong in [*listed, {}, {"a": 1}, [], [[]]]:
         message = refusal(load, edited(key, wrong))
         assert f": {key} is " in message
         assert ", but must be " in message
@@ -263,6 +267,11 @@ def test_section_must_be_a_mapping(load: Load, section: str, wrong: object) -> N
         ("csim.images", -1, "a whole number >= 0"),
         ("hls.clock_ns", 0.0, "a number > 0"),
         ("hls.flow_target", "vits", "one of: vitis, vivado"),
+        ("hls.part", "xcu50} ; exit", "a part name"),
+        ("hls.clock_uncertainty", 100.0, "a number from 0 to 99 (percent), or null"),
+        ("hls.tool", "vitis", "one of: auto, vitis-run, vitis_hls, vivado_hls"),
+        ("hls.export", "ip", "one of: none, syn, impl"),
+        ("hls.timeout_minutes", 0, "a whole number >= 1"),
         ("variants.relu_h96.network.activation", "tanh", "one of: relu, bspline, lerp_psa"),
         ("variants.relu_h96.network.hidden_dim", 0, "a whole number >= 1"),
         ("variants.bspline_h96.network.grid_size", 64, "an odd whole number >= 3"),

@@ -16,9 +16,11 @@ ROOT = Path(__file__).resolve().parent.parent
 ALL = sorted(path.stem for path in (ROOT / "stages").glob("[a-z]*.py"))
 PLAIN = ["prepare_data", "report", "train_teacher"]  # no variant on their command line
 OPTIONS = {"import_int8": ["--headers", ".", "--input-abs-max", "2.0", "--name", "imported"]}
-ON_VARIANTS = sorted(set(ALL) - set(PLAIN) - set(OPTIONS))
+ON_DESIGNS = ["csim", "plan", "synthesize"]
+ON_VARIANTS = sorted(set(ALL) - set(PLAIN) - set(OPTIONS) - set(ON_DESIGNS))
 ON_TEACHER = ["evaluate", "export_published"]  # it is not only students that these take
-NAME = "lerp_psa_h96"
+NAMED = [*ON_VARIANTS, *ON_DESIGNS]
+NAME, DESIGN = "lerp_psa_h96", "lerp_psa_h96_stream"
 
 # Stage, whether data/dataset.npz is there, and the file that the message must name.
 MISSING = [
@@ -34,7 +36,8 @@ MISSING = [
     ("dump_params", True, f"data/{NAME}/qat.pt"),
     ("verify", True, f"data/{NAME}/int8.pkl"),
     ("generate_headers", True, f"data/{NAME}/int8.pkl"),
-    ("csim", True, f"data/{NAME}/samples.pkl"),
+    ("csim", True, f"data/designs/{DESIGN}/design.json"),
+    ("synthesize", True, f"data/designs/{DESIGN}/golden/golden.hpp"),
     ("export_published", True, f"data/{NAME}/float.pt"),
     ("import_int8", False, "data/dataset.npz"),
 ]
@@ -67,7 +70,8 @@ def start(monkeypatch):
 
 def arguments(stage):
     """Return a command line that the stage accepts."""
-    return OPTIONS.get(stage, [NAME] * (stage in ON_VARIANTS))
+    names = [DESIGN] * (stage in ON_DESIGNS) + [NAME] * (stage in ON_VARIANTS)
+    return OPTIONS.get(stage, names)
 
 
 def assert_one_line(message, *parts):
@@ -95,7 +99,7 @@ def test_help_says_what_the_stage_does(stage, start, capsys):
     text = " ".join(capsys.readouterr().out.split())
     source = (ROOT / "stages" / f"{stage}.py").read_text()
     assert " ".join(source.splitlines()[0].strip('"').split()) in text
-    assert ("params.yaml" in text) >= (stage in ON_VARIANTS)
+    assert ("params.yaml" in text) >= (stage in NAMED)
 
 
 @pytest.mark.parametrize("stage", PLAIN)
@@ -105,10 +109,10 @@ def test_a_plain_stage_takes_no_argument(stage, start, folder, capsys):
     assert files_in(folder) == {"params.yaml"}
 
 
-@pytest.mark.parametrize("stage", ON_VARIANTS)
-def test_a_variant_stage_wants_one_name(stage, start, folder, capsys):
+@pytest.mark.parametrize("stage", NAMED)
+def test_a_stage_on_one_wants_one_name(stage, start, folder, capsys):
     assert start(stage) == 2
-    assert "variant" in capsys.readouterr().err
+    assert ("design" if stage in ON_DESIGNS else "variant") in capsys.readouterr().err
     assert files_in(folder) == {"params.yaml"}
 
 
@@ -119,6 +123,13 @@ def test_an_unknown_variant_is_told_with_the_known_ones(stage, name, start, fold
     before = files_in(folder)
     assert_one_line(start(stage, name), repr(name), "relu_h96", "bspline_h96", NAME)
     assert files_in(folder) == before
+
+
+@pytest.mark.parametrize("stage", ON_DESIGNS)
+@pytest.mark.parametrize("name", ["lerp_psa_h96_steam", "../teacher", NAME])
+def test_an_unknown_design_is_told_with_the_known_ones(stage, name, start, folder):
+    assert_one_line(start(stage, name), repr(name), "relu_h96_stream", "bspline_h96_stream", DESIGN)
+    assert files_in(folder) == {"params.yaml"}
 
 
 @pytest.mark.parametrize("stage", [stage for stage in ON_VARIANTS if stage not in ON_TEACHER])

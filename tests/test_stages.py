@@ -69,6 +69,7 @@ def toy_params() -> dict:
         row["network"]["hidden_dim"] = 8
     params["variants"] = dict(zip(NAMES, params["variants"].values(), strict=True))
     params["weights"]["distill"] = NAMES
+    params["designs"] = {}
     return params
 
 

@@ -50,6 +50,16 @@ int narrow(int value) {
   return held;
 }
 
+/// A register for a sum of `products` int8 products, or for a part of it. C-simulation may hold it
+/// in a native int, several times as fast: `requantize` asserts that the whole sum would have fit.
+#ifdef NATIVE_SUMS
+template <int products>
+using Sum = int;
+#else
+template <int products>
+using Sum = ap_int<accumulator_bits(products)>;
+#endif
+
 /// Divide by 2^shift, rounding half up; shift is 1 to max_shift.
 ///
 /// Shifting by shift - 1 first gives the same number as adding 2^(shift - 1) first, with one
@@ -93,15 +103,35 @@ inline TableIndex table_index(int value) {
   return {static_cast<uint8_t>(offset >> table_bits), static_cast<uint8_t>(remainder)};
 }
 
-/// Interpolate between two knots; the result lies between them, so it needs no saturation.
+/// Walk `remainder` quarters of the slope from a knot to the next one; the result lies between
+/// them, so it needs no saturation.
+inline Int8 interpolate(int knot, int slope, int remainder) {
+  return knot + rounding_shift(slope * remainder, table_bits);
+}
+
+/// Interpolate between two knots.
 inline Int8 lerp(int left, int right, int remainder) {
-  return left + rounding_shift((right - left) * remainder, table_bits);
+  return interpolate(left, right - left, remainder);
 }
 
 /// Evaluate one channel's table at an int8 value.
 inline Int8 table_lookup(const int8_t (&knots)[table_knots], int value) {
   const TableIndex at = table_index(value);
   return lerp(knots[at.segment], knots[at.segment + 1], at.remainder);
+}
+
+/// A segment of a table: its left knot and what leads to its right one. Both lie in one memory
+/// word, so that a lookup is one read.
+struct Segment {
+  int8_t knot;
+  int16_t slope;  // right knot - left knot: -255 to 255
+};
+
+/// Evaluate one channel's table, given as segments, at an int8 value.
+inline Int8 table_lookup(const Segment (&segments)[table_segments], int value) {
+  const TableIndex at = table_index(value);
+  const Segment segment = segments[at.segment];
+  return interpolate(segment.knot, segment.slope, at.remainder);
 }
 
 /// log2(count): the shift that averages `count` values; 0 where no shift does.

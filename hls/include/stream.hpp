@@ -1,81 +1,142 @@
-/// Streams of int8 elements and the units that only move them.
+/// Streams of int8 elements, `lanes` to a word, and the units that only move them.
 ///
 ///     duplicate:  branch[v][c] = act(c, in[v][c]),  shortcut[v][c] = in[v][c]
-///     pack:       out[v] = (in[v][0], ..., in[v][width - 1])
+///     pack:       a word of `to` elements out of to / from words of `from` elements
+///     unpack:     from / to words of `to` elements out of a word of `from` elements
 ///     transpose:  out[c][r] = in[r][c]
 #pragma once
 
 #include <hls_stream.h>
 
 #include "activation.hpp"
+#include "process.hpp"
 
-using Stream = hls::stream<Int8>;
-
-/// A whole vector in one stream word.
+/// Elements that move together: a word of a stream or, held in registers, a whole vector.
 /// \tparam width  Number of elements
 template <int width>
 struct Vector {
-  int8_t lane[width];
+  Int8 lane[width];
 };
+
+/// A FIFO of words; the elements of a vector come in ascending order, lane 0 first.
+/// \tparam lanes  Elements per word
+template <int lanes>
+using Stream = hls::stream<Vector<lanes>>;
 
 /// Fork the input of a residual sublayer; the activation of its branch, if any, sits on the way.
 /// \tparam vectors     Number of vectors
 /// \tparam channels    Elements per vector
 /// \tparam Activation  Policy of activation.hpp, applied to the branch
-template <int vectors, int channels, class Activation>
-void duplicate(Stream& in, Stream& branch, Stream& shortcut) {
+/// \tparam lanes       Elements per word
+template <int vectors, int channels, class Activation, int lanes>
+void duplicate(Stream<lanes>& in, Stream<lanes>& branch, Stream<lanes>& shortcut) {
+  static_assert(channels % lanes == 0, "a vector must fill whole words: lanes divides channels");
 vectors:
   for (int v = 0; v < vectors; ++v) {
-  channels:
-    for (int c = 0; c < channels; ++c) {
+  words:
+    for (int word = 0; word < channels / lanes; ++word) {
 #pragma HLS PIPELINE II = 1
-      const Int8 x = in.read();
-      branch.write(Activation::apply(c, x));
+      const int c = word * lanes;
+      const Vector<lanes> x = in.read();
+      Vector<lanes> y;
+    lanes:
+      for (int i = 0; i < lanes; ++i) {
+#pragma HLS UNROLL
+        y.lane[i] = Activation::template apply<lanes>(c + i, x.lane[i]);
+      }
+      branch.write(y);
       shortcut.write(x);
     }
   }
 }
 
-/// Collect elements into whole vectors.
-/// \tparam vectors  Number of vectors
-/// \tparam width    Elements per vector
-template <int vectors, int width>
-void pack(Stream& in, hls::stream<Vector<width>>& out) {
-  Vector<width> vector;
-#pragma HLS ARRAY_PARTITION variable = vector.lane complete
-vectors:
-  for (int v = 0; v < vectors; ++v) {
-  lanes:
-    for (int i = 0; i < width; ++i) {
+/// Collect words into wider ones.
+/// \tparam words     Number of outgoing words
+/// \tparam handover  1: the collected word leaves in a cycle of its own; 0: with its last part
+/// \tparam from      Elements per incoming word
+/// \tparam to        Elements per outgoing word
+template <int words, int handover, int from, int to>
+void pack(Stream<from>& in, Stream<to>& out) {
+  static_assert(to % from == 0, "a wide word must be a whole number of narrow ones");
+  constexpr int parts = to / from;
+  Vector<to> word;
+#pragma HLS ARRAY_PARTITION variable = word.lane complete
+words:
+  for (int w = 0; w < words; ++w) {
+  parts:
+    for (int part = 0; part < parts + handover; ++part) {
 #pragma HLS PIPELINE II = 1
-      vector.lane[i] = in.read();
-      if (i == width - 1) out.write(vector);
+      if (part < parts) {
+        const Vector<from> x = in.read();
+      lanes:
+        for (int i = 0; i < from; ++i) {
+#pragma HLS UNROLL
+          word.lane[part * from + i] = x.lane[i];
+        }
+      }
+      if (part == parts - 1 + handover) out.write(word);
+    }
+  }
+}
+
+/// Send words in parts.
+/// \tparam words  Number of incoming words
+/// \tparam from   Elements per incoming word
+/// \tparam to     Elements per outgoing word
+template <int words, int from, int to>
+void unpack(Stream<from>& in, Stream<to>& out) {
+  static_assert(from % to == 0, "a wide word must be a whole number of narrow ones");
+  Vector<from> word;
+#pragma HLS ARRAY_PARTITION variable = word.lane complete
+words:
+  for (int w = 0; w < words; ++w) {
+  parts:
+    for (int part = 0; part < from / to; ++part) {
+#pragma HLS PIPELINE II = 1
+      if (part == 0) word = in.read();
+      Vector<to> y;
+    lanes:
+      for (int i = 0; i < to; ++i) {
+#pragma HLS UNROLL
+        y.lane[i] = word.lane[part * to + i];
+      }
+      out.write(y);
     }
   }
 }
 
 /// First half of a transpose: store the map as it arrives.
-template <int rows, int columns>
-void fill(Stream& in, int8_t (&map)[rows][columns]) {
+template <int rows, int words, int lanes>
+void fill(Stream<lanes>& in, Vector<lanes> (&map)[rows][words]) {
 rows:
   for (int r = 0; r < rows; ++r) {
-  columns:
-    for (int c = 0; c < columns; ++c) {
+  words:
+    for (int w = 0; w < words; ++w) {
 #pragma HLS PIPELINE II = 1
-      map[r][c] = in.read();
+      map[r][w] = in.read();
     }
   }
 }
 
-/// Second half of a transpose: send the map column by column.
-template <int rows, int columns>
-void drain(const int8_t (&map)[rows][columns], Stream& out) {
+/// Second half of a transpose: send the map column by column; a word takes one element from each
+/// of `lanes` rows.
+template <int rows, int words, int lanes>
+void drain(const Vector<lanes> (&map)[rows][words], Stream<lanes>& out) {
 columns:
-  for (int c = 0; c < columns; ++c) {
-  rows:
-    for (int r = 0; r < rows; ++r) {
+  for (int w = 0; w < words; ++w) {
+  column:
+    for (int c = 0; c < lanes; ++c) {
+    rows:
+      for (int group = 0; group < rows / lanes; ++group) {
 #pragma HLS PIPELINE II = 1
-      out.write(map[r][c]);
+        Vector<lanes> y;
+      lanes:
+        for (int i = 0; i < lanes; ++i) {
+#pragma HLS UNROLL
+          y.lane[i] = map[group * lanes + i][w].lane[c];
+        }
+        out.write(y);
+      }
     }
   }
 }
@@ -84,13 +145,19 @@ columns:
 ///
 /// The map is a ping-pong buffer between two processes: one image is stored while the one before is
 /// sent. It is the only memory between processes, in a region of its own, because a free-running
-/// region (ap_ctrl_none) may hold nothing but FIFOs (UG1399).
+/// region (ap_ctrl_none) may hold nothing but FIFOs (UG1399). It lies in `lanes` memories of whole
+/// words, row by row: each takes or gives at most one word per cycle.
 /// \tparam rows     Rows of the incoming map
 /// \tparam columns  Columns of the incoming map
-template <int rows, int columns>
-void transpose(Stream& in, Stream& out) {
+/// \tparam lanes    Elements per word
+template <int rows, int columns, int lanes>
+void transpose(Stream<lanes>& in, Stream<lanes>& out) {
 #pragma HLS DATAFLOW
-  int8_t map[rows][columns];
+  static_assert(columns % lanes == 0, "a row must fill whole words: lanes divides columns");
+  static_assert(rows % lanes == 0, "a column must fill whole words: lanes divides rows");
+  Vector<lanes> map[rows][columns / lanes];
+#pragma HLS AGGREGATE variable = map
+#pragma HLS ARRAY_PARTITION variable = map cyclic factor = lanes dim = 1
   fill(in, map);
   drain(map, out);
 }

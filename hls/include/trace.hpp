@@ -10,6 +10,9 @@
 #else
 #define TRACE(block, layer, stream) trace(block, layer, stream)
 
+#include <algorithm>
+#include <vector>
+
 #include "stream.hpp"
 
 /// Receives the output of every traced layer.
@@ -18,8 +21,8 @@ class Tracer {
   virtual ~Tracer() = default;
   /// \param block   Index of the block, or -1 outside of the blocks
   /// \param layer   Name of the layer inside the block, as in models/int_resmlp.py
-  /// \param stream  Its whole output for one image; must be left as found
-  virtual void see(int block, const char* layer, Stream& stream) = 0;
+  /// \param values  Its whole output for one image
+  virtual void see(int block, const char* layer, const std::vector<int8_t>& values) = 0;
 };
 
 /// The tracer in use, or null.
@@ -28,8 +31,33 @@ inline Tracer*& tracer() {
   return current;
 }
 
-inline void trace(int block, const char* layer, Stream& stream) {
-  if (tracer()) tracer()->see(block, layer, stream);
+/// Take every element out of a stream.
+template <int lanes>
+std::vector<int8_t> contents(Stream<lanes>& stream) {
+  std::vector<int8_t> values;
+  while (!stream.empty()) {
+    const Vector<lanes> word = stream.read();
+    values.insert(values.end(), word.lane, word.lane + lanes);
+  }
+  return values;
+}
+
+/// Put elements into a stream; their number is a multiple of `lanes`.
+template <int lanes>
+void send(const int8_t* values, size_t size, Stream<lanes>& stream) {
+  for (size_t i = 0; i < size; i += lanes) {
+    Vector<lanes> word;
+    std::copy(values + i, values + i + lanes, word.lane);
+    stream.write(word);
+  }
+}
+
+template <int lanes>
+void trace(int block, const char* layer, Stream<lanes>& stream) {
+  if (!tracer()) return;
+  const std::vector<int8_t> values = contents(stream);
+  tracer()->see(block, layer, values);
+  send(values.data(), values.size(), stream);
 }
 
 #endif

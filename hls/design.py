@@ -1,0 +1,78 @@
+"""The plan of one design, as stages/plan.py writes it to design.json and later stages read it."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from hls.cpp_text import constants_text
+from hls.folding import Folding, Sizes
+from hls.headers import design_text
+from models.errors import PipelineError
+
+STREAMING, SIMD = "streaming", "simd"
+
+_SIMD_HEADER = """\
+/// Array of multipliers of one design. Generated; do not edit.
+#pragma once
+
+struct Design {{
+{constants}
+}};
+"""
+
+
+@dataclass(frozen=True)
+class Design:
+    """What is built: a streaming design has a folding and FIFO depths (words), a SIMD one an array.
+
+    `fifo_depths` holds token_mixer_shortcut, mlp_shortcut and link (every other FIFO); `array` the
+    rows and columns of multipliers.
+    """
+
+    variant: str
+    accelerator: str
+    sizes: Sizes
+    folding: Folding | None = None
+    fifo_depths: Mapping[str, int] | None = None
+    array: tuple[int, int] | None = None
+
+    def to_text(self) -> str:
+        """Return design.json."""
+        return json.dumps(asdict(self), indent=2) + "\n"
+
+    def header_text(self) -> str:
+        """Return design.hpp: folding and FIFO depths, or rows and columns, in `Design`."""
+        if self.folding is not None and self.fifo_depths is not None:
+            return design_text(self.folding, self.fifo_depths)
+        assert self.array is not None
+        rows, columns = self.array
+        return _SIMD_HEADER.format(constants=constants_text({"rows": rows, "columns": columns}))
+
+
+def read_design(path: Path) -> Design:
+    """Read a design.json; PipelineError if it is not there or no plan."""
+    try:
+        values = json.loads(path.read_text())
+        return _design(values)
+    except FileNotFoundError:
+        raise PipelineError(
+            f"{path} is missing; run `dvc repro plan` to make it (of a network that was imported: "
+            "`python -m stages.plan NAME`)."
+        ) from None
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise PipelineError(
+            f"{path} is no plan of a design ({type(error).__name__}); run `dvc repro plan` again."
+        ) from None
+
+
+def _design(values: dict[str, Any]) -> Design:
+    values["sizes"] = Sizes(**values["sizes"])
+    if values["accelerator"] == STREAMING:
+        values["folding"] = Folding.from_dict(values["folding"])
+        values["fifo_depths"] = {name: int(n) for name, n in values["fifo_depths"].items()}
+    else:
+        rows, columns = values["array"]
+        values["array"] = (int(rows), int(columns))
+    return Design(**values)

@@ -1,0 +1,181 @@
+"""Plan one design (a key of params.yaml `designs`): folding, FIFO depths, cycles, resources.
+
+Nothing needs to be trained or built: `python -m stages.plan NAME` prints the table. Writes
+data/designs/<design>/design.json and headers/design.hpp beside it, and
+data/metrics/model/<design>.json, where `model` marks what is simulated and `estimate` what is
+reckoned; neither was measured on an FPGA.
+"""
+
+import logging
+import re
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from hls import resources
+from hls.dataflow import streaming_network
+from hls.design import SIMD, STREAMING, Design
+from hls.fifo_depths import Sizing, size_fifos
+from hls.folding import Folding, Sizes, published_folding
+from hls.folding_solver import fold_for_dsp, fold_for_rate
+from models.atomic_file import replace_on_success
+from models.errors import PipelineError
+from models.int_params import load_int_params
+from stages import _designs
+from stages._dataset import Dataset
+from stages._integer_name import design_of
+from stages._metrics import Metric, write_metrics
+from stages._params import IMAGE_SIZE, Params, load_params
+from stages._paths import DATASET, artifact, design_artifact, metrics
+from stages._stage import run_design_stage
+from stages._tables import markdown
+
+COLORS = 3
+KNOWN_CLASSES = {"cifar10": 10, "digits": 10}  # a folder must be counted
+
+
+def sizes_of(params: Params, variant: str) -> Sizes:
+    """Return the sizes that the network of a variant will have, or that an imported one has."""
+    if variant not in params.variants:
+        return Sizes.of(load_int_params(artifact(variant, "int8.pkl")))
+    network = params.variant(variant).network
+    patch = params.network.patch_size
+    return Sizes(
+        patch_dim=COLORS * patch**2,
+        num_patches=(IMAGE_SIZE // patch) ** 2,
+        embed_dim=params.network.embed_dim,
+        hidden_dim=network.hidden_dim,
+        num_blocks=params.network.num_blocks,
+        num_classes=_num_classes(params.data.source),
+        has_tables=network.activation != "relu",
+    )
+
+
+def folding_of(design: _designs.Design, sizes: Sizes, clock_ns: float) -> Folding:
+    """Return the folding that a row of params.yaml asks for; PipelineError if there is none."""
+    target = design.target
+    if target is not None and target.dsp is not None:
+        return fold_for_dsp(sizes, target.dsp)
+    if target is not None and target.images_per_second is not None:
+        return fold_for_rate(sizes, target.images_per_second, clock_ns)
+    if isinstance(design.folding, _designs.FoldingFactors):
+        return Folding.from_dict(asdict(design.folding))
+    return published_folding(sizes)
+
+
+def plan_streaming(
+    design: _designs.Design, sizes: Sizes, clock_ns: float
+) -> tuple[Design, dict[str, Metric], str]:
+    """Return the plan of a streaming design, its metrics and a text of its tables."""
+    folding = folding_of(design, sizes, clock_ns)
+    network = streaming_network(sizes, folding)
+    sizing = size_fifos(network)
+    usage = resources.usage(sizes, folding, network, sizing.depths)
+    total, result = resources.total(usage), sizing.result
+    stages = limiting_stages(result.limiting)
+    figures = _cycle_metrics(result.interval, result.latency, clock_ns, stages) | {
+        "estimate_multipliers": total.multipliers,
+        "estimate_dsp": total.dsp,
+        "estimate_dsp_paired": total.dsp_paired,
+        "estimate_lut_memory": total.lut_memory,
+        "estimate_bram_18k": total.bram,
+    }
+    plan = Design(design.variant, STREAMING, sizes, folding, sizing.depths)
+    return plan, figures, f"{_layer_table(usage, folding)}\n{_fifo_table(sizing)}"
+
+
+def plan_simd(
+    design: _designs.Design, sizes: Sizes, clock_ns: float
+) -> tuple[Design, dict[str, Metric], str]:
+    """Return the plan of a SIMD design: one image per call, so the interval is the latency."""
+    from hls import simd_model
+
+    assert design.array is not None
+    rows, columns = design.array
+    breakdown = simd_model.cycles(sizes, design.array)
+    slowest = max(breakdown.parts, key=lambda name: breakdown.parts[name])
+    figures = _cycle_metrics(breakdown.total, breakdown.total, clock_ns, slowest) | {
+        "estimate_multipliers": rows * columns,
+        "estimate_dsp": rows * columns,
+        "estimate_dsp_paired": None,
+        "estimate_lut_memory": None,
+        "estimate_bram_18k": None,
+    }
+    lines = [("part", "cycles per image, model")]
+    lines += [(name, f"{cycles}") for name, cycles in breakdown.parts.items()]
+    return Design(design.variant, SIMD, sizes, array=design.array), figures, markdown(lines)
+
+
+def limiting_stages(processes: Sequence[str]) -> str:
+    """Return the layers behind process names; in a balanced design the matrix products alone."""
+    names = [re.sub(r"^blocks_\d+_", "", name) for name in processes]
+    layers = [re.sub(r"_(pack|matrix_vector|pack_groups|unpack)$", "", name) for name in names]
+    matrices = [name for name in layers if name.endswith(("linear", "linear_1", "linear_2"))]
+    return ", ".join(dict.fromkeys(matrices or layers))
+
+
+def _num_classes(source: str) -> int:
+    if source in KNOWN_CLASSES:
+        return KNOWN_CLASSES[source]
+    return len(Dataset.load(DATASET).class_names)
+
+
+def _cycle_metrics(
+    interval: int, latency: int, clock_ns: float, limiting: str
+) -> dict[str, Metric]:
+    return {
+        "model_interval_cycles": interval,
+        "model_latency_cycles": latency,
+        "model_images_per_second": round(1e9 / clock_ns / interval),
+        "model_limiting_stage": limiting,
+    }
+
+
+def _layer_table(usage: list[resources.Usage], folding: Folding) -> str:
+    keys = ("copies", "multipliers", "dsp", "dsp_paired", "lut_memory", "bram")
+    titles = ("copies", "multipliers", "DSP", "DSP, paired", "LUT of memories", "BRAM 18 kbit")
+    lines: list[tuple[str, ...]] = [("layer, estimate", "PE x SIMD", *titles)]
+    for row in (*usage, resources.total(usage)):
+        fold = getattr(folding, row.layer, None)
+        factors = f"{fold.pe} x {fold.simd}" if fold else "-"
+        lines.append((row.layer, factors, *(f"{getattr(row, key)}" for key in keys)))
+    return markdown(lines)
+
+
+def _fifo_table(sizing: Sizing) -> str:
+    lines = [("FIFO, model", "high-water mark, words", "depth with margin, words")]
+    for kind, depth in sizing.depths.items():
+        lines.append((kind, f"{sizing.high_water[kind]}", f"{depth}"))
+    return markdown(lines)
+
+
+def _figure_table(design: str, figures: dict[str, Metric]) -> str:
+    return markdown([("figure", design), *((key, f"{value}") for key, value in figures.items())])
+
+
+def write_plan(name: str, plan: Design, text: str) -> None:
+    """Write what the later stages read, and the tables."""
+    files = {"design.json": plan.to_text(), "plan.md": text}
+    files["headers/design.hpp"] = plan.header_text()
+    for file, content in files.items():
+        with replace_on_success(design_artifact(name, file)) as temporary:
+            temporary.write_text(content)
+
+
+def main(name: str) -> None:
+    """Plan one design, show and write it."""
+    params = load_params()
+    design = design_of(params, name)
+    sizes = sizes_of(params, design.variant)
+    plan_of = plan_streaming if design.accelerator == STREAMING else plan_simd
+    try:
+        plan, figures, tables = plan_of(design, sizes, params.hls.clock_ns)
+    except PipelineError as error:
+        raise PipelineError(f"params.yaml: designs.{name}: {error}") from None
+    text = f"{_figure_table(name, figures)}\n{tables}"
+    logging.info("%s", text)
+    write_plan(name, plan, text)
+    write_metrics(metrics("model", name), figures)
+
+
+if __name__ == "__main__":
+    run_design_stage(main)
