@@ -87,7 +87,7 @@ def fold_mixer(
 
 @compiled
 def unfold_mixer(
-    grad_half: Halves,
+    grad_folded: Floats,
     grad_scale: Floats,
     grad_shift: Floats,
     norm: Floats,
@@ -114,7 +114,7 @@ def unfold_mixer(
         grad_bias[i] = mixed.sum()
         grad_row = (mixed * norm[2]).sum()
         for j in range(tokens):
-            grad_weight[i, j] = widen(grad_half[i, j]) + grad_row
+            grad_weight[i, j] = grad_folded[i, j] + grad_row
     return grad_weight, grad_bias, grad_outer, grad_norm
 
 
@@ -131,13 +131,13 @@ def fold_first(norm: Floats, weight: Floats, bias: Floats) -> tuple[Halves, Halv
 
 @compiled
 def unfold_first(
-    grad_half: Halves, grad_bias: Floats, norm: Floats, weight: Floats
+    grad_folded: Floats, grad_bias: Floats, norm: Floats, weight: Floats
 ) -> tuple[Floats, Floats]:
     """Return the gradients of weight and of the norm [2, C]; the bias keeps its gradient."""
     grad_weight, grad_norm = np.empty_like(weight), np.zeros((2, weight.shape[1]), np.float32)
     for h in range(grad_bias.size):
         for c in range(weight.shape[1]):
-            own = widen(grad_half[h, c])
+            own = grad_folded[h, c]
             grad_weight[h, c] = own * norm[1, c] + grad_bias[h] * norm[2, c]
             grad_norm[0, c] += own * weight[h, c]
             grad_norm[1, c] += grad_bias[h] * weight[h, c]
@@ -158,18 +158,29 @@ def fold_second(
 
 @compiled
 def unfold_second(
-    grad_half: Halves, grad_bias: Floats, weight: Floats, bias: Floats, outer: Floats
+    grad_folded: Floats, grad_bias: Floats, weight: Floats, bias: Floats, outer: Floats
 ) -> tuple[Floats, Floats, Floats]:
     """Return the gradients of weight, bias and outer; that of the constant is `grad_bias`."""
     grad_weight, grad_outer = np.empty_like(weight), grad_bias * bias
     products = np.empty(weight.shape[1], np.float32)
     for c in range(outer.size):
         for h in range(weight.shape[1]):
-            own = widen(grad_half[c, h])
+            own = grad_folded[c, h]
             grad_weight[c, h] = own * outer[c]
             products[h] = own * weight[c, h]
         grad_outer[c] += products.sum()
     return grad_weight, grad_bias * outer, grad_outer
+
+
+@compiled
+def add_halves(parts: Halves) -> Floats:
+    """Return the sum over the first of three dimensions of bfloat16 in float32."""
+    total = np.zeros(parts.shape[1:], np.float32)
+    for part in range(parts.shape[0]):
+        for i in range(parts.shape[1]):
+            for j in range(parts.shape[2]):
+                total[i, j] += widen(parts[part, i, j])
+    return total
 
 
 @compiled

@@ -5,6 +5,7 @@ the small tensors is in `_fused_fold`. The gradient of x passes the residual con
 buffer into which the last matrix product of the backward pass adds the branch's.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,8 @@ from models._fused_plain import Norm, Outer, Summed, Table
 from models.activations import _lerp_cpu
 
 _cpu_kernels.keep_freed_memory()
+
+_SUMS = 8  # parts of a weight gradient
 
 Context = Any  # what torch calls FunctionCtx, with the attributes that each forward sets
 Grads = tuple[Any, ...]
@@ -40,7 +43,7 @@ class _Embed(Function):
     def backward(ctx: Context, *grads: Tensor | None) -> Grads:
         pixels, y, mean = ctx.saved_tensors
         g, _, sums = _run_split(grads, y, mean, None)
-        return None, _weight_gradient(g, pixels).float(), sums[:, 0].sum(dim=0)
+        return None, *_tensors(_weight_gradient(g, pixels)), sums[:, 0].sum(dim=0)
 
 
 class _TokenMixer(Function):
@@ -64,11 +67,11 @@ class _TokenMixer(Function):
         x, half, scale, z, y, y_mean, mean, gamma, weight, bias, outer, _ = ctx.saved_tensors
         g, dz, sums = _run_split(grads, y, y_mean, (z, scale))
         flat = dz.flatten(1)
-        grad_half = torch.mm(flat, x.flatten(1).t())
+        grad_folded = torch.mm(flat, x.flatten(1).t()).float()
         if ctx.needs_input_grad[0]:
             g.flatten(1).addmm_(half.t(), flat)
         grad_weight, grad_bias, grad_outer, grad_affine = _fused_fold.unfold_mixer(
-            *_arrays(grad_half, sums[:, 1].sum(dim=0), sums[:, 0].contiguous()),
+            *_arrays(grad_folded, sums[:, 1].sum(dim=0), sums[:, 0].contiguous()),
             ctx.norm,
             *_arrays(weight, bias, outer),
         )
@@ -107,11 +110,11 @@ class _ReluMlp(Function):
         x, half, mean, gamma, weight, *saved = ctx.saved_tensors
         g, grad_h, closing_grads = _open(grads, saved)
         grad_bias = _fused_cpu.mask(grad_h, saved[0])
-        grad_half = _weight_gradient(grad_h, x)
+        grad_folded = _weight_gradient(grad_h, x)
         if ctx.needs_input_grad[0]:
             g.flatten(0, 1).addmm_(grad_h.flatten(0, 1), half)
         grad_weight, grad_affine = _fused_fold.unfold_first(
-            *_arrays(grad_half, grad_bias), ctx.norm, *_arrays(weight)
+            grad_folded, *_arrays(grad_bias), ctx.norm, *_arrays(weight)
         )
         norm_grads = _norm_gradients(grad_affine, mean, gamma, ctx.norm)
         return g, *norm_grads, *_tensors(grad_weight), grad_bias, *closing_grads
@@ -143,7 +146,7 @@ class _TableMlp(Function):
         grad_h, grad_hidden, grad_bias, _ = _lerp_cpu.affine_backward(
             grad_v, h, table_hidden, *ctx.grids[1], None, bias
         )
-        grad_weight = _weight_gradient(grad_h, u).float()
+        (grad_weight,) = _tensors(_weight_gradient(grad_h, u))
         grad_u = product(grad_h, half)
         _, scale, offset = _tensors(*ctx.norm)
         grad_x, grad_in, grad_offset, grad_scale = _lerp_cpu.affine_backward(
@@ -212,7 +215,7 @@ def _open(
     v, y, mean, half, weight, bias, outer = saved
     g, _, sums = _run_split(grads, y, mean, None)
     total = sums[:, 0].sum(dim=0)
-    small = _fused_fold.unfold_second(*_arrays(_weight_gradient(g, v), total, weight, bias, outer))
+    small = _fused_fold.unfold_second(_weight_gradient(g, v), *_arrays(total, weight, bias, outer))
     return g, product(g, half), (*_tensors(*small), total)
 
 
@@ -220,8 +223,14 @@ def product(x: Tensor, matrix: Tensor) -> Tensor:
     return torch.mm(x.flatten(0, 1), matrix).view(*x.shape[:2], -1)
 
 
-def _weight_gradient(grad: Tensor, x: Tensor) -> Tensor:
-    return torch.mm(grad.flatten(0, 1).t(), x.flatten(0, 1))
+def _weight_gradient(grad: Tensor, x: Tensor) -> np.ndarray:
+    """Return the sum over all rows of grad ⊗ x, float32.
+
+    PyTorch gives one long sum to one thread; a batch of shorter ones goes to all.
+    """
+    parts = math.gcd(len(x), _SUMS)
+    grad, x = (stream.view(parts, -1, stream.shape[2]) for stream in (grad, x))
+    return _fused_fold.add_halves(*_arrays(torch.bmm(grad.transpose(1, 2), x)))
 
 
 def relu_product(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

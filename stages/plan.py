@@ -87,8 +87,13 @@ def plan_simd(
     design: _designs.Design, sizes: Sizes, clock_ns: float
 ) -> tuple[Design, dict[str, Metric], str]:
     """Return the plan of a SIMD design: one image per call, so the interval is the latency."""
-    from hls import simd_model
-
+    try:
+        from hls import simd_model
+    except ImportError:
+        raise PipelineError(
+            f"a design of {design.variant} asks for accelerator: simd, which is not built yet; "
+            "give it accelerator: streaming in params.yaml."
+        ) from None
     assert design.array is not None
     rows, columns = design.array
     breakdown = simd_model.cycles(sizes, design.array)

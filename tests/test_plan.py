@@ -74,6 +74,16 @@ def test_multiples_of_the_published_rate(times):
     assert figures["model_interval_cycles"] == 6144 // times
 
 
+SIMD_ROW = {"variant": "relu_h96", "accelerator": "simd", "array": [16, 16]}
+
+
+def test_a_simd_design_is_refused_until_there_is_one():
+    write_params(mine=SIMD_ROW)
+    with pytest.raises(PipelineError, match="not built yet"):
+        plan.main("mine")
+    assert not Path("data").exists()
+
+
 @pytest.fixture
 def simd_model(monkeypatch):
     """Put a model in the place of the SIMD processor's: two parts, 30,000 cycles."""
@@ -82,6 +92,7 @@ def simd_model(monkeypatch):
     stand_in = SimpleNamespace(cycles=lambda sizes, array: breakdown)
     monkeypatch.setitem(sys.modules, "hls.simd_model", stand_in)
     monkeypatch.setattr(hls, "simd_model", stand_in, raising=False)
+    write_params(relu_h96_simd=SIMD_ROW)
 
 
 def test_a_simd_design_takes_its_cycles_from_its_own_model(simd_model):
@@ -168,7 +179,9 @@ def test_what_cannot_be_is_told_with_the_key_and_writes_nothing(row, message):
 
 
 def test_an_unknown_design_is_answered_with_the_known_ones():
-    with pytest.raises(PipelineError, match=r"did you mean relu_h96_stream\?.*lerp_psa_h96_simd"):
+    with pytest.raises(
+        PipelineError, match=r"did you mean relu_h96_stream\?.*lerp_psa_h96_stream_8x"
+    ):
         plan.main("relu_h96_strem")
 
 
