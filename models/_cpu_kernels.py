@@ -50,7 +50,8 @@ def _pointer(element: types.Type) -> Any:  # noqa: ANN401 - a numba intrinsic
     return pointer
 
 
-float_pointer = _pointer(types.float32)  # an address as a pointer to float32 …
+double_pointer = _pointer(types.float64)  # an address as a pointer to float64 …
+float_pointer = _pointer(types.float32)  # … to float32
 bfloat_pointer = _pointer(types.uint16)  # … to the bits of bfloat16
 byte_pointer = _pointer(types.uint8)  # … and to bytes
 

@@ -19,6 +19,7 @@ from models._cpu_kernels import (
     Kernel,
     bfloat_pointer,
     byte_pointer,
+    double_pointer,
     float_pointer,
     fold,
     narrow,
@@ -96,8 +97,12 @@ def _vector(job, address):
 
 @njit(**OPTIONS)
 def _fold_unit(job, unit, sums) -> None:
-    """Write the sums of a unit, which are those of every place in a block, and clear them."""
-    totals = carray(float_pointer(job.sums), (job.chunks, 2, job.features))
+    """Write the sums of a unit, which are those of every place in a block, and clear them.
+
+    In float64: a square of bfloat16 is exact in float32 and a place sums few of them, so that the
+    variance, a small difference of large numbers, is as good as exact.
+    """
+    totals = carray(double_pointer(job.sums), (job.chunks, 2, job.features))
     fold(sums[0], totals[unit, 0])
     fold(sums[1], totals[unit, 1])
 
@@ -188,7 +193,7 @@ _PIXELS = Kernel(_pixel_units, "size", "", "pixels x")
 def residual(x: Tensor, z: Tensor, scale: Tensor, shift: Tensor, y: Tensor) -> Tensor:
     """Write x + scale * z + shift to the stream y, which is none of the others; return y's sums.
 
-    Streams x, z, y; scale [C]; shift [T, C] or [1, C]. Returns float32 [U, 2, C]: per unit and
+    Streams x, z, y; scale [C]; shift [T, C] or [1, C]. Returns float64 [U, 2, C]: per unit and
     channel the sum of y and of its square, of y as it is stored.
     """
     units, sizes, sums = _units(y)
@@ -213,14 +218,14 @@ def split(
         sizes |= {"z": branch[0], "scale": branch[1], "dz": dz}
     sizes |= {"grad": grad, "shared": len(grad) < len(y), "constant": constant, "linear": linear}
     _SPLIT(units, **sizes, y=y, g=g, sums=sums)
-    return g, dz, sums.view(len(y), -1, *sums.shape[1:]).sum(dim=1)
+    return g, dz, sums.view(len(y), -1, *sums.shape[1:]).sum(dim=1).float()
 
 
 def mask(grad: Tensor, h: Tensor) -> Tensor:
     """Set the stream grad to zero where h <= 0 and return its sum over tokens and batch [C]."""
     units, sizes, sums = _units(h)
     _MASK(units, **sizes, grad=grad, h=h, sums=sums)
-    return sums[:, 0].sum(dim=0)
+    return sums[:, 0].sum(dim=0).float()
 
 
 def pool(x: Tensor) -> Tensor:
@@ -244,4 +249,4 @@ def _units(stream: Tensor) -> tuple[int, dict[str, Any], Tensor]:
     parts = max(1, min(batch, batch * features // _UNIT))
     units = tokens * parts
     sizes = {"parts": parts, "batch": batch, "features": features}
-    return units, sizes, torch.empty(units, 2, features)
+    return units, sizes, torch.empty(units, 2, features, dtype=torch.float64)

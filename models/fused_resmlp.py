@@ -69,7 +69,7 @@ def fused_features(
     """
     with torch.no_grad():
         stream = embed(network, images, dtype)
-        for part in network.blocks[:block]:
+        for part in network.blocks[: max(block, 0)]:
             stream = channel_mlp(part.mlp, token_mixer(part.token_mixer, stream))
     if block >= 0:
         part = network.blocks[block]

