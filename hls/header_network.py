@@ -1,7 +1,8 @@
 """An integer network and its golden samples from the arrays of C++ headers, published or ours.
 
 Names are those of `IntResMlp.leaves` with `_w`, `_b`, `_s` behind; a table is `_lerp_lut` (the
-published 64 points, the last repeated), `_lut` (256 entries) or `_knots` (ours, 65).
+published 64 points, the last repeated), `_lut` (256 entries) or ours: `_segments` (64 pairs of a
+knot and the slope to the next), in earlier headers `_knots` (65).
 """
 
 import re
@@ -25,7 +26,13 @@ from models.int_params import (
 )
 
 # Points of a channel; where there are several, the first counts.
-_TABLES = {"knots": TABLE_KNOTS, "lerp_lut": TABLE_KNOTS - 1, "lut": 256}
+_TABLES = {
+    "segments": TABLE_KNOTS,
+    "knots": TABLE_KNOTS,
+    "lerp_lut": TABLE_KNOTS - 1,
+    "lut": 256,
+}
+_SLOPE_MAX = INT8_MAX - INT8_MIN
 
 
 @dataclass(frozen=True)
@@ -126,14 +133,27 @@ class _Reader:
         self.used |= {f"{name}_{key}" for key in found}
         if not found:
             return None
-        points = self._int8(f"{name}_{found[0]}", 2)
+        points = self._points(f"{name}_{found[0]}", pairs=found[0] == "segments")
         if points.shape[1] != _TABLES[found[0]]:
             self._arrays[f"{name}_{found[0]}"].refuse(
                 f"has {points.shape[1]} points a channel, but must have {_TABLES[found[0]]}"
             )
-        if found[0] == "knots":
+        if points.shape[1] == TABLE_KNOTS:
             return IntTable(points)
         return IntTable.from_points(points[:, :: 1 << TABLE_BITS] if found[0] == "lut" else points)
+
+    def _points(self, name: str, pairs: bool) -> Array:
+        """Return the points of a table [F, n], which may be given as `pairs` [F, n - 1, 2]."""
+        if not pairs:
+            return self._int8(name, 2)
+        segments = self._array(name, 3, -_SLOPE_MAX, _SLOPE_MAX)
+        ends = segments.sum(axis=-1)
+        knots = np.concatenate([segments[:, :, 0], ends[:, -1:]], axis=1)
+        if np.any(knots[:, 1:] != ends):
+            self._arrays[name].refuse("has a slope that does not lead to the next knot")
+        if knots.min() < INT8_MIN or knots.max() > INT8_MAX:
+            self._arrays[name].refuse("has a knot outside int8")
+        return knots
 
     def _int8(self, name: str, dimensions: int) -> Array:
         return self._array(name, dimensions, INT8_MIN, INT8_MAX)

@@ -1,8 +1,9 @@
 """Integer arrays out of C++ headers: the published ones and ours (`hls.headers`).
 
 An array is `<type> name[n] = {…};` of one to three dimensions, of any type name, with every value
-written out; comments and preprocessor lines may stand anywhere. Other C++ (structs, references,
-arrays without sizes) is passed over. What is wrong is told with file, line and name.
+written out; that type may be `Segment` (hls/include/fixed_point.hpp), whose two values stand in
+braces of their own. Comments and preprocessor lines may stand anywhere. Other C++ (structs,
+references, arrays without sizes) is passed over. What is wrong is told with file, line and name.
 """
 
 import re
@@ -23,6 +24,7 @@ HEADER_FILES = (
 )
 _MAX_BYTES = 1 << 27  # of one file; the samples of the largest published network have 2**21
 _MAX_DIMENSIONS = 3
+_STRUCTS = {"Segment": 2}  # values of an element, which become the last dimension
 
 _TOKEN = re.compile(
     r"""(?P<skipped> //[^\n]* | /\*.*?\*/ | ^[ \t]*\#(?:\\\r?\n|[^\n])* | \n | [^\S\n]+)
@@ -40,7 +42,7 @@ _INTEGER_TYPES = (  # of a known width; any other name may hold what fits its pl
 
 @dataclass(frozen=True)
 class HeaderArray:
-    """An array of a header: values int64 of one to three dimensions, and where they stand."""
+    """An array of a header: its values, int64 in the declared dimensions, and where they stand."""
 
     file: str
     name: str
@@ -136,7 +138,8 @@ class _Parser:
                 f"{_MAX_DIMENSIONS} sizes that are whole numbers above 0"
             )
         self._at += 1
-        sizes, places = [int(size) for size in brackets], list[int]()
+        element = [_STRUCTS[word] for word in self._declared(start) if word in _STRUCTS]
+        sizes, places = [*map(int, brackets), *element], list[int]()
         self._braces(sizes, places)
         self._expect(";")
         values = np.array([self._value(place) for place in places], dtype=np.int64)
@@ -189,11 +192,15 @@ class _Parser:
         sign, *digits = self._tokens[place : place + 2]
         return int(sign + digits[0]) if sign in "+-" else int(sign)
 
-    def _check_type(self, array: HeaderArray, start: int) -> None:
+    def _declared(self, start: int) -> list[str]:
+        """Return the words of the type that stands before an array's name."""
         first = start
         while first > 0 and self._tokens[first - 1] not in (";", "{", "}"):
             first -= 1
-        declared = " ".join(self._tokens[first:start])
+        return self._tokens[first:start]
+
+    def _check_type(self, array: HeaderArray, start: int) -> None:
+        declared = " ".join(self._declared(start))
         for pattern in _INTEGER_TYPES:
             match = pattern.search(declared)
             if match:

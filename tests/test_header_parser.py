@@ -226,6 +226,58 @@ def test_our_headers_are_read_back_identical(random_network, tmp_path, tables):
     assert read_back.inter == ()
 
 
+@pytest.fixture
+def segment_headers(random_network, tmp_path):
+    """Return a function that writes our headers of a small network with changed segments."""
+
+    def write(change):
+        network = random_network(seed=9, tables=True)
+        (tmp_path / "params.hpp").write_text(change(params_text(network)))
+        return network
+
+    return write
+
+
+def test_tables_as_knots_are_read_too(segment_headers, tmp_path):
+    """Headers of ours had 65 knots a channel before they had 64 segments."""
+    tables = {}
+
+    def no_segments(text):
+        return re.sub(r"const Segment \w+\[.*?;\n", "", text, flags=re.DOTALL)
+
+    network = segment_headers(no_segments)
+    for name, leaf in network.leaves():
+        if isinstance(leaf, IntTable):
+            tables[f"{name}_knots"] = leaf.knots
+    (tmp_path / "quant_params.h").write_text(header_text(tables))
+    assert same(read_network(read_arrays(tmp_path), tmp_path), network)
+
+
+@pytest.mark.parametrize(
+    ("pairs", "words"),
+    [
+        ([[1, 2]] * 64, "blocks_0_mlp_psa_1_segments has a slope that does not lead to the next"),
+        ([[127, 0]] * 63 + [[127, 1]], "blocks_0_mlp_psa_1_segments has a knot outside int8"),
+        ([[0, 0]] * 65, "blocks_0_mlp_psa_1_segments has 66 points a channel, but must have 65"),
+        ([[0, 256]] * 64, "blocks_0_mlp_psa_1_segments holds 256"),
+        ([[0]] * 64, "has 1 values here, but 2 are declared"),
+        ([[0, 0, 0]] * 64, "has 3 values here, but 2 are declared"),
+    ],
+)
+def test_segments_that_are_no_table_are_refused(segment_headers, tmp_path, pairs, words):
+    text = "{" + ", ".join("{" + ", ".join(map(str, pair)) + "}" for pair in pairs) + "}"
+
+    def spoil(headers):
+        start = headers.index("const Segment blocks_0_mlp_psa_1_segments[")
+        end = headers.index(";", start)
+        rows = int(headers[start:end].split("[")[1].split("]")[0])
+        array = f"const Segment blocks_0_mlp_psa_1_segments[{rows}][{len(pairs)}] = "
+        return headers[:start] + array + "{" + ", ".join([text] * rows) + "}" + headers[end:]
+
+    segment_headers(spoil)
+    refused(lambda: read_network(read_arrays(tmp_path), tmp_path), "params.hpp, line ", words)
+
+
 def test_a_table_of_256_entries_is_read_as_the_hardware_reads_it(table_network, tmp_path):
     write_headers(tmp_path, table_network)
     leaves = table_network.leaves()
