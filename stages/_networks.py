@@ -7,7 +7,12 @@ import torch
 from torch import Tensor
 
 from models.checkpoint import load_state
-from models.fused_resmlp import fused_available, fused_features, fused_forward
+from models.fused_resmlp import (
+    fused_available,
+    fused_features,
+    fused_forward,
+    fused_inference,
+)
 from models.resmlp import ResMLP
 from stages._dataset import Dataset
 from stages._distributed import world_size
@@ -54,6 +59,14 @@ def forward_pass(network: ResMLP, training: Training) -> Callable[[Tensor], Tens
     the module itself otherwise, and among several processes, which share the norms' statistics.
     """
     return partial(fused_forward, network) if _fused(network, training) else network
+
+
+def frozen_pass(network: ResMLP, training: Training) -> Callable[[Tensor], Tensor]:
+    """Return the function from pixels to logits of a network in eval mode that no longer changes.
+
+    As `forward_pass`, but folded here and now: the weights of this moment count.
+    """
+    return fused_inference(network) if _fused(network, training) else network
 
 
 def feature_pass(network: ResMLP, training: Training) -> Callable[[Tensor, int], Tensor]:

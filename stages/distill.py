@@ -19,6 +19,7 @@ from stages._networks import (
     device,
     feature_pass,
     forward_pass,
+    frozen_pass,
     load_network,
 )
 from stages._params import Params, Training, Variant, load_params
@@ -71,8 +72,8 @@ def distill_phase(variant: Variant, student: ResMLP, teacher: ResMLP, training: 
     """Train everything on the teacher's logits and the labels."""
     schedule = variant.distill
     groups = _groups(student, schedule.spline_learning_rate)
-    passes = (forward_pass(network, training) for network in (student, teacher))
-    loss = distillation(*passes, schedule.temperature, schedule.alpha)
+    ours, theirs = forward_pass(student, training), frozen_pass(teacher, training)
+    loss = distillation(ours, theirs, schedule.temperature, schedule.alpha)
 
     def regularised(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor | None]:
         value, logits = loss(images, labels)

@@ -16,7 +16,7 @@ from models.quantize import prepare
 from models.resmlp import ResMLP
 from stages._dataset import Dataset
 from stages._distributed import is_first, process_group
-from stages._networks import device, forward_pass, load_network
+from stages._networks import device, frozen_pass, load_network
 from stages._params import Params, Variant, load_params
 from stages._paths import DATASET, TEACHER, artifact, history
 from stages._stage import run_variant_stage
@@ -45,7 +45,7 @@ def quantize(params: Params, name: str, dataset: Dataset) -> ResMLP:
     calibrate(network, folded, images[: variant.quantize.calibration_images])
     student = RealLogits(network.to(device()))
     teacher = load_network(params, TEACHER, dataset).to(device()).eval().requires_grad_(False)
-    target = forward_pass(teacher, params.training)
+    target = frozen_pass(teacher, params.training)
     loss = distillation(student, target, variant.distill.temperature, variant.distill.alpha)
     groups = _groups(student, variant.quantize.scale_learning_rate)
     phase = Phase("qat", variant.quantize.epochs, variant.quantize, groups, loss, [student])

@@ -14,7 +14,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from models.checkpoint import save_state
 from stages._dataset import Dataset, Split
-from stages._networks import build_network
+from stages._networks import build_network, frozen_pass
 from stages._params import Augment, Network, Params, Training, load_params
 from stages._training import Run, fit
 from stages.distill import distill, distill_phase, transfer_phase
@@ -24,6 +24,7 @@ ACTIVATIONS = ("relu", "bspline", "lerp_psa")
 BLOCKS = 3
 SPLINE_RATE = 0.004
 PLAIN = Training(batch_size=8, fused=False, augment=Augment(0, False, False))
+FUSED = replace(PLAIN, fused=True)
 
 
 @pytest.fixture(autouse=True)
@@ -239,6 +240,39 @@ def saved_teacher(params, dataset):
 def rows(name="lerp_psa"):
     with open(f"data/history/float/{name}.csv", newline="") as file:
         return [(row["epoch"], row["phase"]) for row in csv.DictReader(file)]
+
+
+# The frozen teacher's pass
+
+
+@pytest.mark.parametrize("which", [0, 1], ids=["student", "teacher"])
+def test_the_fused_pass_of_a_frozen_network_computes_its_logits(which, dataset):
+    network = new_networks(toy_params(), "lerp_psa", dataset)[which].eval().requires_grad_(False)
+    before = state_of(network)
+    got, expected = frozen_pass(network, FUSED)(pixels(dataset)), network(pixels(dataset))
+    assert got.dtype == torch.float32 and not got.requires_grad
+    assert (got - expected).norm() < 0.02 * expected.norm()  # bfloat16
+    assert changed_keys(before, network) == set()
+
+
+def test_without_kernels_or_unasked_a_frozen_network_runs_as_it_is(dataset, monkeypatch):
+    _, teacher = new_networks(toy_params(), "relu", dataset)
+    assert frozen_pass(teacher, PLAIN) is teacher
+    monkeypatch.setattr("models.fused_resmlp._cpu_operations", lambda: None)
+    assert frozen_pass(teacher, FUSED) is teacher
+
+
+def test_distillation_folds_the_teacher_once(dataset, monkeypatch):
+    folded = []
+    monkeypatch.setattr(
+        "stages.distill.frozen_pass", lambda network, training: folded.append(network) or network
+    )
+    params = toy_params()
+    student, teacher = new_networks(params, "relu", dataset)
+    train(
+        [distill_phase(params.variant("relu"), student, teacher, PLAIN)], student, dataset, params
+    )
+    assert folded == [teacher]
 
 
 # The optimiser's groups
