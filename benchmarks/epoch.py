@@ -24,7 +24,7 @@ from models.activations import _lerp
 from models.resmlp import ResMLP
 from stages import _augment
 from stages._params import Augment, Training, load_params
-from stages._training import Phase, _optimizer
+from stages._training import Phase
 from stages.distill import distill_phase
 
 EPOCH_IMAGES = 50_000
@@ -44,7 +44,7 @@ def step_of(network: ResMLP, training: Training) -> Callable[[], None]:
     variant = next(iter(load_params(ROOT / "params.yaml").variants.values()))
     teacher = ResMLP("relu", 384).eval().requires_grad_(False)
     phase: Phase = distill_phase(variant, network, teacher, training)
-    optimizer = _optimizer(phase)
+    optimizer = phase.method.optimizer(phase.groups)
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (training.batch_size, 3, 32, 32), dtype=torch.uint8)
     labels = torch.randint(0, 10, (training.batch_size,))

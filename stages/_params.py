@@ -27,7 +27,15 @@ from stages._rules import (
 from stages._strict_yaml import read_yaml
 
 IMAGE_SIZE = 32  # pixels a side: every source is brought to this
-RESERVED_NAMES = ("teacher", "metrics", "history", "plots", "published", "designs")  # under data/
+RESERVED_NAMES = (
+    "teacher",
+    "convnet",
+    "metrics",
+    "history",
+    "plots",
+    "published",
+    "designs",
+)  # under data/
 OVERRIDES = ("transfer", "distill", "quantize")  # what a variant may change in part
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -70,8 +78,10 @@ _TEXT = Option(
     str, "a text of one line, not empty", lambda value: value.isprintable() and value.strip() != ""
 )
 
-Count = Annotated[int, Option(int, "a whole number >= 1", lambda value: value >= 1)]
-CountOrZero = Annotated[int, Option(int, "a whole number >= 0", lambda value: value >= 0)]
+_COUNT = Option(int, "a whole number >= 1", lambda value: value >= 1)
+Count = Annotated[int, _COUNT]
+_COUNT_OR_ZERO = Option(int, "a whole number >= 0", lambda value: value >= 0)
+CountOrZero = Annotated[int, _COUNT_OR_ZERO]
 Flag = Annotated[bool, Option(bool, "true or false", lambda value: True)]
 Positive = Annotated[float, _POSITIVE]
 NotNegative = Annotated[float, Option(float, "a number >= 0", lambda v: 0 <= v < float("inf"))]
@@ -212,11 +222,36 @@ class Schedule:
 
 
 @dataclass(frozen=True)
+class ConvNet:
+    """The convolutional network that the teacher learns from: Nesterov SGD, rate up then down."""
+
+    widths: Annotated[tuple[int, int, int], Triple(_COUNT)]
+    epochs: Count
+    batch_size: Count
+    learning_rate: Positive
+    norm_learning_rate: Positive
+    momentum: Annotated[float, _FRACTION]
+    weight_decay: NotNegative
+    label_smoothing: Annotated[float, _FRACTION]
+    augment: Augment
+
+
+@dataclass(frozen=True)
+class Views:
+    """Stored views of the training images: how many, and which random changes they show."""
+
+    count: Count
+    augment: Augment
+
+
+@dataclass(frozen=True)
 class Teacher(Schedule):
-    """The ReLU teacher, trained on the labels."""
+    """The ReLU teacher, distilled from the convolutional network's views and the labels."""
 
     hidden_dim: Count
     epochs: Count
+    temperature: Positive
+    alpha: Annotated[float, _FRACTION]
 
 
 @dataclass(frozen=True)
@@ -228,9 +263,13 @@ class Transfer(Schedule):
 
 @dataclass(frozen=True)
 class Distill(Schedule):
-    """Distillation: alpha * T^2 * CE(teacher / T, student / T) + (1 - alpha) * CE(labels)."""
+    """Distillation: alpha * T^2 * CE(teacher / T, student / T) + (1 - alpha) * CE(labels).
+
+    `seed` is that of the student's training, transfer included; None: the pipeline's.
+    """
 
     epochs: Count
+    seed: Annotated[int | None, Nullable(_COUNT_OR_ZERO)]
     spline_learning_rate: Positive
     temperature: Positive
     alpha: Annotated[float, _FRACTION]
@@ -312,6 +351,8 @@ class Params:
     training: Training
     weights: Weights
     published: Published
+    convnet: ConvNet
+    views: Views
     teacher: Teacher
     transfer: Transfer
     distill: Distill

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 DATASET = Path("data/dataset.npz")
-TEACHER = "teacher"  # the one network that is not a variant
+TEACHER = "teacher"  # the ResMLP that is no variant
+CONVNET = "convnet"  # what the teacher learns from
 
 
 def artifact(name: str, file: str) -> Path:

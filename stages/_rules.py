@@ -51,7 +51,7 @@ class Nullable:
 
 @dataclass(frozen=True)
 class Triple:
-    """A list of three values (red, green, blue) that each obey `rule`; becomes a tuple."""
+    """A list of three values that each obey `rule`; becomes a tuple."""
 
     rule: Rule
 

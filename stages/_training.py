@@ -11,53 +11,59 @@ import json
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
 from models.atomic_file import replace_on_success
 from models.errors import PipelineError
-from stages._augment import augment
+from stages._augment import augment, random_flip
+from stages._batches import Batches, Change
+from stages._cost import write_cost
 from stages._dataset import Dataset, Split
 from stages._distributed import (
     check_batch_size,
     data_parallel,
     is_first,
     mean_over_processes,
-    own_slice,
 )
-from stages._params import Schedule, Training
+from stages._optimizers import Method, ParameterGroup
+from stages._params import Augment, Training
+from stages._seeds import generator_of
+from stages._views import Views
 
 _LOG = logging.getLogger(__name__)
 _EVAL_BATCH = 500
 _BAR_STEPS = 20  # steps between two updates of the progress bar's figures
 
-Loss = Callable[[Tensor, Tensor], tuple[Tensor, Tensor | None]]
+# (images, labels), and with stored views their logits, to the loss and, where it classifies, logits
+Loss = Callable[..., tuple[Tensor, Tensor | None]]
 Network = Callable[[Tensor], Tensor]  # pixels to logits
-ParameterGroup = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Phase:
     """Some epochs with one loss.
 
-    `loss(images, labels)` returns the loss and, where it classifies, the logits. `groups` are
-    AdamW's parameter groups; a group without a `lr` gets the schedule's. `train` lists the modules
-    that go to training mode; the others stay in eval mode.
+    `loss(images, labels)` returns the loss and, where it classifies, the logits. `groups` are the
+    optimiser's parameter groups. `train` lists the modules that go to training mode; the others
+    stay in eval mode. With `views`, epochs go through stored views in turn in place of drawing new
+    ones, and training calls `loss(images, labels, logits of the view)`.
     """
 
     name: str
     epochs: int
-    schedule: Schedule
+    method: Method
     groups: list[ParameterGroup]
     loss: Loss
     train: list[nn.Module]
+    views: Views | None = None
 
 
 @dataclass
@@ -73,6 +79,7 @@ class Run:
     history: Path
     fingerprint: Any
     rows: list[dict[str, Any]] = field(default_factory=list)
+    seconds: float = 0.0
 
     @property
     def checkpoint(self) -> Path:
@@ -100,7 +107,9 @@ def fit(
     check_batch_size(training.batch_size)
     start = _resume(run, model)
     for index, phase in enumerate(phases):
-        optimizer = _optimizer(phase)
+        optimizer = phase.method.optimizer(phase.groups)
+        for group in optimizer.param_groups:
+            group["initial_lr"] = group["lr"]
         step = data_parallel(_Step(phase)) if phase.epochs else None
         for epoch in range(phase.epochs):
             position = [index, epoch]
@@ -109,16 +118,20 @@ def fit(
                     optimizer.load_state_dict(start["optimizer"])
                 continue
             began = time.perf_counter()
-            batches = _Batches(images, labels, training, _generator(run.seed, position), device)
+            source = _source(phase, epoch, images, labels, training.augment)
+            generator = generator_of(run.seed, *position)
+            batches = Batches(*source, training.batch_size, generator, device)
             row = _epoch(phase, epoch, step, model, optimizer, batches)
             row |= _validation(phase, model, dataset.validation, device)
             _check_finite(phase, epoch, row)
             run.rows.append({"epoch": len(run.rows) + 1, "phase": phase.name, **row})
+            run.seconds += time.perf_counter() - began
             if is_first():
                 _write_history(run)
                 _save(run, model, optimizer, position)
                 _log_epoch(run, phases, time.perf_counter() - began)
     if is_first():
+        write_cost(run.history.with_suffix(".json"), len(run.rows), run.seconds, device)
         run.checkpoint.unlink(missing_ok=True)
         if not run.rows:
             _write_history(run)
@@ -132,9 +145,10 @@ def to_tensors(split: Split) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
-def predict(model: nn.Module, images: Tensor, device: torch.device) -> Tensor:
-    """Return the logits [n, classes] of pixels [n, 3, 32, 32], in eval mode, on the CPU."""
-    model.eval()
+def predict(model: Network, images: Tensor, device: torch.device) -> Tensor:
+    """Return the logits [n, classes] of pixels [n, 3, 32, 32], on the CPU; modules in eval mode."""
+    if isinstance(model, nn.Module):
+        model.eval()
     return torch.cat([model(batch.to(device)).cpu() for batch in images.split(_EVAL_BATCH)])
 
 
@@ -173,27 +187,6 @@ def file_digest(path: Path | str) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _optimizer(phase: Phase) -> torch.optim.AdamW:
-    schedule = phase.schedule
-    groups = [{"lr": schedule.learning_rate, **group} for group in phase.groups]
-    optimizer = torch.optim.AdamW(
-        [group for group in groups if group["params"]],
-        weight_decay=schedule.weight_decay,
-        fused=True,
-    )
-    for group in optimizer.param_groups:
-        group["initial_lr"] = group["lr"]
-    return optimizer
-
-
-def _set_learning_rate(optimizer: torch.optim.Optimizer, schedule: Schedule, done: float) -> None:
-    """Follow a half cosine from the initial rate to its minimum; `done` goes from 0 to 1."""
-    floor = schedule.learning_rate_min / schedule.learning_rate
-    factor = floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * done))
-    for group in optimizer.param_groups:
-        group["lr"] = group["initial_lr"] * factor
-
-
 class _Step(nn.Module):
     """A phase's loss as a module that owns what it trains, as DistributedDataParallel wants it."""
 
@@ -202,38 +195,18 @@ class _Step(nn.Module):
         self.parts = nn.ModuleList(phase.train)
         self.loss = phase.loss
 
-    def forward(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor | None]:
-        return self.loss(images, labels)
+    def forward(self, *batch: Tensor) -> tuple[Tensor, Tensor | None]:
+        return self.loss(*batch)
 
 
-class _Batches:
-    """The shuffled, augmented batches of one epoch, each (images, labels) on the device."""
-
-    def __init__(
-        self,
-        images: Tensor,
-        labels: Tensor,
-        training: Training,
-        generator: Generator,
-        device: torch.device,
-    ) -> None:
-        self.images, self.labels = images, labels
-        self.augment, self.generator, self.device = training.augment, generator, device
-        order = torch.randperm(len(images), generator=generator)
-        self.order = order.split(training.batch_size)[: len(images) // training.batch_size]
-
-    def __len__(self) -> int:
-        return len(self.order)
-
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        for batch in self.order:
-            # Every process augments the whole batch: the draws do not depend on their number.
-            images = own_slice(augment(self.images[batch], self.augment, self.generator))
-            labels = own_slice(self.labels[batch])
-            yield (
-                images.to(self.device, non_blocking=True),
-                labels.to(self.device, non_blocking=True),
-            )
+def _source(
+    phase: Phase, epoch: int, images: Tensor, labels: Tensor, how: Augment
+) -> tuple[Tensor, tuple[Tensor, ...], Change]:
+    """Return the images of an epoch, what is to be learned of each, and how batches are changed."""
+    if phase.views is None:
+        return images, (labels,), lambda batch, generator: augment(batch, how, generator)
+    view, logits = phase.views.view(images, epoch)
+    return view, (labels, logits), random_flip if how.flip else lambda batch, generator: batch
 
 
 def _epoch(
@@ -242,7 +215,7 @@ def _epoch(
     step: nn.Module,
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
-    batches: _Batches,
+    batches: Batches,
 ) -> dict[str, Any]:
     model.eval()
     for module in phase.train:
@@ -251,11 +224,11 @@ def _epoch(
     total_loss, hits, seen = (torch.zeros((), device=batches.device) for _ in range(3))
     classifies = False
     bar = tqdm(batches, desc=f"{phase.name} {epoch + 1}/{phase.epochs}", leave=False, disable=None)
-    for number, (x, y) in enumerate(bar):
-        _set_learning_rate(
-            optimizer, phase.schedule, (epoch + number / len(batches)) / phase.epochs
-        )
-        loss, logits = step(x, y)
+    for number, (x, y, *wanted) in enumerate(bar):
+        factor = phase.method.rate((epoch + number / len(batches)) / phase.epochs)
+        for group in optimizer.param_groups:
+            group["lr"] = group["initial_lr"] * factor
+        loss, logits = step(x, y, *wanted)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
@@ -306,12 +279,6 @@ def _validation(
     }
 
 
-def _generator(seed: int, position: list[int]) -> Generator:
-    """Return the source of all random draws of one epoch, given by (phase, epoch)."""
-    digest = hashlib.sha256(f"{seed}/{position}".encode()).digest()
-    return Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 2)
-
-
 def _save(
     run: Run, model: nn.Module, optimizer: torch.optim.Optimizer, position: list[int]
 ) -> None:
@@ -320,6 +287,7 @@ def _save(
         "model": model.state_dict(),
         "optimizer": optimizer.state_dict(),
         "rows": run.rows,
+        "seconds": run.seconds,
     }
     with replace_on_success(run.checkpoint) as temporary:
         torch.save(state, temporary)
@@ -331,6 +299,7 @@ def _resume(run: Run, model: nn.Module) -> dict[str, Any] | None:
     state: dict[str, Any] = torch.load(run.checkpoint, map_location="cpu", weights_only=True)
     model.load_state_dict(state["model"])
     run.rows[:] = state["rows"]
+    run.seconds = state["seconds"]
     _LOG.info("resuming %s after epoch %d", run.name, len(run.rows))
     return state
 
@@ -344,7 +313,7 @@ def _write_history(run: Run) -> None:
 
 
 def _log_epoch(run: Run, phases: list[Phase], seconds: float) -> None:
-    # Times are told, not kept: a history that differs at every run would look like a new result.
+    # Times are not in the history: one that differs at every run would look like a new result.
     row, total = run.rows[-1], sum(phase.epochs for phase in phases)
     accuracy = "" if row["val_accuracy"] is None else f"  val acc {row['val_accuracy']:.2f}%"
     _LOG.info(

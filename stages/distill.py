@@ -22,11 +22,11 @@ from stages._networks import (
     frozen_pass,
     load_network,
 )
+from stages._optimizers import ParameterGroup, adamw
 from stages._params import Params, Training, Variant, load_params
 from stages._paths import DATASET, TEACHER, artifact, history
 from stages._stage import run_variant_stage
 from stages._training import (
-    ParameterGroup,
     Phase,
     Run,
     distillation,
@@ -39,13 +39,14 @@ def distill(params: Params, name: str, dataset: Dataset) -> ResMLP:
     """Train the student `name` from the trained teacher and return it."""
     variant = params.variant(name)
     teacher = load_network(params, TEACHER, dataset).to(device()).eval().requires_grad_(False)
-    torch.manual_seed(params.seed)
+    seed = params.seed if variant.distill.seed is None else variant.distill.seed
+    torch.manual_seed(seed)
     student = build_network(params, name, dataset).to(device())
     student.embed_linear.load_state_dict(teacher.embed_linear.state_dict())
     blocks = range(len(student.blocks))
     phases = [transfer_phase(variant, student, teacher, block, params.training) for block in blocks]
     phases.append(distill_phase(variant, student, teacher, params.training))
-    run = Run(name, params.seed, history("float", name), _fingerprint(params, variant))
+    run = Run(name, seed, history("float", name), _fingerprint(params, variant))
     fit(run, student, phases, dataset, params.training)
     return student
 
@@ -65,7 +66,9 @@ def transfer_phase(
 
     schedule = variant.transfer
     groups = _groups(part, variant.distill.spline_learning_rate)
-    return Phase(f"transfer_{block}", schedule.epochs_per_block, schedule, groups, loss, [part])
+    return Phase(
+        f"transfer_{block}", schedule.epochs_per_block, adamw(schedule), groups, loss, [part]
+    )
 
 
 def distill_phase(variant: Variant, student: ResMLP, teacher: ResMLP, training: Training) -> Phase:
@@ -79,7 +82,7 @@ def distill_phase(variant: Variant, student: ResMLP, teacher: ResMLP, training: 
         value, logits = loss(images, labels)
         return value + penalty(student), logits
 
-    return Phase("distill", schedule.epochs, schedule, groups, regularised, [student])
+    return Phase("distill", schedule.epochs, adamw(schedule), groups, regularised, [student])
 
 
 def _groups(module: nn.Module, spline_learning_rate: float) -> list[ParameterGroup]:

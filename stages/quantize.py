@@ -17,10 +17,11 @@ from models.resmlp import ResMLP
 from stages._dataset import Dataset
 from stages._distributed import is_first, process_group
 from stages._networks import device, frozen_pass, load_network
+from stages._optimizers import ParameterGroup, adamw
 from stages._params import Params, Variant, load_params
 from stages._paths import DATASET, TEACHER, artifact, history
 from stages._stage import run_variant_stage
-from stages._training import ParameterGroup, Phase, Run, distillation, file_digest, fit, to_tensors
+from stages._training import Phase, Run, distillation, file_digest, fit, to_tensors
 
 
 class RealLogits(nn.Module):
@@ -48,7 +49,7 @@ def quantize(params: Params, name: str, dataset: Dataset) -> ResMLP:
     target = frozen_pass(teacher, params.training)
     loss = distillation(student, target, variant.distill.temperature, variant.distill.alpha)
     groups = _groups(student, variant.quantize.scale_learning_rate)
-    phase = Phase("qat", variant.quantize.epochs, variant.quantize, groups, loss, [student])
+    phase = Phase("qat", variant.quantize.epochs, adamw(variant.quantize), groups, loss, [student])
     curve = history("int8", name)
     run = Run(f"{name}-qat", params.seed, curve, _fingerprint(params, variant))
     fit(run, student, [phase], dataset, params.training)

@@ -1,4 +1,7 @@
-"""Train the ReLU teacher on the labels: data/teacher/float.pt, data/history/float/teacher.csv."""
+"""Distill the ReLU teacher from the convolutional network's stored views (published system §2).
+
+Writes data/teacher/float.pt and data/history/float/teacher.csv.
+"""
 
 from dataclasses import asdict
 
@@ -11,27 +14,33 @@ from models.resmlp import ResMLP
 from stages._dataset import Dataset
 from stages._distributed import is_first, process_group
 from stages._networks import build_network, device, forward_pass
+from stages._optimizers import adamw
 from stages._params import Params, load_params
-from stages._paths import DATASET, TEACHER, artifact, history
+from stages._paths import CONVNET, DATASET, TEACHER, artifact, history
 from stages._stage import run_stage
-from stages._training import Phase, Run, file_digest, fit
+from stages._training import Phase, Run, distillation_loss, file_digest, fit
+from stages._views import load_views
 
 
 def train_teacher(params: Params, dataset: Dataset) -> ResMLP:
     """Train the teacher and return it; its history is written as the epochs end."""
+    how = params.teacher
     torch.manual_seed(params.seed)
     network = build_network(params, TEACHER, dataset).to(device())
     forward = forward_pass(network, params.training)
 
-    def loss(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def loss(images: Tensor, labels: Tensor, target: Tensor | None = None) -> tuple[Tensor, Tensor]:
         logits = forward(images)
-        return functional.cross_entropy(logits, labels), logits
+        if target is None:  # validation images have no stored views
+            return functional.cross_entropy(logits, labels), logits
+        return distillation_loss(logits, target, labels, how.temperature, how.alpha), logits
 
     groups = [{"params": list(network.parameters())}]
-    schedule = params.teacher
-    phase = Phase("labels", schedule.epochs, schedule, groups, loss, [network])
-    description = [asdict(section) for section in (params.network, params.training, params.teacher)]
-    fingerprint = [description, params.seed, file_digest(DATASET)]
+    bank = artifact(CONVNET, "views.npz")
+    views = load_views(bank, params.views.augment, params.seed)
+    phase = Phase("distill", how.epochs, adamw(how), groups, loss, [network], views)
+    description = [asdict(section) for section in (params.network, params.training, how)]
+    fingerprint = [description, params.seed, file_digest(DATASET), file_digest(bank)]
     run = Run(TEACHER, params.seed, history("float", TEACHER), fingerprint)
     fit(run, network, [phase], dataset, params.training)
     return network

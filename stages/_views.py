@@ -1,0 +1,88 @@
+"""Stored views: what a slow network says of every training image under a few random changes.
+
+A view is the whole training set, changed once. Its images are drawn again from the seed whenever
+they are needed (a quarter of a second), so only the logits are kept: no image leaves the data set.
+"""
+
+import zlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Generator, Tensor
+
+from models.atomic_file import replace_on_success
+from models.errors import PipelineError
+from stages._augment import augment
+from stages._params import Augment
+from stages._seeds import generator_of
+
+_CHUNK = 5000  # images changed at a time
+
+
+def view_images(images: Tensor, how: Augment, seed: int, view: int) -> Tensor:
+    """Return a view of pixels uint8 [n, 3, 32, 32]: crop and RandAugment, without the flip.
+
+    Training flips afresh in every epoch, which doubles the views for nothing.
+    """
+    generator: Generator = generator_of(seed, "view", view)
+    unflipped = replace(how, flip=False)
+    parts = [augment(part, unflipped, generator) for part in images.split(_CHUNK)]
+    return torch.cat(parts)
+
+
+def checksum(images: Tensor) -> int:
+    """Return the CRC-32 of the pixels."""
+    return zlib.crc32(images.contiguous().numpy().data)
+
+
+@dataclass(frozen=True)
+class Views:
+    """Logits float16 [views, n, classes], the CRC-32 of each view's pixels, and how it is drawn."""
+
+    logits: npt.NDArray[np.float16]
+    checksums: npt.NDArray[np.uint32]
+    how: Augment
+    seed: int
+
+    def __len__(self) -> int:
+        """Return the number of views."""
+        return len(self.logits)
+
+    def view(self, images: Tensor, epoch: int) -> tuple[Tensor, Tensor]:
+        """Return the images [n, 3, 32, 32] and logits float32 [n, classes] for an epoch.
+
+        PipelineError where the images are not those that the logits were computed of.
+        """
+        index = epoch % len(self)
+        changed = view_images(images, self.how, self.seed, index)
+        if checksum(changed) != self.checksums[index]:
+            raise PipelineError(
+                "The stored views are of other images than those that this machine draws from the "
+                "same seed; make them again with `dvc repro -f view_bank`."
+            )
+        return changed, torch.from_numpy(self.logits[index].astype(np.float32))
+
+    def save(self, path: Path | str) -> None:
+        """Write logits and checksums to an npz file."""
+        with replace_on_success(path) as temporary, temporary.open("wb") as file:
+            arrays: dict[str, Any] = {"logits": self.logits, "checksums": self.checksums}
+            np.savez(file, **arrays)
+
+
+def load_views(path: Path | str, how: Augment, seed: int) -> Views:
+    """Read a file of `Views.save`; PipelineError where it is none."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return Views(file["logits"], file["checksums"], how, seed)
+    except FileNotFoundError as error:
+        raise PipelineError(
+            f"{path} does not exist; run `dvc repro view_bank` to make it."
+        ) from error
+    except (OSError, KeyError, ValueError) as error:
+        raise PipelineError(
+            f"{path} is not a file of stored views; run `dvc repro -f view_bank` to make it again."
+        ) from error

@@ -1,0 +1,28 @@
+"""Measure the network that the teacher learns from: data/metrics/float/convnet.json."""
+
+from stages._convnet import load_convnet, mixed_precision
+from stages._dataset import Dataset
+from stages._metrics import Metric, write_metrics
+from stages._networks import device
+from stages._params import Params, load_params
+from stages._paths import CONVNET, DATASET, metrics
+from stages._scores import scores
+from stages._stage import run_stage
+
+
+def evaluate_convnet(params: Params, dataset: Dataset) -> dict[str, Metric]:
+    """Return top-1 accuracies in percent, the number of test images and of parameters.
+
+    The network is run as the teacher sees it: in bfloat16 where params.yaml has training.fused.
+    """
+    network = load_convnet(params, dataset).to(device()).eval()
+    return scores(network, mixed_precision(network, params.training.fused), dataset)
+
+
+def main() -> None:
+    """Read data and weights, write the metrics."""
+    write_metrics(metrics("float", CONVNET), evaluate_convnet(load_params(), Dataset.load(DATASET)))
+
+
+if __name__ == "__main__":
+    run_stage(main)

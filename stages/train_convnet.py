@@ -1,0 +1,73 @@
+"""Train the convolutional network that the ResMLP teacher learns from, on the labels.
+
+Writes data/convnet/float.pt and data/history/float/convnet.csv. It stands for the published
+system's ResNet-110 (§2, step 1).
+"""
+
+from dataclasses import asdict, replace
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from models.checkpoint import save_state
+from models.convnet import ConvNet
+from stages._convnet import build_convnet, mixed_precision
+from stages._dataset import Dataset
+from stages._distributed import is_first, process_group
+from stages._networks import device
+from stages._optimizers import ParameterGroup, nesterov
+from stages._params import ConvNet as ConvNetParams
+from stages._params import Params, load_params
+from stages._paths import CONVNET, DATASET, artifact, history
+from stages._stage import run_stage
+from stages._training import Phase, Run, file_digest, fit, to_tensors
+
+_WHITENING_IMAGES = 5000
+
+
+def train_convnet(params: Params, dataset: Dataset) -> ConvNet:
+    """Train the network and return it; its history is written as the epochs end."""
+    how = params.convnet
+    torch.manual_seed(params.seed)
+    network = build_convnet(params, dataset)
+    network.whiten_with(to_tensors(dataset.train)[0][:_WHITENING_IMAGES])
+    network.to(device())
+    forward = mixed_precision(network, params.training.fused)
+
+    def loss(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        logits = forward(images)
+        smoothing = how.label_smoothing if network.training else 0.0
+        return functional.cross_entropy(logits, labels, label_smoothing=smoothing), logits
+
+    phase = Phase("labels", how.epochs, nesterov(how), _groups(network, how), loss, [network])
+    fingerprint = [asdict(how), params.training.fused, params.seed, file_digest(DATASET)]
+    run = Run(CONVNET, params.seed, history("float", CONVNET), fingerprint)
+    training = replace(params.training, batch_size=how.batch_size, augment=how.augment)
+    fit(run, network, [phase], dataset, training)
+    return network
+
+
+def _groups(network: ConvNet, how: ConvNetParams) -> list[ParameterGroup]:
+    """Give the norms' offsets their own rate, and a decay that shrinks them as fast as weights."""
+    offsets = network.norm_biases()
+    ids = {id(parameter) for parameter in offsets}
+    others = [p for p in network.parameters() if p.requires_grad and id(p) not in ids]
+    decay = how.weight_decay * how.learning_rate / how.norm_learning_rate
+    return [
+        {"params": others},
+        {"params": offsets, "lr": how.norm_learning_rate, "weight_decay": decay},
+    ]
+
+
+def main() -> None:
+    """Read the data, train, write the weights."""
+    with process_group():
+        params = load_params()
+        network = train_convnet(params, Dataset.load(DATASET))
+        if is_first():
+            save_state(network.cpu(), artifact(CONVNET, "float.pt"))
+
+
+if __name__ == "__main__":
+    run_stage(main)
