@@ -3,11 +3,12 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
-from torch.optim import SGD, AdamW, Optimizer
+from torch import nn
+from torch.optim import SGD, AdamW, Muon, Optimizer
 
-from stages._params import ConvNet, Schedule
+from stages._params import ConvNet, FloatSchedule, Schedule
 
 ParameterGroup = dict[str, Any]
 
@@ -15,12 +16,76 @@ ParameterGroup = dict[str, Any]
 _START, _PEAK, _END = 0.2, 0.23, 0.07
 
 
+class AnyOptimizer(Protocol):
+    """What training asks of a `torch.optim.Optimizer`, or of several used as one."""
+
+    @property
+    def param_groups(self) -> list[ParameterGroup]:
+        """The groups, each with its `lr`."""
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients."""
+
+    def step(self) -> Any:  # noqa: ANN401 (what a closure returned)
+        """Update the parameters."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what resuming needs."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from what `state_dict` returned."""
+
+
 @dataclass(frozen=True)
 class Method:
     """An optimiser, and the factor on its learning rates as `done` goes from 0 to 1."""
 
-    optimizer: Callable[[list[ParameterGroup]], Optimizer]
+    optimizer: Callable[[list[ParameterGroup]], AnyOptimizer]
     rate: Callable[[float], float]
+
+
+class Together:
+    """Several optimisers, each of its own parameters, used as one."""
+
+    def __init__(self, *parts: Optimizer) -> None:
+        self.parts = parts
+
+    @property
+    def param_groups(self) -> list[ParameterGroup]:
+        """The groups of all parts."""
+        return [group for part in self.parts for group in part.param_groups]
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients of all parts."""
+        for part in self.parts:
+            part.zero_grad(set_to_none)
+
+    def step(self) -> None:
+        """Update the parameters of all parts."""
+        for part in self.parts:
+            part.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the states of the parts."""
+        return {"parts": [part.state_dict() for part in self.parts]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from what `state_dict` returned."""
+        for part, state in zip(self.parts, state_dict["parts"], strict=True):
+            part.load_state_dict(state)
+
+
+def matrices_apart(module: nn.Module) -> list[ParameterGroup]:
+    """Return two parameter groups: the weight matrices, marked `matrices`, and all others.
+
+    Matrices are the weights of the linear layers; that of the classifier is none, because Muon is
+    for hidden layers.
+    """
+    linears = {name: part for name, part in module.named_modules() if isinstance(part, nn.Linear)}
+    matrices = [part.weight for name, part in linears.items() if "classifier" not in name]
+    ids = {id(matrix) for matrix in matrices}
+    others = [parameter for parameter in module.parameters() if id(parameter) not in ids]
+    return [{"params": others}, {"params": matrices, "matrices": True}]
 
 
 def adamw(schedule: Schedule) -> Method:
@@ -29,7 +94,7 @@ def adamw(schedule: Schedule) -> Method:
     A group without a `lr` gets the schedule's.
     """
 
-    def optimizer(groups: list[ParameterGroup]) -> Optimizer:
+    def optimizer(groups: list[ParameterGroup]) -> AdamW:
         filled = [{"lr": schedule.learning_rate, **group} for group in groups]
         return AdamW(
             [group for group in filled if group["params"]],
@@ -41,6 +106,26 @@ def adamw(schedule: Schedule) -> Method:
     return Method(
         optimizer, lambda done: floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * done))
     )
+
+
+def muon(schedule: FloatSchedule) -> Method:
+    """Return Muon for the groups marked `matrices` and AdamW for the others, one cosine for both.
+
+    K. Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024; the rate is
+    scaled as by Liu et al., arXiv 2502.16982. AdamW alone where `muon_learning_rate` is None.
+    """
+    method = adamw(schedule)
+    rate = schedule.muon_learning_rate
+    if rate is None:
+        return method
+
+    def optimizer(groups: list[ParameterGroup]) -> Together:
+        matrices = [p for group in groups if "matrices" in group for p in group["params"]]
+        decay, scale = schedule.weight_decay, "match_rms_adamw"
+        others = method.optimizer([group for group in groups if "matrices" not in group])
+        return Together(Muon(matrices, lr=rate, weight_decay=decay, adjust_lr_fn=scale), others)
+
+    return Method(optimizer, method.rate)
 
 
 def nesterov(params: ConvNet) -> Method:

@@ -222,6 +222,13 @@ class Schedule:
 
 
 @dataclass(frozen=True)
+class FloatSchedule(Schedule):
+    """The same, with Muon for the weight matrices where `muon_learning_rate` is not null."""
+
+    muon_learning_rate: Annotated[float | None, Nullable(_POSITIVE)]
+
+
+@dataclass(frozen=True)
 class ConvNet:
     """The convolutional network that the teacher learns from: Nesterov SGD, rate up then down."""
 
@@ -245,7 +252,7 @@ class Views:
 
 
 @dataclass(frozen=True)
-class Teacher(Schedule):
+class Teacher(FloatSchedule):
     """The ReLU teacher, distilled from the convolutional network's views and the labels."""
 
     hidden_dim: Count
@@ -255,14 +262,14 @@ class Teacher(Schedule):
 
 
 @dataclass(frozen=True)
-class Transfer(Schedule):
+class Transfer(FloatSchedule):
     """Knowledge transfer: block-wise feature matching; 0 epochs leave it out."""
 
     epochs_per_block: CountOrZero
 
 
 @dataclass(frozen=True)
-class Distill(Schedule):
+class Distill(FloatSchedule):
     """Distillation: alpha * T^2 * CE(teacher / T, student / T) + (1 - alpha) * CE(labels).
 
     `seed` is that of the student's training, transfer included; None: the pipeline's.

@@ -33,7 +33,7 @@ from stages._distributed import (
     is_first,
     mean_over_processes,
 )
-from stages._optimizers import Method, ParameterGroup
+from stages._optimizers import AnyOptimizer, Method, ParameterGroup
 from stages._params import Augment, Training
 from stages._seeds import generator_of
 from stages._views import Views
@@ -214,7 +214,7 @@ def _epoch(
     epoch: int,
     step: nn.Module,
     model: nn.Module,
-    optimizer: torch.optim.Optimizer,
+    optimizer: AnyOptimizer,
     batches: Batches,
 ) -> dict[str, Any]:
     model.eval()
@@ -279,9 +279,7 @@ def _validation(
     }
 
 
-def _save(
-    run: Run, model: nn.Module, optimizer: torch.optim.Optimizer, position: list[int]
-) -> None:
+def _save(run: Run, model: nn.Module, optimizer: AnyOptimizer, position: list[int]) -> None:
     state = {
         "position": position,
         "model": model.state_dict(),

@@ -22,7 +22,7 @@ from stages._networks import (
     frozen_pass,
     load_network,
 )
-from stages._optimizers import ParameterGroup, adamw
+from stages._optimizers import ParameterGroup, matrices_apart, muon
 from stages._params import Params, Training, Variant, load_params
 from stages._paths import DATASET, TEACHER, artifact, history
 from stages._stage import run_variant_stage
@@ -67,7 +67,7 @@ def transfer_phase(
     schedule = variant.transfer
     groups = _groups(part, variant.distill.spline_learning_rate)
     return Phase(
-        f"transfer_{block}", schedule.epochs_per_block, adamw(schedule), groups, loss, [part]
+        f"transfer_{block}", schedule.epochs_per_block, muon(schedule), groups, loss, [part]
     )
 
 
@@ -82,16 +82,18 @@ def distill_phase(variant: Variant, student: ResMLP, teacher: ResMLP, training: 
         value, logits = loss(images, labels)
         return value + penalty(student), logits
 
-    return Phase("distill", schedule.epochs, adamw(schedule), groups, regularised, [student])
+    return Phase("distill", schedule.epochs, muon(schedule), groups, regularised, [student])
 
 
 def _groups(module: nn.Module, spline_learning_rate: float) -> list[ParameterGroup]:
     """Split parameters: spline coefficients get a rate of their own and no weight decay (§1)."""
     splines = spline_parameters(module)
     ids = {id(parameter) for parameter in splines}
-    others = [parameter for parameter in module.parameters() if id(parameter) not in ids]
+    others, matrices = matrices_apart(module)
+    others["params"] = [parameter for parameter in others["params"] if id(parameter) not in ids]
     return [
-        {"params": others},
+        others,
+        matrices,
         {"params": splines, "lr": spline_learning_rate, "weight_decay": 0.0},
     ]
 

@@ -14,7 +14,7 @@ from models.resmlp import ResMLP
 from stages._dataset import Dataset
 from stages._distributed import is_first, process_group
 from stages._networks import build_network, device, forward_pass
-from stages._optimizers import adamw
+from stages._optimizers import matrices_apart, muon
 from stages._params import Params, load_params
 from stages._paths import CONVNET, DATASET, TEACHER, artifact, history
 from stages._stage import run_stage
@@ -35,10 +35,9 @@ def train_teacher(params: Params, dataset: Dataset) -> ResMLP:
             return functional.cross_entropy(logits, labels), logits
         return distillation_loss(logits, target, labels, how.temperature, how.alpha), logits
 
-    groups = [{"params": list(network.parameters())}]
     bank = artifact(CONVNET, "views.npz")
     views = load_views(bank, params.views.augment, params.seed)
-    phase = Phase("distill", how.epochs, adamw(how), groups, loss, [network], views)
+    phase = Phase("distill", how.epochs, muon(how), matrices_apart(network), loss, [network], views)
     description = [asdict(section) for section in (params.network, params.training, how)]
     fingerprint = [description, params.seed, file_digest(DATASET), file_digest(bank)]
     run = Run(TEACHER, params.seed, history("float", TEACHER), fingerprint)
