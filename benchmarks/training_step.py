@@ -1,12 +1,14 @@
 """Time of a training step (forward, loss, backward), plain and fused, and where the time goes.
 
 `python -m benchmarks.training_step [--threads 1] [--batch 128] [--hidden 96] [--profile]` prints
-Markdown: milliseconds (lower quartile) per step for the three activations, per forward pass of a
-teacher in eval mode, and with `--profile` the parts of a fused step. With one thread the time is
-that of the processor, which other programs disturb least; with more it is that of the clock.
+Markdown: milliseconds (lower quartile) per step for the three activations in float and in
+quantisation-aware training (INT8), per forward pass of a teacher in eval mode, and with `--profile`
+the parts of a fused float step. With one thread the time is that of the processor, which other
+programs disturb least; with more it is that of the clock.
 """
 
 import argparse
+import copy
 import statistics
 import time
 from collections.abc import Callable
@@ -16,7 +18,11 @@ from torch import Tensor
 from torch.nn import functional
 from torch.profiler import ProfilerActivity, profile
 
+from models.calibrate import calibrate
+from models.fold import fold
+from models.fused_qat import fused_qat_available, fused_qat_forward
 from models.fused_resmlp import fused_available, fused_forward, fused_inference
+from models.quantize import prepare
 from models.resmlp import ResMLP
 
 ACTIVATIONS = ("relu", "bspline", "lerp_psa")
@@ -49,6 +55,19 @@ def training_step(
 def plain_forward(network: ResMLP, images: Tensor) -> Tensor:
     """Run the network as it is written."""
     return network(images)
+
+
+def real_logits(network: ResMLP, images: Tensor) -> Tensor:
+    """Run an INT8 network as it is written."""
+    return network(images).real()
+
+
+def quantized(activation: str, hidden_dim: int, images: Tensor) -> ResMLP:
+    """Build an INT8 network, calibrated on the images, in training mode."""
+    folded = fold(ResMLP(activation, hidden_dim))
+    network = prepare(copy.deepcopy(folded))
+    calibrate(network, folded, images)
+    return network.train()
 
 
 def parts(step: Callable[[], None]) -> dict[str, float]:
@@ -97,6 +116,13 @@ def main() -> None:
         )
         steps[activation] = fused
         _print_row(f"{activation}_h{arguments.hidden}", plain, fused, arguments.threads)
+    for activation in ACTIVATIONS if fused_qat_available(images.device) else ():
+        network = quantized(activation, arguments.hidden, images)
+        plain, fused = (
+            lambda network=network, forward=forward: training_step(network, forward, images, labels)
+            for forward in (real_logits, fused_qat_forward)
+        )
+        _print_row(f"{activation}_h{arguments.hidden} QAT", plain, fused, arguments.threads)
     teacher = ResMLP("relu", TEACHER_HIDDEN).eval().requires_grad_(False)
     folded = fused_inference(teacher)
     _print_row(

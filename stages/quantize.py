@@ -4,7 +4,9 @@ Writes data/<variant>/qat.pt (weights, scales, shifts) and data/history/int8/<va
 """
 
 import copy
+from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -12,28 +14,17 @@ from torch import Tensor, nn
 from models.calibrate import calibrate
 from models.checkpoint import save_state
 from models.fold import fold
+from models.fused_qat import fused_qat_available, fused_qat_forward
 from models.quantize import prepare
 from models.resmlp import ResMLP
 from stages._dataset import Dataset
-from stages._distributed import is_first, process_group
+from stages._distributed import is_first, process_group, world_size
 from stages._networks import device, frozen_pass, load_network
 from stages._optimizers import ParameterGroup, adamw
-from stages._params import Params, Variant, load_params
+from stages._params import Params, Training, Variant, load_params
 from stages._paths import DATASET, TEACHER, artifact, history
 from stages._stage import run_variant_stage
 from stages._training import Phase, Run, distillation, file_digest, fit, to_tensors
-
-
-class RealLogits(nn.Module):
-    """An INT8 network seen by the trainer: logits in real units."""
-
-    def __init__(self, network: ResMLP) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Map pixels [batch, 3, 32, 32] to logits [batch, classes]."""
-        return self.network(images).real()
 
 
 def quantize(params: Params, name: str, dataset: Dataset) -> ResMLP:
@@ -44,16 +35,26 @@ def quantize(params: Params, name: str, dataset: Dataset) -> ResMLP:
     torch.manual_seed(params.seed)
     images, _ = to_tensors(dataset.validation)
     calibrate(network, folded, images[: variant.quantize.calibration_images])
-    student = RealLogits(network.to(device()))
+    network.to(device())
     teacher = load_network(params, TEACHER, dataset).to(device()).eval().requires_grad_(False)
-    target = frozen_pass(teacher, params.training)
-    loss = distillation(student, target, variant.distill.temperature, variant.distill.alpha)
-    groups = _groups(student, variant.quantize.scale_learning_rate)
-    phase = Phase("qat", variant.quantize.epochs, adamw(variant.quantize), groups, loss, [student])
+    passes = _real_logits(network, params.training), frozen_pass(teacher, params.training)
+    loss = distillation(*passes, variant.distill.temperature, variant.distill.alpha)
+    groups = _groups(network, variant.quantize.scale_learning_rate)
+    phase = Phase("qat", variant.quantize.epochs, adamw(variant.quantize), groups, loss, [network])
     curve = history("int8", name)
     run = Run(f"{name}-qat", params.seed, curve, _fingerprint(params, variant))
-    fit(run, student, [phase], dataset, params.training)
+    fit(run, network, [phase], dataset, params.training)
     return network
+
+
+def _real_logits(network: ResMLP, training: Training) -> Callable[[Tensor], Tensor]:
+    """Return the function from pixels to logits in real units that trains an INT8 network.
+
+    Both forms compute the same integers; one process alone may take the fused one.
+    """
+    if training.fused and world_size() == 1 and fused_qat_available(device()):
+        return partial(fused_qat_forward, network)
+    return lambda images: network(images).real()
 
 
 def _groups(module: nn.Module, scale_learning_rate: float) -> list[ParameterGroup]:
