@@ -1,0 +1,55 @@
+"""README's command for the published recipe sets what the paper gives, and nothing unknown."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from stages._params import load_params
+
+ROOT = Path(__file__).resolve().parent.parent
+SETTING = re.compile(r"(?:-S|--set-param) '?([a-z_.0-9]+)=([^\s'\\]+)")
+
+
+def published(folder: Path) -> Any:
+    """Return params.yaml after the edits that README's `dvc exp run` makes."""
+    text = (ROOT / "README.md").read_text()
+    (command,) = re.findall(r"^\$ dvc exp run (?:.*\\\n)*.*$", text, re.M)
+    document = yaml.safe_load((ROOT / "params.yaml").read_text())
+    for key, value in SETTING.findall(command):
+        section = document
+        *path, last = key.split(".")
+        for name in path:
+            section = section[name]
+        assert last in section, key
+        section[last] = yaml.safe_load(value)
+    path = folder / "params.yaml"
+    path.write_text(yaml.safe_dump(document))
+    return load_params(path)
+
+
+def test_the_published_recipe_is_one_command(tmp_path):
+    params = published(tmp_path)
+    augment = params.training.augment
+    assert (augment.crop_padding, augment.flip, augment.rand_augment) == (4, True, True)
+    assert params.views.augment == augment
+    assert params.training.batch_size == 128
+    for section, epochs in (("teacher", 300), ("distill", 300)):
+        schedule = getattr(params, section)
+        assert schedule.epochs == epochs
+        assert schedule.muon_learning_rate is None
+        assert (schedule.learning_rate, schedule.learning_rate_min) == (1e-3, 1e-5)
+        assert (schedule.temperature, schedule.alpha) == (1.0, 0.8)
+    transfer = params.transfer
+    assert transfer.epochs_per_block == 50
+    assert transfer.learning_rate == transfer.learning_rate_min == 1e-3
+    assert (transfer.weight_decay, transfer.muon_learning_rate) == (0.0, None)
+    assert (params.quantize.epochs, params.quantize.learning_rate) == (50, 1e-4)
+
+
+def test_no_variant_departs_from_the_published_recipe(tmp_path):
+    for variant in published(tmp_path).variants.values():
+        assert variant.distill.epochs == 300, variant.name
+        assert variant.transfer.epochs_per_block == 50, variant.name
+        assert variant.quantize.epochs == 50, variant.name
