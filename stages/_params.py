@@ -245,15 +245,14 @@ class ConvNet:
 
 @dataclass(frozen=True)
 class Views:
-    """Stored views of the training images: how many, and which random changes they show."""
+    """Stored views of the training images, changed as `training.augment` says."""
 
     count: Count
-    augment: Augment
 
 
 @dataclass(frozen=True)
 class Teacher(FloatSchedule):
-    """The ReLU teacher, distilled from the convolutional network's views and the labels."""
+    """The ReLU teacher, distilled from the convolutional network's stored views and the labels."""
 
     hidden_dim: Count
     epochs: Count
@@ -272,11 +271,13 @@ class Transfer(FloatSchedule):
 class Distill(FloatSchedule):
     """Distillation: alpha * T^2 * CE(teacher / T, student / T) + (1 - alpha) * CE(labels).
 
-    `seed` is that of the student's training, transfer included; None: the pipeline's.
+    `seed` is that of the student's training, transfer included; None: the pipeline's. With
+    `stored_views` the epochs go through the teacher's stored views in turn.
     """
 
     epochs: Count
     seed: Annotated[int | None, Nullable(_COUNT_OR_ZERO)]
+    stored_views: Flag
     spline_learning_rate: Positive
     temperature: Positive
     alpha: Annotated[float, _FRACTION]

@@ -33,6 +33,9 @@ from stages._training import (
     file_digest,
     fit,
 )
+from stages._views import Views, load_views
+
+_VIEWS = artifact(TEACHER, "views.npz")
 
 
 def distill(params: Params, name: str, dataset: Dataset) -> ResMLP:
@@ -45,7 +48,10 @@ def distill(params: Params, name: str, dataset: Dataset) -> ResMLP:
     student.embed_linear.load_state_dict(teacher.embed_linear.state_dict())
     blocks = range(len(student.blocks))
     phases = [transfer_phase(variant, student, teacher, block, params.training) for block in blocks]
-    phases.append(distill_phase(variant, student, teacher, params.training))
+    views = None
+    if variant.distill.stored_views:
+        views = load_views(_VIEWS, params.training.augment, params.seed)
+    phases.append(distill_phase(variant, student, teacher, params.training, views))
     run = Run(name, seed, history("float", name), _fingerprint(params, variant))
     fit(run, student, phases, dataset, params.training)
     return student
@@ -71,18 +77,25 @@ def transfer_phase(
     )
 
 
-def distill_phase(variant: Variant, student: ResMLP, teacher: ResMLP, training: Training) -> Phase:
-    """Train everything on the teacher's logits and the labels."""
+def distill_phase(
+    variant: Variant,
+    student: ResMLP,
+    teacher: ResMLP,
+    training: Training,
+    views: Views | None = None,
+) -> Phase:
+    """Train everything on the labels and the teacher's logits, given for `views` or asked for."""
     schedule = variant.distill
     groups = _groups(student, schedule.spline_learning_rate)
     ours, theirs = forward_pass(student, training), frozen_pass(teacher, training)
     loss = distillation(ours, theirs, schedule.temperature, schedule.alpha)
 
-    def regularised(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor | None]:
-        value, logits = loss(images, labels)
+    def regularised(*batch: Tensor) -> tuple[Tensor, Tensor | None]:
+        value, logits = loss(*batch)
         return value + penalty(student), logits
 
-    return Phase("distill", schedule.epochs, muon(schedule), groups, regularised, [student])
+    train = [student]
+    return Phase("distill", schedule.epochs, muon(schedule), groups, regularised, train, views)
 
 
 def _groups(module: nn.Module, spline_learning_rate: float) -> list[ParameterGroup]:
@@ -100,7 +113,10 @@ def _groups(module: nn.Module, spline_learning_rate: float) -> list[ParameterGro
 
 def _fingerprint(params: Params, variant: Variant) -> list[object]:
     sections = (params.network, params.training, variant.network, variant.transfer, variant.distill)
-    files = [file_digest(path) for path in (DATASET, artifact(TEACHER, "float.pt"))]
+    sources = [DATASET, artifact(TEACHER, "float.pt")]
+    if variant.distill.stored_views:
+        sources.append(_VIEWS)
+    files = [file_digest(path) for path in sources]
     return [*(asdict(section) for section in sections), params.seed, *files]
 
 

@@ -36,7 +36,7 @@ def train_teacher(params: Params, dataset: Dataset) -> ResMLP:
         return distillation_loss(logits, target, labels, how.temperature, how.alpha), logits
 
     bank = artifact(CONVNET, "views.npz")
-    views = load_views(bank, params.views.augment, params.seed)
+    views = load_views(bank, params.training.augment, params.seed)
     phase = Phase("distill", how.epochs, muon(how), matrices_apart(network), loss, [network], views)
     description = [asdict(section) for section in (params.network, params.training, how)]
     fingerprint = [description, params.seed, file_digest(DATASET), file_digest(bank)]

@@ -1,7 +1,7 @@
-"""Ask the convolutional network about views of the training images: data/convnet/views.npz.
+"""Ask a network about views of the training images: data/<convnet or teacher>/views.npz.
 
-The teacher learns from these stored answers, because asking again at every step would cost more
-than the step (`stages/_views.py`).
+The teacher learns from the convolutional network's stored answers, students from the teacher's:
+asking again at every step would cost a good part of the step (`stages/_views.py`).
 """
 
 import logging
@@ -11,35 +11,42 @@ from tqdm import tqdm
 
 from stages._convnet import load_convnet, mixed_precision
 from stages._dataset import Dataset
-from stages._networks import device
+from stages._networks import device, frozen_pass, load_network
 from stages._params import Params, load_params
 from stages._paths import CONVNET, DATASET, artifact
-from stages._stage import run_stage
-from stages._training import accuracy, predict, to_tensors
+from stages._stage import run_variant_stage
+from stages._training import Network, accuracy, predict, to_tensors
 from stages._views import Views, checksum, view_images
 
 
-def view_bank(params: Params, dataset: Dataset) -> Views:
-    """Return the network's logits of every view."""
-    network = load_convnet(params, dataset).to(device()).eval()
-    forward = mixed_precision(network, params.training.fused)
+def view_bank(params: Params, name: str, dataset: Dataset) -> Views:
+    """Return the logits of `convnet`, `teacher` or a variant for every view."""
+    forward = _forward(params, name, dataset)
     images, labels = to_tensors(dataset.train)
-    how = params.views
+    how = params.training.augment
     logits, checksums = [], []
-    for view in tqdm(range(how.count), desc="views", leave=False, disable=None):
-        changed = view_images(images, how.augment, params.seed, view)
+    for view in tqdm(range(params.views.count), desc="views", leave=False, disable=None):
+        changed = view_images(images, how, params.seed, view)
         answers = predict(forward, changed, device())
         logging.info("view %d: %.2f%% right", view, accuracy(answers, labels))
         logits.append(answers.numpy().astype(np.float16))
         checksums.append(checksum(changed))
-    return Views(np.stack(logits), np.array(checksums, np.uint32), how.augment, params.seed)
+    return Views(np.stack(logits), np.array(checksums, np.uint32), how, params.seed)
 
 
-def main() -> None:
+def _forward(params: Params, name: str, dataset: Dataset) -> Network:
+    if name == CONVNET:
+        convnet = load_convnet(params, dataset).to(device()).eval()
+        return mixed_precision(convnet, params.training.fused)
+    network = load_network(params, name, dataset).to(device()).eval().requires_grad_(False)
+    return frozen_pass(network, params.training)
+
+
+def main(name: str) -> None:
     """Read the data and the network, write the views' logits."""
     params = load_params()
-    view_bank(params, Dataset.load(DATASET)).save(artifact(CONVNET, "views.npz"))
+    view_bank(params, name, Dataset.load(DATASET)).save(artifact(name, "views.npz"))
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_variant_stage(main)
