@@ -49,12 +49,12 @@ def own_slice(batch: Tensor) -> Tensor:
     return batch.chunk(world_size())[distributed.get_rank()]
 
 
-def check_batch_size(batch_size: int) -> None:
-    """Raise PipelineError where a batch cannot be cut into equal slices."""
+def check_batch_size(key: str, batch_size: int) -> None:
+    """Raise PipelineError, naming the key, where a batch cannot be cut into equal slices."""
     if batch_size % world_size():
         raise PipelineError(
-            f"params.yaml: training.batch_size is {batch_size}, but {world_size()} processes need "
-            "a multiple of their number; change one of the two."
+            f"params.yaml: {key} is {batch_size}, but {world_size()} processes need a multiple of "
+            "their number; change one of the two."
         )
 
 

@@ -62,6 +62,8 @@ class _Names:
 _POSITIVE = Option(float, "a number > 0", lambda value: 0 < value < float("inf"))
 _PERCENT = Option(float, "a number from 0 to 99 (percent)", lambda value: 0 <= value <= 99)
 _FRACTION = Option(float, "a number from 0 to 1", lambda value: 0 <= value <= 1)
+# Nesterov momentum of 0 is none, and of 1 never slows down.
+_MOMENTUM = Option(float, "a number > 0 and < 1", lambda value: 0 < value < 1)
 # A single patch of 32 pixels would leave no tokens to mix or to average.
 _PATCH_SIZE = Option(
     int,
@@ -237,7 +239,7 @@ class ConvNet:
     batch_size: Count
     learning_rate: Positive
     norm_learning_rate: Positive
-    momentum: Annotated[float, _FRACTION]
+    momentum: Annotated[float, _MOMENTUM]
     weight_decay: NotNegative
     label_smoothing: Annotated[float, _FRACTION]
     augment: Augment
@@ -379,6 +381,11 @@ class Params:
                 f"params.yaml has: {', '.join(self.variants)}."
             )
         return self.variants[name]
+
+    def training_seed(self, name: str) -> int:
+        """Return the seed that a float network is trained with: a variant may have its own."""
+        own = self.variants[name].distill.seed if name in self.variants else None
+        return self.seed if own is None else own
 
     def design(self, name: str) -> Design:
         """Return the design `name`; PipelineError lists the known names."""

@@ -54,7 +54,7 @@ class Phase:
     `loss(images, labels)` returns the loss and, where it classifies, the logits. `groups` are the
     optimiser's parameter groups. `train` lists the modules that go to training mode; the others
     stay in eval mode. With `views`, epochs go through stored views in turn in place of drawing new
-    ones, and training calls `loss(images, labels, logits of the view)`.
+    ones, but for the flip, and training calls `loss(images, labels, logits of the view)`.
     """
 
     name: str
@@ -78,6 +78,7 @@ class Run:
     seed: int
     history: Path
     fingerprint: Any
+    section: str = "training"  # of params.yaml: where messages say that batch_size stands
     rows: list[dict[str, Any]] = field(default_factory=list)
     seconds: float = 0.0
 
@@ -101,10 +102,10 @@ def fit(
     images, labels = to_tensors(dataset.train)
     if len(images) < training.batch_size:
         raise PipelineError(
-            f"params.yaml: training.batch_size is {training.batch_size}, but the training set has "
-            f"only {len(images)} images; choose a smaller batch."
+            f"params.yaml: {run.section}.batch_size is {training.batch_size}, but the training set "
+            f"has only {len(images)} images; choose a smaller batch."
         )
-    check_batch_size(training.batch_size)
+    check_batch_size(f"{run.section}.batch_size", training.batch_size)
     start = _resume(run, model)
     for index, phase in enumerate(phases):
         optimizer = phase.method.optimizer(phase.groups)
@@ -210,7 +211,8 @@ def _source(
     if phase.views is None:
         return images, (labels,), lambda batch, generator: augment(batch, how, generator)
     view, logits = phase.views.view(images, epoch)
-    return view, (labels, logits), random_flip if how.flip else lambda batch, generator: batch
+    flips = phase.views.how.flip
+    return view, (labels, logits), random_flip if flips else lambda batch, generator: batch
 
 
 def _epoch(

@@ -4,6 +4,7 @@ A view is the whole training set, changed once. Its images are drawn again from 
 they are needed (a quarter of a second), so only the logits are kept: no image leaves the data set.
 """
 
+import zipfile
 import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -41,12 +42,26 @@ def checksum(images: Tensor) -> int:
 
 @dataclass(frozen=True)
 class Views:
-    """Logits float16 [views, n, classes], the CRC-32 of each view's pixels, and how it is drawn."""
+    """Logits float16 [views, n, classes], the CRC-32 of each view's pixels, and how it is drawn.
+
+    Other shapes and types raise `ValueError`.
+    """
 
     logits: npt.NDArray[np.float16]
     checksums: npt.NDArray[np.uint32]
     how: Augment
     seed: int
+
+    def __post_init__(self) -> None:
+        """Refuse other shapes and types."""
+        for name, array, dtype, axes in (
+            ("logits", self.logits, np.float16, 3),
+            ("checksums", self.checksums, np.uint32, 1),
+        ):
+            if array.dtype != dtype or array.ndim != axes:
+                raise ValueError(f"{name} must be {dtype.__name__} of {axes} axes")
+        if not 1 <= len(self.logits) == len(self.checksums):
+            raise ValueError("there must be a view, and a checksum for each")
 
     def __len__(self) -> int:
         """Return the number of views."""
@@ -76,13 +91,16 @@ class Views:
 def load_views(path: Path | str, how: Augment, seed: int) -> Views:
     """Read a file of `Views.save`; PipelineError where it is none."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return Views(file["logits"], file["checksums"], how, seed)
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
+            return Views(arrays["logits"], arrays["checksums"], how, seed)
     except FileNotFoundError as error:
         raise PipelineError(
             f"{path} does not exist; run `dvc repro view_bank` to make it."
         ) from error
-    except (OSError, KeyError, ValueError) as error:
+    except (
+        *(OSError, EOFError, KeyError, TypeError, ValueError),
+        *(zipfile.BadZipFile, zlib.error),
+    ) as error:
         raise PipelineError(
             f"{path} is not a file of stored views; run `dvc repro -f view_bank` to make it again."
         ) from error

@@ -42,7 +42,7 @@ def distill(params: Params, name: str, dataset: Dataset) -> ResMLP:
     """Train the student `name` from the trained teacher and return it."""
     variant = params.variant(name)
     teacher = load_network(params, TEACHER, dataset).to(device()).eval().requires_grad_(False)
-    seed = params.seed if variant.distill.seed is None else variant.distill.seed
+    seed = params.training_seed(name)
     torch.manual_seed(seed)
     student = build_network(params, name, dataset).to(device())
     student.embed_linear.load_state_dict(teacher.embed_linear.state_dict())

@@ -12,9 +12,10 @@ from torch.nn import functional
 
 from models.checkpoint import save_state
 from models.convnet import ConvNet
+from models.errors import PipelineError
 from stages._convnet import build_convnet, mixed_precision
 from stages._dataset import Dataset
-from stages._distributed import is_first, process_group
+from stages._distributed import process_group, world_size
 from stages._networks import device
 from stages._optimizers import ParameterGroup, nesterov
 from stages._params import ConvNet as ConvNetParams
@@ -27,7 +28,15 @@ _WHITENING_IMAGES = 5000
 
 
 def train_convnet(params: Params, dataset: Dataset) -> ConvNet:
-    """Train the network and return it; its history is written as the epochs end."""
+    """Train the network and return it; its history is written as the epochs end.
+
+    Raises PipelineError under torchrun: each process would normalise by its own slice's statistics.
+    """
+    if world_size() > 1:
+        raise PipelineError(
+            "train_convnet works in one process (its BatchNorms do not share their statistics); "
+            "start it with `dvc repro train_convnet`, without torchrun."
+        )
     how = params.convnet
     torch.manual_seed(params.seed)
     network = build_convnet(params, dataset)
@@ -42,7 +51,7 @@ def train_convnet(params: Params, dataset: Dataset) -> ConvNet:
 
     phase = Phase("labels", how.epochs, nesterov(how), _groups(network, how), loss, [network])
     fingerprint = [asdict(how), params.training.fused, params.seed, file_digest(DATASET)]
-    run = Run(CONVNET, params.seed, history("float", CONVNET), fingerprint)
+    run = Run(CONVNET, params.seed, history("float", CONVNET), fingerprint, "convnet")
     training = replace(params.training, batch_size=how.batch_size, augment=how.augment)
     fit(run, network, [phase], dataset, training)
     return network
@@ -65,8 +74,7 @@ def main() -> None:
     with process_group():
         params = load_params()
         network = train_convnet(params, Dataset.load(DATASET))
-        if is_first():
-            save_state(network.cpu(), artifact(CONVNET, "float.pt"))
+        save_state(network.cpu(), artifact(CONVNET, "float.pt"))
 
 
 if __name__ == "__main__":

@@ -37,7 +37,13 @@ def folder(tmp_path, monkeypatch):
 def toy_params(**distill_keys) -> Params:
     """Return the demo's params with one small variant per activation, named like it."""
     params = load_params(ROOT / "demo" / "params.yaml")
-    schedule = replace(params.distill, epochs=1, spline_learning_rate=SPLINE_RATE, weight_decay=0.1)
+    schedule = replace(
+        params.distill,
+        epochs=1,
+        spline_learning_rate=SPLINE_RATE,
+        weight_decay=0.1,
+        muon_learning_rate=None,
+    )
     variants = {}
     for variant in params.variants.values():
         name = variant.network.activation
@@ -298,6 +304,47 @@ def test_splines_have_their_own_rate_and_no_decay(name, dataset):
             assert rate == ((SPLINE_RATE, 0.0) if own else usual), key
     splines = [key for key in distilled if key.endswith("coefficients")]
     assert len(splines) == (2 * BLOCKS if name == "bspline" else 0)
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_muon_takes_the_weight_matrices_and_leaves_splines_and_the_rest(name, dataset):
+    params = toy_params(muon_learning_rate=0.03)
+    student, teacher = new_networks(params, name, dataset)
+    phase = distill_phase(params.variant(name), student, teacher, PLAIN)
+    groups = phase.method.optimizer(phase.groups).param_groups
+    rates = {id(parameter): group["lr"] for group in groups for parameter in group["params"]}
+    for key, parameter in student.named_parameters():
+        matrix = "linear" in key and key.endswith(".weight")
+        usual = SPLINE_RATE if key.endswith("coefficients") else 0.001
+        assert rates.pop(id(parameter)) == (0.03 if matrix else usual), key
+    assert not rates
+
+
+# The seed
+
+
+def test_a_seed_of_its_own_changes_the_student_and_nothing_else(dataset):
+    params = toy_params()
+    saved_teacher(params, dataset)
+    before = Path("data/teacher/float.pt").read_bytes()
+
+    def student(seed):
+        chosen = toy_params(seed=seed)
+        assert chosen.seed == params.seed  # which the split and the teacher depend on
+        return state_of(distill(chosen, "lerp_psa", dataset).cpu())
+
+    general, same, other = student(None), student(params.seed), student(params.seed + 1)
+    assert all(torch.equal(general[key], same[key]) for key in general)
+    matrices = [key for key in general if key.endswith("linear_1.weight")]
+    assert matrices and not any(torch.equal(general[key], other[key]) for key in matrices)
+    assert Path("data/teacher/float.pt").read_bytes() == before
+
+
+def test_a_seed_of_its_own_starts_from_the_teachers_embedding_too(dataset):
+    params = toy_params(seed=7, epochs=0)
+    teacher = saved_teacher(params, dataset)
+    student = distill(without_transfer(params, "relu"), "relu", dataset).cpu()
+    assert torch.equal(student.embed_linear.weight, teacher.embed_linear.weight)
 
 
 # The losses

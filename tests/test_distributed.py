@@ -12,6 +12,10 @@ import pytest
 import torch
 import yaml
 
+from models.errors import PipelineError
+from stages import train_convnet
+from stages._params import load_params
+
 ROOT = Path(__file__).resolve().parent.parent
 NAME = "lerp_psa_h96"
 
@@ -38,10 +42,12 @@ def _run(folder, *command, processes=1):
     )
 
 
-def _prepare(folder, batch_size=32):
+def _prepare(folder):
     params = yaml.safe_load((ROOT / "demo/params.yaml").read_text())
     params["network"] = {"patch_size": 8, "embed_dim": 8, "num_blocks": 1}
-    params["training"]["batch_size"] = batch_size
+    params["training"]["batch_size"] = 32
+    params["convnet"] |= {"widths": [8, 8, 8], "epochs": 1}
+    params["views"]["count"] = 1
     params["teacher"] |= {"epochs": 1, "hidden_dim": 8}
     params["transfer"]["epochs_per_block"] = 1
     params["distill"]["epochs"] = 2
@@ -58,8 +64,9 @@ def results(tmp_path_factory):
     """Train one student with one process and with two; return the folders."""
     base = tmp_path_factory.mktemp("distributed")
     _prepare(base / "one")
-    for stage in ("stages.prepare_data", "stages.train_teacher"):
-        assert _run(base / "one", stage).returncode == 0
+    for stage in ("prepare_data", "train_convnet", "view_bank", "train_teacher"):
+        done = _run(base / "one", f"stages.{stage}")
+        assert done.returncode == 0, done.stderr
     shutil.copytree(base / "one", base / "two")  # the same teacher: only the student differs
     for name, processes in (("one", 1), ("two", 2)):
         done = _run(base / name, "stages.distill", NAME, processes=processes)
@@ -91,10 +98,21 @@ def test_two_processes_get_the_weights_and_statistics_of_one(results):
         torch.testing.assert_close(two[key], one[key], rtol=0.02, atol=0.02, msg=key)
 
 
-def test_a_batch_that_cannot_be_shared_equally_is_refused(tmp_path):
-    _prepare(tmp_path / "odd", batch_size=33)
-    assert _run(tmp_path / "odd", "stages.prepare_data").returncode == 0
-    done = _run(tmp_path / "odd", "stages.train_teacher", processes=2)
+def test_a_batch_that_cannot_be_shared_equally_is_refused(results, tmp_path):
+    odd = tmp_path / "odd"
+    shutil.copytree(results / "one", odd)
+    params = yaml.safe_load((odd / "params.yaml").read_text())
+    params["training"]["batch_size"] = 33
+    (odd / "params.yaml").write_text(yaml.safe_dump(params))
+    (odd / "data/teacher/float.pt").unlink()
+    done = _run(odd, "stages.train_teacher", processes=2)
     assert done.returncode != 0
     assert "training.batch_size is 33, but 2 processes need a multiple" in done.stderr
-    assert not (tmp_path / "odd/data/teacher").exists()
+    assert not (odd / "data/teacher/float.pt").exists()
+
+
+def test_the_convolutional_network_is_trained_in_one_process(monkeypatch):
+    monkeypatch.setattr(train_convnet, "world_size", lambda: 2)
+    params = load_params(ROOT / "demo/params.yaml")
+    with pytest.raises(PipelineError, match=r"one process.*without torchrun"):
+        train_convnet.train_convnet(params, None)

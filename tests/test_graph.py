@@ -23,6 +23,9 @@ DESIGNS = {
     "lerp_psa_h8_fast": "lerp_psa_h8",
     "relu_h8_simd": "relu_h8",
 }
+TEACHER_STAGES = {  # what makes the teacher
+    *("prepare_data", "train_convnet@teacher", "view_bank@teacher", "train_teacher@teacher"),
+}
 PARAMS = """\
 code_root: {code_root}
 seed: 0
@@ -36,10 +39,15 @@ weights:
   distill: [{distilled}]
   published: []
 published: *anything
+convnet:
+  widths: [8, 8, 8]
+views:
+  augment: {crop_padding: 0}
 teacher: &hidden
   hidden_dim: 8
 transfer: *anything
 distill:
+  seed: null
   temperature: 2
   alpha: 0.5
 quantize: *anything
@@ -149,7 +157,7 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
     git(root, "init", "--quiet", "--initial-branch=main")
     output = run(root, "dvc", "repro", "--all-pipelines")
     per_variant, per_design = 6, 3
-    assert len(stages_run(output)) == 8 + per_variant * 3 + per_design * 5  # demo: one and two
+    assert len(stages_run(output)) == 14 + per_variant * 3 + per_design * 5  # demo: one and two
     git(root, "add", ".")
     git(root, "commit", "--quiet", "--message=first run")
     return root
@@ -168,7 +176,7 @@ def test_git_keeps_metrics_and_reports_and_nothing_else(pipeline: Path) -> None:
         ("model", "csim", "synthesis"), DESIGNS
     )
     expected = {f"data/metrics/{kind}/{name}.json" for kind in names for name in names[kind]}
-    expected |= {"data/metrics/float/teacher.json"}
+    expected |= {"data/metrics/float/convnet.json", "data/metrics/float/teacher.json"}
     expected |= {"data/report.md", "data/plots/validation_accuracy.csv"}
     assert {path.removeprefix("demo/") for path in committed} == expected
     assert not git(pipeline, "status", "--porcelain")
@@ -184,8 +192,14 @@ def test_images_are_kept_by_nobody(pipeline: Path) -> None:
 
 
 def test_stages_that_train_have_cached_outs_only() -> None:
-    for name in ("train_teacher", "fetch_checkpoints", "distill", "quantize", "dump_params"):
+    trained = ("train_convnet", "train_teacher", "fetch_checkpoints", "distill", "quantize")
+    for name in (*trained, "dump_params"):
         assert not any(outs_of(GRAPH[name]).values())
+
+
+def test_stored_views_are_cached_here_and_not_pushed() -> None:
+    """They are large, and made again from the network and the seed within minutes."""
+    assert outs_of(GRAPH["view_bank"]) == {"data/convnet/views.npz": {"push": False}}
 
 
 def test_what_git_keeps_survives_a_failed_run() -> None:
@@ -228,6 +242,7 @@ def test_a_fresh_clone_with_its_data_is_up_to_date_without_images(pipeline: Path
     shutil.move(pipeline / ".dvcstore", clone / ".dvcstore")
     run(clone, "dvc", "pull")
     assert (clone / "demo/data/lerp_psa_h8/int8.pkl").is_file()
+    assert not [*clone.rglob("views.npz")]
     assert not [*clone.rglob("dataset.npz"), *clone.rglob("samples.pkl"), *clone.rglob("golden")]
     assert not stages_run(run(clone, "dvc", "repro", "--all-pipelines", "--allow-missing"))
 
@@ -255,7 +270,7 @@ def stages_above(pipeline: Path, stage: str) -> set[str]:
 
 def test_without_published_weights_no_stage_fetches(pipeline: Path) -> None:
     assert "fetch_checkpoints" not in run(pipeline, "dvc", "stage", "list", "--all")
-    made = {"prepare_data", "train_teacher@teacher", "distill@relu_h8"}
+    made = {*TEACHER_STAGES, "distill@relu_h8"}
     assert stages_above(pipeline, "evaluate@relu_h8") == made
 
 
@@ -279,8 +294,8 @@ def test_a_published_student_goes_straight_to_evaluation_and_quantization(
     weights("weights: {train: [teacher], distill: [lerp_psa_h8], published: [relu_h8]}\n")
     fetched = {"prepare_data", "fetch_checkpoints@relu_h8"}
     assert stages_above(pipeline, "evaluate@relu_h8") == fetched
-    assert stages_above(pipeline, "quantize@relu_h8") == fetched | {"train_teacher@teacher"}
-    made = {"prepare_data", "train_teacher@teacher", "distill@lerp_psa_h8"}
+    assert stages_above(pipeline, "quantize@relu_h8") == fetched | TEACHER_STAGES
+    made = {*TEACHER_STAGES, "distill@lerp_psa_h8"}
     assert stages_above(pipeline, "quantize@lerp_psa_h8") == made
 
 
@@ -289,7 +304,7 @@ def test_with_the_published_teacher_nothing_is_trained_in_float(
 ) -> None:
     weights("weights: {train: [], distill: [], published: [teacher, relu_h8, lerp_psa_h8]}\n")
     listed = run(pipeline, "dvc", "stage", "list")
-    assert "train_teacher" not in listed and "distill" not in listed
+    assert not re.search("train_teacher|distill|convnet|view_bank", listed)
     fetched = {f"fetch_checkpoints@{name}" for name in ("teacher", "relu_h8")}
     assert stages_above(pipeline, "quantize@relu_h8") == {"prepare_data", *fetched}
 

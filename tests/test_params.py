@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from models.errors import PipelineError
-from stages._params import Params, load_params
+from stages._params import RESERVED_NAMES, Params, load_params
 
 ROOT = Path(__file__).resolve().parent.parent
 COMMITTED = [ROOT / "params.yaml", ROOT / "demo" / "params.yaml"]
@@ -107,14 +107,18 @@ def test_committed_file_parses(path: Path) -> None:
 
 
 def test_cifar10_has_the_twelve_published_students() -> None:
-    """Names and networks agree, and so do the published constants."""
+    """Names and networks agree, and so do the published constants.
+
+    Beside them there may be the same students with seeds of their own.
+    """
     params = load_params(COMMITTED[0])
-    assert list(params.variants) == [
+    unseeded = {name: v for name, v in params.variants.items() if v.distill.seed is None}
+    assert list(unseeded) == [
         f"{activation}_h{hidden}"
         for activation in ("relu", "bspline", "lerp_psa")
         for hidden in (192, 96, 48, 24)
     ]
-    for name, variant in params.variants.items():
+    for name, variant in unseeded.items():
         network = variant.network
         assert name == variant.name == f"{network.activation}_h{network.hidden_dim}"
     bspline = {"grid_size": 65, "grid_range": 4.0, "tv2": 1e-5}
@@ -138,7 +142,7 @@ def test_every_number_reaches_its_field(load: Load) -> None:
         expected: Any = DOCUMENT
         for name in key.split("."):
             found, expected = getattr(found, name), expected[name]
-        assert found == expected, key
+        assert (list(found) if isinstance(found, tuple) else found) == expected, key
 
 
 def test_whole_number_is_taken_for_a_float(load: Load) -> None:
@@ -208,8 +212,11 @@ WRONG_TYPES: dict[type, list[object]] = {
     int: [None, True, 1.5, 1.0, "one"],
     float: [None, True, "fast", math.nan, math.inf, -math.inf],
     str: [None, 3, True, "", " ", "two\nlines"],
+    list: [None, True, 64, [64, 256], [64, 256, 256, 256], ["a", "b", "c"], [64, 256, 1.5]],
     type(None): [True, 3, [1.0, 2.0], ["a", "b", "c"], [0.5, 0.5, math.nan]],
 }
+NULLABLE = {"hls.clock_uncertainty": float, "distill.seed": int}  # a number or null
+NULLABLE |= {f"{s}.muon_learning_rate": float for s in ("teacher", "transfer", "distill")}
 
 
 @pytest.mark.parametrize("key", LEAVES)
@@ -219,8 +226,8 @@ def test_wrong_type(load: Load, key: str) -> None:
     for name in key.split("."):
         value = value[name]
     listed = WRONG_TYPES[type(value)]
-    if key == "hls.clock_uncertainty":  # a number or null
-        listed = [wrong for wrong in WRONG_TYPES[float] if wrong is not None]
+    if key in NULLABLE:
+        listed = [wrong for wrong in WRONG_TYPES[NULLABLE[key]] if wrong is not None]
     for wrong in [*listed, {}, {"a": 1}, [], [[]]]:
         message = refusal(load, edited(key, wrong))
         assert f": {key} is " in message
@@ -249,15 +256,30 @@ def test_section_must_be_a_mapping(load: Load, section: str, wrong: object) -> N
         ("training.batch_size", 0, "a whole number >= 1"),
         ("training.augment.crop_padding", -1, "from 0 to 16"),
         ("training.augment.crop_padding", 17, "from 0 to 16"),
+        ("convnet.widths", [64, 0, 256], "three values, each a whole number >= 1"),
+        ("convnet.epochs", 0, "a whole number >= 1"),
+        ("convnet.batch_size", 0, "a whole number >= 1"),
+        ("convnet.norm_learning_rate", 0.0, "a number > 0"),
+        ("convnet.momentum", 0.0, "a number > 0 and < 1"),
+        ("convnet.momentum", 1.0, "a number > 0 and < 1"),
+        ("convnet.weight_decay", -0.1, "a number >= 0"),
+        ("convnet.label_smoothing", 1.5, "a number from 0 to 1"),
+        ("convnet.augment.crop_padding", 17, "from 0 to 16"),
+        ("views.count", 0, "a whole number >= 1"),
+        ("views.augment.crop_padding", -1, "from 0 to 16"),
         ("teacher.hidden_dim", 0, "a whole number >= 1"),
         ("teacher.epochs", 0, "a whole number >= 1"),
         ("teacher.learning_rate", 0.0, "a number > 0"),
         ("teacher.learning_rate_min", -1e-5, "a number >= 0"),
         ("teacher.weight_decay", -0.1, "a number >= 0"),
+        ("teacher.muon_learning_rate", 0.0, "a number > 0, or null"),
+        ("teacher.temperature", 0.0, "a number > 0"),
+        ("teacher.alpha", 1.01, "a number from 0 to 1"),
         ("transfer.epochs_per_block", -1, "a whole number >= 0"),
         ("distill.epochs", 0, "a whole number >= 1"),
         ("distill.spline_learning_rate", 0, "a number > 0"),
         ("distill.temperature", 0.0, "a number > 0"),
+        ("distill.seed", -1, "a whole number >= 0, or null"),
         ("distill.alpha", 1.01, "a number from 0 to 1"),
         ("distill.alpha", -0.01, "a number from 0 to 1"),
         ("quantize.epochs", -1, "a whole number >= 0"),
@@ -304,6 +326,8 @@ def test_impossible_value(load: Load, key: str, value: object, allowed: str) -> 
         ("teacher.learning_rate_min", 0),
         ("transfer.epochs_per_block", 0),
         ("distill.learning_rate_min", DOCUMENT["distill"]["learning_rate"]),
+        ("distill.seed", 0),
+        ("distill.muon_learning_rate", None),
         ("distill.alpha", 0),
         ("distill.alpha", 1),
         ("quantize.epochs", 0),
@@ -388,10 +412,7 @@ def test_std_is_of_pixel_over_255(load: Load, std: list[float]) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        "teacher",
-        "metrics",
-        "plots",
-        "published",
+        *RESERVED_NAMES,
         "Relu",
         "1relu",
         "relu-96",
@@ -471,6 +492,16 @@ def test_editing_one_variant_leaves_the_others_equal(load: Load, key: str, value
     changed = {name for name in before.variants if before.variants[name] != after.variants[name]}
     assert changed == {"relu_h96"}
     assert dataclasses.replace(after, variants=before.variants) == before
+
+
+def test_a_student_may_have_a_seed_of_its_own(load: Load) -> None:
+    """The others, and what is no student, keep that of the pipeline."""
+    params = load(edited("variants.relu_h96.distill", {"seed": 7}))
+    assert params.training_seed("relu_h96") == 7
+    others = ("bspline_h96", "teacher", "convnet")
+    assert {params.training_seed(name) for name in others} == {params.seed}
+    everywhere = load(edited("distill.seed", 8))
+    assert everywhere.training_seed("relu_h96") == 8 != everywhere.training_seed("teacher")
 
 
 def test_unknown_variant_lists_the_known(load: Load) -> None:

@@ -14,7 +14,11 @@ from stages._stage import run_stage, run_variant_stage
 
 ROOT = Path(__file__).resolve().parent.parent
 ALL = sorted(path.stem for path in (ROOT / "stages").glob("[a-z]*.py"))
-PLAIN = ["prepare_data", "report", "train_teacher"]  # no variant on their command line
+# No variant on their command line.
+PLAIN = [
+    *("prepare_data", "train_convnet", "evaluate_convnet", "view_bank", "train_teacher"),
+    "report",
+]
 OPTIONS = {"import_int8": ["--headers", ".", "--input-abs-max", "2.0", "--name", "imported"]}
 ON_DESIGNS = ["csim", "plan", "synthesize"]
 ON_VARIANTS = sorted(set(ALL) - set(PLAIN) - set(OPTIONS) - set(ON_DESIGNS))
@@ -24,12 +28,18 @@ NAME, DESIGN = "lerp_psa_h96", "lerp_psa_h96_stream"
 
 # Stage, whether data/dataset.npz is there, and the file that the message must name.
 MISSING = [
+    ("train_convnet", False, "data/dataset.npz"),
+    ("evaluate_convnet", False, "data/dataset.npz"),
+    ("view_bank", False, "data/dataset.npz"),
     ("train_teacher", False, "data/dataset.npz"),
     ("evaluate", False, "data/dataset.npz"),
     ("distill", False, "data/dataset.npz"),
     ("quantize", False, "data/dataset.npz"),
     ("dump_params", False, "data/dataset.npz"),
     ("verify", False, "data/dataset.npz"),
+    ("evaluate_convnet", True, "data/convnet/float.pt"),
+    ("view_bank", True, "data/convnet/float.pt"),
+    ("train_teacher", True, "data/convnet/views.npz"),
     ("evaluate", True, f"data/{NAME}/float.pt"),
     ("distill", True, "data/teacher/float.pt"),
     ("quantize", True, f"data/{NAME}/float.pt"),

@@ -21,6 +21,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from models import int_resmlp
 from models.checkpoint import save_state
+from models.errors import PipelineError
 from models.int_params import load_int_params, load_samples
 from models.quantize import export
 from stages import dump_params, verify
@@ -29,13 +30,16 @@ from stages._networks import build_network
 from stages._params import load_params
 from stages.distill import distill
 from stages.quantize import quantize
+from stages.train_convnet import train_convnet
 from stages.train_teacher import train_teacher
+from stages.view_bank import view_bank
 
 ROOT = Path(__file__).resolve().parent.parent
 NAME = "lerp_psa_h8"
 NAMES = ["relu_h8", "bspline_h8", NAME]
 CHAIN = [
-    *(["prepare_data"], ["train_teacher"], ["evaluate", "teacher"]),
+    *(["prepare_data"], ["train_convnet"], ["evaluate_convnet"], ["view_bank"]),
+    *(["train_teacher"], ["evaluate", "teacher"]),
     *([stage, NAME] for stage in ("distill", "evaluate", "quantize", "dump_params", "verify")),
     ["report"],
 ]
@@ -51,7 +55,7 @@ def count(*_):
     if steps == {step}:
         os.kill(os.getpid(), signal.SIGKILL)
 register_optimizer_step_post_hook(count)
-{stage}.main({name!r})
+{stage}.main({arguments})
 """
 
 
@@ -61,6 +65,8 @@ def toy_params() -> dict:
     params["data"]["validation_images"] = 1100  # leaves some 300 to train on
     params["network"] = {"patch_size": 8, "embed_dim": 8, "num_blocks": 2}
     params["training"]["batch_size"] = 32
+    params["convnet"] |= {"widths": [8, 16, 16], "epochs": 6, "batch_size": 32}
+    params["views"]["count"] = 4
     params["teacher"] |= {"hidden_dim": 16, "epochs": 16, "learning_rate": 0.02}
     params["distill"] |= {"epochs": 16, "learning_rate": 0.02}
     params["quantize"] |= {"epochs": 2, "learning_rate": 0.001}
@@ -139,13 +145,14 @@ class Blind:
 
 
 def short_params():
-    """Return the folder's params with two epochs for the teacher and one of distillation."""
+    """Return the folder's params with two epochs for both teachers and one of distillation."""
     params = load_params()
     variants = {
         name: replace(variant, distill=replace(variant.distill, epochs=1))
         for name, variant in params.variants.items()
     }
-    return replace(params, teacher=replace(params.teacher, epochs=2), variants=variants)
+    convnet, teacher = (replace(how, epochs=2) for how in (params.convnet, params.teacher))
+    return replace(params, convnet=convnet, teacher=teacher, variants=variants)
 
 
 def metrics(folder, kind, name):
@@ -168,10 +175,13 @@ def test_the_chain_leaves_the_documented_files_and_nothing_else(chain):
     files = {path.relative_to(chain).as_posix() for path in chain.rglob("*") if path.is_file()}
     assert files == {
         *("params.yaml", "data/dataset.npz", "data/metrics/dataset.json"),
-        *("data/teacher/float.pt", "data/history/float/teacher.csv"),
-        *("data/metrics/float/teacher.json", f"data/metrics/float/{NAME}.json"),
-        *(f"data/{NAME}/float.pt", f"data/history/float/{NAME}.csv"),
-        *(f"data/{NAME}/qat.pt", f"data/history/int8/{NAME}.csv"),
+        *("data/convnet/float.pt", "data/convnet/views.npz", "data/teacher/float.pt"),
+        *(f"data/metrics/float/{name}.json" for name in ("convnet", "teacher", NAME)),
+        *(f"data/history/float/convnet.{kind}" for kind in ("csv", "json")),
+        *(f"data/history/float/teacher.{kind}" for kind in ("csv", "json")),
+        *(f"data/history/float/{NAME}.{kind}" for kind in ("csv", "json")),
+        *(f"data/history/int8/{NAME}.{kind}" for kind in ("csv", "json")),
+        *(f"data/{NAME}/float.pt", f"data/{NAME}/qat.pt"),
         *(f"data/{NAME}/int8.pkl", f"data/{NAME}/qat_logits.npz", f"data/{NAME}/samples.pkl"),
         *(f"data/metrics/int8/{NAME}.json", "data/report.md"),
         *("data/plots/validation_accuracy.csv", "data/plots/validation_accuracy.png"),
@@ -179,9 +189,10 @@ def test_the_chain_leaves_the_documented_files_and_nothing_else(chain):
 
 
 def test_the_networks_learn(chain):
-    teacher, student = (metrics(chain, "float", name)["accuracy"] for name in ("teacher", NAME))
+    names = ("convnet", "teacher", NAME)
+    convnet, teacher, student = (metrics(chain, "float", name)["accuracy"] for name in names)
     int8 = metrics(chain, "int8", NAME)["int8_accuracy"]
-    assert min(teacher, student, int8) > 50  # percent of ten digits
+    assert min(convnet, teacher, student, int8) > 50  # percent of ten digits
     assert int8 > student - 10
 
 
@@ -195,6 +206,7 @@ def test_float_metrics(chain):
     assert result["images"] == len(dataset.test.labels)
     last = rows(chain, "float", "teacher")[-1]
     assert result["validation_accuracy"] == pytest.approx(float(last["val_accuracy"]), abs=1e-3)
+    assert metrics(chain, "float", "convnet")["images"] == len(dataset.test.labels)
     activations = (8 + 8) * (3 * 8 + 2)  # v, q, c with 8 terms, o and p of each channel
     narrower = 2 * 8 * (8 + 8 + 1)
     expected = result["parameters"] + 2 * activations - narrower
@@ -217,7 +229,8 @@ def test_int8_metrics_come_from_every_test_image(chain):
 
 
 def test_the_histories_have_every_epoch(chain):
-    assert phases(chain, "float", "teacher") == ["labels"] * 16
+    assert phases(chain, "float", "convnet") == ["labels"] * 6
+    assert phases(chain, "float", "teacher") == ["distill"] * 16
     assert phases(chain, "float", NAME) == ["transfer_0", "transfer_1", *["distill"] * 16]
     assert phases(chain, "int8", NAME) == ["qat"] * 2
 
@@ -244,17 +257,30 @@ def test_a_second_run_gives_the_same_bytes(folder):
     assert found[0] == found[1] and len(found[0][1]) == 2
 
 
-def test_a_killed_stage_goes_on_and_ends_in_the_same_bytes(chain, folder):
-    """Ten steps are an epoch: the kill comes in transfer_1, the second."""
-    weights, history = Path(f"data/{NAME}/float.pt"), Path(f"data/history/float/{NAME}.csv")
+@pytest.mark.parametrize(
+    ("name", "command", "first"),
+    [
+        ("convnet", ["train_convnet"], "labels"),
+        ("teacher", ["train_teacher"], "distill"),
+        (NAME, ["distill", NAME], "transfer_0"),
+    ],
+)
+def test_a_killed_stage_goes_on_and_ends_in_the_same_bytes(name, command, first, chain, folder):
+    """Ten steps are an epoch: the kill comes in the second.
+
+    The teacher's two optimisers, Muon and AdamW, count every step twice.
+    """
+    weights, history = Path(f"data/{name}/float.pt"), Path(f"data/history/float/{name}.csv")
     weights.unlink()
     history.unlink()
-    killed = python(folder, "-c", KILLED.format(stage="distill", step=15, name=NAME))
+    step = 30 if name == "teacher" else 15
+    arguments = ", ".join(map(repr, command[1:]))
+    killed = python(folder, "-c", KILLED.format(stage=command[0], step=step, arguments=arguments))
     assert killed.returncode == -9, killed.stderr
     assert not weights.exists()
-    assert phases(folder, "float", NAME) == ["transfer_0"]
+    assert phases(folder, "float", name) == [first]
     assert len(list(folder.glob(".ckpt/*.pt"))) == 1
-    done = stage(folder, "distill", NAME)
+    done = stage(folder, *command)
     assert "resuming" in done.stderr
     for file in (weights, history):
         assert (folder / file).read_bytes() == (chain / file).read_bytes(), file
@@ -262,12 +288,21 @@ def test_a_killed_stage_goes_on_and_ends_in_the_same_bytes(chain, folder):
 
 
 def test_another_seed_gives_another_teacher(folder):
-    params, dataset = short_params(), Dataset.load("data/dataset.npz")
-    first, second = (
-        train_teacher(replace(params, seed=seed), dataset).cpu().state_dict() for seed in (1, 2)
-    )
+    dataset = Dataset.load("data/dataset.npz")
+    found = []
+    for seed in (1, 2):
+        params = replace(short_params(), seed=seed)
+        view_bank(params, dataset).save("data/convnet/views.npz")
+        found.append(train_teacher(params, dataset).cpu().state_dict())
+    first, second = found
     weights = [key for key in first if key.endswith("linear.weight")]
     assert weights and all(not torch.equal(first[key], second[key]) for key in weights)
+
+
+def test_the_teacher_refuses_views_of_another_seed(folder):
+    params = replace(short_params(), seed=1)
+    with pytest.raises(PipelineError, match=r"other images.*view_bank"):
+        train_teacher(params, Dataset.load("data/dataset.npz"))
 
 
 class Interrupted(BaseException):
@@ -299,16 +334,23 @@ def other_rate(params, section):
     return replace(params, variants={**params.variants, NAME: variant})
 
 
+def other_seed(params):
+    variant = params.variant(NAME)
+    seeded = replace(variant, distill=replace(variant.distill, seed=params.seed + 1))
+    return replace(params, variants={**params.variants, NAME: seeded})
+
+
 @pytest.mark.parametrize(
     ("call", "change"),
     [
         (distill, lambda params: replace(params, seed=params.seed + 1)),
+        (distill, lambda params: other_seed(params)),
         (distill, lambda params: other_rate(params, "transfer")),
         (distill, lambda params: other_rate(params, "distill")),
         (quantize, lambda params: replace(params, seed=params.seed + 1)),
         (quantize, lambda params: other_rate(params, "quantize")),
     ],
-    ids=["distill seed", "transfer", "distill", "quantize seed", "quantize"],
+    ids=["distill seed", "own seed", "transfer", "distill", "quantize seed", "quantize"],
 )
 def test_a_run_with_other_params_begins_anew(folder, call, change):
     dataset = Dataset.load("data/dataset.npz")
@@ -333,6 +375,8 @@ def test_an_interrupted_quantisation_ends_as_if_it_had_not_been(folder):
 
 def test_training_stages_do_not_look_at_the_test_images(folder):
     params, blind = short_params(), Blind(Dataset.load("data/dataset.npz"))
+    train_convnet(params, blind)
+    view_bank(params, blind)
     train_teacher(params, blind)
     distill(params, NAME, blind)
     quantize(params, NAME, blind)

@@ -1,7 +1,9 @@
 """The training loop: what it optimises, which images it sees, what an interruption leaves."""
 
 import csv
+import json
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,8 +14,10 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from models.errors import PipelineError
 from stages._dataset import Dataset, Split
+from stages._optimizers import adamw
 from stages._params import Augment, Schedule, Training
 from stages._training import Phase, Run, accuracy, distillation_loss, fit, predict
+from stages._views import Views, checksum, view_images
 
 CPU = torch.device("cpu")
 CLASSES = 4
@@ -97,18 +101,18 @@ def two_phases(model, schedule=COSINE, loss=None):
     fast = {"params": list(model.norm.parameters()), "lr": 0.005, "weight_decay": 0.0}
     part = [{"params": list(model.linear.parameters())}]
     return [
-        Phase("part", 2, schedule, part, loss or squares, [model.linear]),
-        Phase("all", 3, schedule, [*part, fast], loss or labels_loss(model), [model]),
+        Phase("part", 2, adamw(schedule), part, loss or squares, [model.linear]),
+        Phase("all", 3, adamw(schedule), [*part, fast], loss or labels_loss(model), [model]),
     ]
 
 
 def one_phase(model, epochs=1, loss=None, schedule=COSINE):
     groups = [{"params": list(model.parameters())}]
-    return [Phase("labels", epochs, schedule, groups, loss or labels_loss(model), [model])]
+    return [Phase("labels", epochs, adamw(schedule), groups, loss or labels_loss(model), [model])]
 
 
-def make_run(folder, seed=7, fingerprint="the same", name="toy"):
-    return Run(name, seed, folder / "history.csv", fingerprint)
+def make_run(folder, seed=7, fingerprint="the same", name="toy", section="training"):
+    return Run(name, seed, folder / "history.csv", fingerprint, section)
 
 
 def train(folder, dataset=None, training=PLAIN, phases=two_phases, seed=7, **run):
@@ -118,22 +122,22 @@ def train(folder, dataset=None, training=PLAIN, phases=two_phases, seed=7, **run
     return {name: tensor.clone() for name, tensor in model.state_dict().items()}
 
 
-def train_until(step, folder, **run):
+def train_until(step, folder, whole=two_phases, **run):
     """Train like `train`, but fall over in the forward pass of a training step (from 1)."""
     count = 0
 
     def phases(model):
         def falling(loss):
-            def call(images, labels):
+            def call(images, labels, *wanted):
                 nonlocal count
                 count += torch.is_grad_enabled()
                 if count == step:
                     raise Interrupted
-                return loss(images, labels)
+                return loss(images, labels, *wanted)
 
             return call
 
-        return [Phase(**{**vars(p), "loss": falling(p.loss)}) for p in two_phases(model)]
+        return [Phase(**{**vars(p), "loss": falling(p.loss)}) for p in whole(model)]
 
     with pytest.raises(Interrupted):
         train(folder, phases=phases, **run)
@@ -341,11 +345,86 @@ def test_a_batch_of_the_whole_set_is_one_step(tmp_path):
     assert [sorted(ids) for ids, _ in seen["train"]] == 3 * [list(range(1, TRAIN + 1))]
 
 
-def test_a_batch_larger_than_the_set_is_refused(tmp_path):
-    message = f"batch_size is {TRAIN + 1}.*only {TRAIN} images"
+@pytest.mark.parametrize("section", ["training", "convnet"])
+def test_a_batch_larger_than_the_set_is_refused(tmp_path, section):
+    message = f"{section}.batch_size is {TRAIN + 1}.*only {TRAIN} images"
     with pytest.raises(PipelineError, match=message):
-        train(tmp_path, training=Training(TRAIN + 1, False, AS_IS))
+        train(tmp_path, training=Training(TRAIN + 1, False, AS_IS), section=section)
     assert not list(tmp_path.rglob("*"))
+
+
+# Stored views
+
+
+def make_views(dataset, flip=True, count=2):
+    """Return views whose logits say (view, number of the image) of every image."""
+    images = torch.from_numpy(dataset.train.images).permute(0, 3, 1, 2)
+    how = Augment(crop_padding=2, flip=flip, rand_augment=False)
+    numbers = np.arange(len(images))
+    logits = [np.stack([np.full_like(numbers, view), numbers], axis=1) for view in range(count)]
+    sums = [checksum(view_images(images, how, 3, view)) for view in range(count)]
+    return Views(np.array(logits, np.float16), np.array(sums, np.uint32), how, 3)
+
+
+def with_views(views, seen=None):
+    """Return a phase function that trains on stored views and notes what the loss was given."""
+
+    def phases(model):
+        def loss(images, labels, target=None):
+            if seen is not None:
+                seen.append((images.clone(), labels, target))
+            logits = model(images)
+            if target is None:
+                return functional.cross_entropy(logits, labels), logits
+            return functional.mse_loss(logits[:, :2], target / 100), logits
+
+        return [Phase(**{**vars(one_phase(model, 4, loss)[0]), "views": views})]
+
+    return phases
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_epochs_go_through_the_stored_views_in_turn(tmp_path, flip):
+    dataset, seen = make_dataset(), []
+    views = make_views(dataset, flip)
+    others = Training(BATCH, False, Augment(0, not flip, False))  # of no account here
+    train(tmp_path, dataset, others, with_views(views, seen))
+    trained = [call for call in seen if call[2] is not None]
+    assert len(trained) == 4 * STEPS
+    images = torch.from_numpy(dataset.train.images).permute(0, 3, 1, 2)
+    drawn = [view_images(images, views.how, 3, view) for view in range(2)]
+    mirrored = 0
+    for step, (batch, labels, target) in enumerate(trained):
+        view, numbers = step // STEPS % 2, target[:, 1].long()
+        assert set(target[:, 0].tolist()) == {view}
+        assert labels.tolist() == dataset.train.labels[numbers].tolist()
+        expected = drawn[view][numbers]
+        flipped = (batch == expected.flip(3)).all(dim=(1, 2, 3))
+        assert (flipped | (batch == expected).all(dim=(1, 2, 3))).all()
+        mirrored += int(flipped.sum())
+    assert (0.3 < mirrored / (4 * STEPS * BATCH) < 0.7) if flip else mirrored == 0
+
+
+def test_validation_has_no_stored_logits(tmp_path):
+    seen = []
+    train(tmp_path, phases=with_views(make_views(make_dataset()), seen))
+    validated = [(images, labels) for images, labels, target in seen if target is None]
+    assert [len(labels) for _, labels in validated] == 4 * [VALIDATION]
+    expected = torch.from_numpy(make_dataset().validation.images).permute(0, 3, 1, 2)
+    assert all(torch.equal(images, expected) for images, _ in validated)
+
+
+def test_an_interrupted_run_on_views_ends_as_if_it_had_not_been(tmp_path):
+    phases = with_views(make_views(make_dataset()))
+    whole = train(tmp_path / "whole", phases=phases)
+    train_until(2 * STEPS + 2, tmp_path / "cut", phases)
+    assert_same(train(tmp_path / "cut", phases=phases), whole)
+
+
+def test_views_of_other_images_are_refused(tmp_path):
+    views = make_views(make_dataset(train=TRAIN + 1))
+    with pytest.raises(PipelineError, match="other images"):
+        train(tmp_path, phases=with_views(views))
 
 
 # The optimiser
@@ -392,7 +471,7 @@ def test_weight_decay_pulls_the_weights_of_its_groups_alone(tmp_path):
             {"params": [model.linear.weight]},
             {"params": [model.linear.bias], "weight_decay": 0.0},
         ]
-        return [Phase("decay", 1, still, groups, no_gradient, [])]
+        return [Phase("decay", 1, adamw(still), groups, no_gradient, [])]
 
     before, after = Toy().state_dict(), train(tmp_path, phases=phases)
     shrunk = before["linear.weight"] * (1 - 0.1 * 0.5) ** STEPS
@@ -472,6 +551,39 @@ def test_history_numbers_the_epochs_through_all_phases(tmp_path):
     for row in rows:  # a phase that does not classify has no accuracy
         assert (row["accuracy"] == "") == (row["val_accuracy"] == "") == (row["phase"] == "part")
         assert math.isfinite(float(row["val_loss"]))
+
+
+def cost_of(folder):
+    return json.loads((folder / "history.json").read_text())
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Let a second pass whenever the training loop looks at the clock: an epoch takes one."""
+    ticks = iter(range(1000))
+    stand_in = SimpleNamespace(perf_counter=lambda: float(next(ticks)))
+    monkeypatch.setattr("stages._training.time", stand_in)
+
+
+def test_the_cost_of_a_run_is_kept_beside_its_history(tmp_path, clock):
+    train(tmp_path)
+    cost = cost_of(tmp_path)
+    assert cost.keys() == {"epochs", "seconds", "processor", "threads", "torch"}
+    assert (cost["epochs"], cost["seconds"]) == (5, 5.0)
+    assert cost["threads"] == torch.get_num_threads() and cost["torch"] == torch.__version__
+    assert isinstance(cost["processor"], str) and cost["processor"].strip()
+
+
+def test_the_cost_counts_what_was_trained_before_an_interruption(tmp_path, clock):
+    train_until(3 * STEPS + 2, tmp_path)
+    assert not (tmp_path / "history.json").exists()  # only of runs that ended
+    train(tmp_path)
+    assert (cost_of(tmp_path)["epochs"], cost_of(tmp_path)["seconds"]) == (5, 5.0)
+
+
+def test_no_epochs_cost_nothing(tmp_path):
+    train(tmp_path, phases=lambda model: one_phase(model, 0))
+    assert (cost_of(tmp_path)["epochs"], cost_of(tmp_path)["seconds"]) == (0, 0.0)
 
 
 def test_no_epochs_leave_the_weights_and_an_empty_history(tmp_path):
