@@ -1,6 +1,7 @@
 # make setup   the tools, in .venv (only Python 3.11, git, make and g++ are assumed)
 # make demo    the whole pipeline on scikit-learn's digits: no download, a few minutes
 # make repro   the whole pipeline on CIFAR-10 (what is up to date is skipped)
+# make readme  the tables of results in README.md, from the metrics
 # make test    the tests            make lint    style, types and C++ format
 
 SHELL := /bin/bash
@@ -11,7 +12,7 @@ PYTHON := $(VENV)/bin/python
 export PATH := $(VENV)/bin:$(PATH)
 export PYTHONUNBUFFERED := 1
 
-.PHONY: setup demo repro test lint deps-check
+.PHONY: setup demo repro readme test lint deps-check
 setup: $(INSTALLED)
 
 $(INSTALLED): pyproject.toml constraints.txt
@@ -36,6 +37,9 @@ demo/dvc.yaml: dvc.yaml
 repro: setup
 	$(PYTHON) -m dvc repro
 	@cat data/report.md
+
+readme: setup
+	$(PYTHON) -m stages.readme_tables
 
 # One torch thread per worker: two workers that each start a thread per core slow each other down.
 test: setup

@@ -1,8 +1,9 @@
-"""What a training run cost, and on what: kept beside its history, for the tables."""
+"""What a training run cost, and on what: kept beside its history, for the metrics."""
 
 import json
 import platform
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -20,6 +21,15 @@ def write_cost(path: Path, epochs: int, seconds: float, device: torch.device) ->
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
     }
+    _write(path, cost)
+
+
+def write_no_cost(path: Path) -> None:
+    """Write that nothing was trained here: no epochs, and null for all else."""
+    _write(path, {"epochs": 0, **dict.fromkeys(("seconds", "processor", "threads", "torch"))})
+
+
+def _write(path: Path, cost: dict[str, Any]) -> None:
     with replace_on_success(path) as temporary:
         temporary.write_text(json.dumps(cost, indent=2) + "\n")
 

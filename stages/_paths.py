@@ -18,10 +18,15 @@ def design_artifact(design: str, file: str) -> Path:
 
 
 def metrics(kind: str, name: str) -> Path:
-    """Return the path of metrics: data/metrics/<kind>/<variant, teacher or design>.json."""
+    """Return the path of metrics: data/metrics/<kind>/<network or design>.json."""
     return Path("data/metrics") / kind / f"{name}.json"
 
 
 def history(kind: str, name: str) -> Path:
     """Return the path of a training curve: data/history/<float or int8>/<name>.csv."""
     return Path("data/history") / kind / f"{name}.csv"
+
+
+def cost(kind: str, name: str) -> Path:
+    """Return the path of what a training cost, beside its curve."""
+    return history(kind, name).with_suffix(".json")

@@ -4,18 +4,19 @@ The test accuracy is read here, once per finished network; choices are made on t
 """
 
 from stages._dataset import Dataset
-from stages._metrics import Metric, write_metrics
+from stages._metrics import Metric, training_cost, write_metrics
 from stages._networks import device, load_network
 from stages._params import Params, load_params
-from stages._paths import DATASET, metrics
+from stages._paths import DATASET, cost, metrics
 from stages._scores import scores
 from stages._stage import run_variant_stage
 
 
 def evaluate(params: Params, name: str, dataset: Dataset) -> dict[str, Metric]:
-    """Return top-1 accuracies in percent, the number of test images and of parameters."""
+    """Return top-1 accuracies in percent, counts of test images and parameters, training costs."""
     network = load_network(params, name, dataset).to(device()).eval()
-    return scores(network, network, dataset)
+    spent = training_cost(cost("float", name), params.training_seed(name))
+    return scores(network, network, dataset) | spent
 
 
 def main(name: str) -> None:

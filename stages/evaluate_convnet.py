@@ -2,21 +2,23 @@
 
 from stages._convnet import load_convnet, mixed_precision
 from stages._dataset import Dataset
-from stages._metrics import Metric, write_metrics
+from stages._metrics import Metric, training_cost, write_metrics
 from stages._networks import device
 from stages._params import Params, load_params
-from stages._paths import CONVNET, DATASET, metrics
+from stages._paths import CONVNET, DATASET, cost, metrics
 from stages._scores import scores
 from stages._stage import run_stage
 
 
 def evaluate_convnet(params: Params, dataset: Dataset) -> dict[str, Metric]:
-    """Return top-1 accuracies in percent, the number of test images and of parameters.
+    """Return top-1 accuracies in percent, counts of test images and parameters, training costs.
 
     The network is run as the teacher sees it: in bfloat16 where params.yaml has training.fused.
     """
     network = load_convnet(params, dataset).to(device()).eval()
-    return scores(network, mixed_precision(network, params.training.fused), dataset)
+    forward = mixed_precision(network, params.training.fused)
+    spent = training_cost(cost("float", CONVNET), params.training_seed(CONVNET))
+    return scores(network, forward, dataset) | spent
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 """Take the float weights of one network from the authors' archive in place of training it.
 
 The archive comes from Google Drive once, or from where params.yaml `published` says. Writes
-data/<name>/float.pt, and data/history/float/<name>.csv without epochs: none was run here.
+data/<name>/float.pt, and data/history/float/<name>.{csv,json} of no epochs: none was run here.
 """
 
 import io
@@ -11,11 +11,12 @@ from models.checkpoint import load_published_into, save_state
 from models.errors import PipelineError
 from models.published_layout import PUBLISHED_TEACHER, published_file
 from stages._checkpoint_archive import read_checkpoint
+from stages._cost import write_no_cost
 from stages._dataset import Dataset
 from stages._fetch import archive
 from stages._networks import build_network
 from stages._params import Params, load_params
-from stages._paths import DATASET, TEACHER, artifact, history
+from stages._paths import DATASET, TEACHER, artifact, cost, history
 from stages._stage import run_variant_stage
 
 
@@ -42,6 +43,7 @@ def main(name: str) -> None:
     load_published_into(network, source / file, io.BytesIO(content))
     with replace_on_success(history("float", name)) as temporary:
         temporary.write_text("epoch\n")
+    write_no_cost(cost("float", name))
     save_state(network, artifact(name, "float.pt"))
 
 

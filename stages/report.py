@@ -1,20 +1,20 @@
-"""Put the results of all variants and designs into two tables, and the training into one chart.
+"""Put the results of all networks and designs into tables, and the training into one chart.
 
 Writes data/report.md and data/plots/validation_accuracy.{csv,png} (long form, for `dvc plots`).
 """
 
 import csv
-import json
 from pathlib import Path
 from typing import Any
 
 from models.atomic_file import replace_on_success
-from models.errors import PipelineError
 from stages._designs import Design
+from stages._metrics import read_metrics
 from stages._params import load_params
-from stages._paths import TEACHER, history, metrics
+from stages._paths import history, metrics
+from stages._results import networks, results_text
 from stages._stage import run_stage
-from stages._tables import markdown
+from stages._tables import cell, markdown
 
 PLOTS = Path("data/plots")
 LEGEND = (
@@ -23,12 +23,6 @@ LEGEND = (
 )
 Row = dict[str, Any]
 
-COLUMNS = (
-    ("float", "accuracy", "float, %"),
-    ("int8", "int8_accuracy", "INT8, %"),
-    ("int8", "mismatches", "logits unlike QAT (numpy)"),
-    ("int8", "images", "test images"),
-)
 # What is marked `model` was simulated and `estimate` reckoned by stages/plan.py; only the columns
 # of the synthesis come from the HLS tool.
 DESIGN_COLUMNS = (
@@ -48,34 +42,15 @@ DESIGN_COLUMNS = (
 )
 
 
-def results(names: list[str]) -> list[Row]:
-    """Collect what the stages measured, one row per network; absent means not measured."""
-    rows = []
-    for name in names:
-        row: Row = {"network": name}
-        for kind in ("float", "int8"):
-            row[kind] = _read(metrics(kind, name))
-        rows.append(row)
-    return rows
-
-
 def design_results(designs: dict[str, Design]) -> list[Row]:
     """Collect what is known of each design, one row each."""
     rows = []
     for name, design in designs.items():
         row: Row = {"design": name, "network": design.variant}
         for kind in ("model", "csim", "synthesis"):
-            row[kind] = _read(metrics(kind, name))
+            row[kind] = read_metrics(metrics(kind, name))
         rows.append(row)
     return rows
-
-
-def table(rows: list[Row]) -> str:
-    """Return the results as a Markdown table; a dash stands for: not measured."""
-    lines = [("network", *(title for _, _, title in COLUMNS))]
-    for row in rows:
-        lines.append((row["network"], *(_cell(row[kind].get(key)) for kind, key, _ in COLUMNS)))
-    return markdown(lines)
 
 
 def design_table(rows: list[Row], clock_ns: float) -> str:
@@ -83,7 +58,7 @@ def design_table(rows: list[Row], clock_ns: float) -> str:
     titles = (title.format(clock_ns=clock_ns) for _, _, title in DESIGN_COLUMNS)
     lines = [("design", "network", *titles)]
     for row in rows:
-        cells = (_cell(row[kind].get(key)) for kind, key, _ in DESIGN_COLUMNS)
+        cells = (cell(row[kind].get(key)) for kind, key, _ in DESIGN_COLUMNS)
         lines.append((row["design"], row["network"], *cells))
     return markdown(lines)
 
@@ -124,34 +99,15 @@ def draw(points: list[tuple[int, str, float]], path: Path) -> None:
         figure.savefig(temporary, dpi=100, metadata={"Software": None})
 
 
-def _read(path: Path) -> Row:
-    if not path.exists():
-        return {}
-    try:
-        content = json.loads(path.read_text())
-    except ValueError as error:
-        raise PipelineError(
-            f"{path} is no JSON ({error}); make it again with `dvc repro`."
-        ) from error
-    return content if isinstance(content, dict) else {}
-
-
-def _cell(value: float | int | str | None) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.2f}" if isinstance(value, float) else str(value)
-
-
 def main() -> None:
-    """Write the tables and the chart of the teacher, all variants and all designs."""
+    """Write the tables and the chart of all networks and all designs."""
     params = load_params()
-    names = [TEACHER, *params.variants]
     designs = design_results(params.designs)
-    text = table(results(names))
+    text = results_text(params)
     if designs:
         text += f"\n{design_table(designs, params.hls.clock_ns)}"
         text += "".join(f"\n{note}\n" for note in (LEGEND, *notes(designs)))
-    points = curves(names)
+    points = curves(networks(params))
     with replace_on_success(PLOTS / "validation_accuracy.csv") as temporary:
         lines = ["epoch,variant,val_accuracy", *(f"{e},{n},{v}" for e, n, v in points)]
         temporary.write_text("\n".join(lines) + "\n")

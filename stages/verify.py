@@ -12,9 +12,9 @@ from models.int_params import load_int_params, save_samples
 from stages._dataset import Dataset
 from stages._integer_name import check_integer_name
 from stages._logits import load_logits
-from stages._metrics import Metric, write_metrics
+from stages._metrics import Metric, training_cost, write_metrics
 from stages._params import load_params
-from stages._paths import DATASET, artifact, metrics
+from stages._paths import DATASET, artifact, cost, metrics
 from stages._stage import run_variant_stage
 
 
@@ -55,7 +55,8 @@ def main(name: str) -> None:
     params = load_params()
     check_integer_name(params, name)
     result = verify(name, Dataset.load(DATASET), params.verify.samples)
-    write_metrics(metrics("int8", name), result)
+    spent = training_cost(cost("int8", name), params.seed)
+    write_metrics(metrics("int8", name), result | spent)
 
 
 if __name__ == "__main__":

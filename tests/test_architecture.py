@@ -29,6 +29,7 @@ TORCH_FREE = [
     *(*NUMERIC, "models/activations/__init__.py"),
     *("stages/_params.py", "stages/_dataset.py", "stages/_sources.py"),
     *("stages/verify.py", "stages/generate_headers.py", "stages/csim.py", "stages/synthesize.py"),
+    *("stages/report.py", "stages/readme_tables.py"),
     *(path for path in MODULES if path.startswith("hls/")),
 ]
 # Activations, and the fast paths behind them, are imported by names that are put together at run

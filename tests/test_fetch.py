@@ -6,6 +6,7 @@ No test reaches the network: `Drive` stands in for the transport of `requests`.
 import gzip
 import hashlib
 import io
+import json
 import os
 import stat
 import tarfile
@@ -522,6 +523,9 @@ def test_every_network_gets_its_own_weights(pipeline, pack):
         drawn = build_network(load_params(), name, Dataset.load("data/dataset.npz")).state_dict()
         assert all(torch.equal(state[key], tensor) for key, tensor in drawn.items())
         assert Path(f"data/history/float/{name}.csv").read_text() == "epoch\n"
+        unknown = dict.fromkeys(("seconds", "processor", "threads", "torch"))
+        cost = json.loads(Path(f"data/history/float/{name}.json").read_text())
+        assert cost == {"epochs": 0, **unknown}
 
 
 def test_a_network_that_is_made_here_is_not_fetched(pipeline):

@@ -17,7 +17,7 @@ ALL = sorted(path.stem for path in (ROOT / "stages").glob("[a-z]*.py"))
 # No variant on their command line.
 PLAIN = [
     *("prepare_data", "train_convnet", "evaluate_convnet", "view_bank", "train_teacher"),
-    "report",
+    *("report", "readme_tables"),
 ]
 OPTIONS = {"import_int8": ["--headers", ".", "--input-abs-max", "2.0", "--name", "imported"]}
 ON_DESIGNS = ["csim", "plan", "synthesize"]

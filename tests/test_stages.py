@@ -43,6 +43,7 @@ CHAIN = [
     *([stage, NAME] for stage in ("distill", "evaluate", "quantize", "dump_params", "verify")),
     ["report"],
 ]
+SEED = {"seed": 2023}
 # Ends the process in the way of `kill -9` in the given step of the optimiser, mid-epoch.
 KILLED = """\
 import os, signal
@@ -155,6 +156,12 @@ def short_params():
     return replace(params, convnet=convnet, teacher=teacher, variants=variants)
 
 
+def history(folder, kind, name):
+    """Return what the metrics repeat of a training's cost, and the seed."""
+    cost = json.loads((folder / f"data/history/{kind}/{name}.json").read_text())
+    return {key: cost[key] for key in ("epochs", "seconds", "processor", "threads")} | SEED
+
+
 def metrics(folder, kind, name):
     return json.loads((folder / f"data/metrics/{kind}/{name}.json").read_text())
 
@@ -204,6 +211,10 @@ def test_float_metrics(chain):
     result = metrics(chain, "float", "teacher")
     assert result["parameters"] == (192 * 8 + 8) + 2 * block + norm + (8 * 10 + 10)
     assert result["images"] == len(dataset.test.labels)
+    for name, epochs in (("convnet", 6), ("teacher", 16), (NAME, 18)):
+        expected = history(chain, "float", name)
+        assert metrics(chain, "float", name).items() >= expected.items()
+        assert expected["epochs"] == epochs and expected["seconds"] > 0
     last = rows(chain, "float", "teacher")[-1]
     assert result["validation_accuracy"] == pytest.approx(float(last["val_accuracy"]), abs=1e-3)
     assert metrics(chain, "float", "convnet")["images"] == len(dataset.test.labels)
@@ -221,6 +232,7 @@ def test_int8_metrics_come_from_every_test_image(chain):
         "int8_accuracy": round(100 * right / len(test.labels), 4),
         "mismatches": 0,
         "images": len(test.labels),
+        **history(chain, "int8", NAME),
     }
     network = load_int_params(chain / f"data/{NAME}/int8.pkl")
     tokens = int_resmlp.quantize_images(network, test.images)
@@ -239,7 +251,7 @@ def test_the_report_shows_what_was_measured(chain):
     lines = (chain / "data/report.md").read_text().splitlines()
     rows_of_cells = ([cell.strip() for cell in line.split("|")] for line in lines if "|" in line)
     table = {cells[1]: cells for cells in rows_of_cells}
-    assert [*table][2:] == ["teacher", *NAMES]
+    assert [*table][2:] == ["convnet", "teacher", *NAMES]
     own = metrics(chain, "float", NAME)["accuracy"], metrics(chain, "int8", NAME)["int8_accuracy"]
     assert table[NAME][2:6] == [f"{own[0]:.2f}", f"{own[1]:.2f}", "0", "364"]
     assert set(table["relu_h8"][2:-1]) == {"-"}

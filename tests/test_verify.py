@@ -68,13 +68,22 @@ def written():
     return {path.name for path in Path("data").rglob("*") if path.is_file()}
 
 
-def test_equal_logits_pass_and_the_accuracy_is_told(network):
+COST = {"epochs": 3, "seconds": 12.5, "processor": "Some CPU", "threads": 2}
+
+
+@pytest.mark.parametrize("cost", [COST, None], ids=["trained here", "imported"])
+def test_equal_logits_pass_and_the_accuracy_is_told(network, cost):
+    if cost is not None:
+        Path("data/history/int8").mkdir(parents=True)
+        Path(f"data/history/int8/{NAME}.json").write_text(json.dumps(cost))
     verify.main(NAME)
     right = [row.tolist().index(max(row)) for row in qat_logits()] == test_images().labels
     assert json.loads(Path(f"data/metrics/int8/{NAME}.json").read_text()) == {
         "int8_accuracy": round(100 * right.sum() / IMAGES, 4),
         "mismatches": 0,
         "images": IMAGES,
+        **(dict.fromkeys(COST) if cost is None else cost),
+        "seed": None if cost is None else 2023,
     }
 
 
