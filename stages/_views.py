@@ -77,7 +77,7 @@ class Views:
         if checksum(changed) != self.checksums[index]:
             raise PipelineError(
                 "The stored views are of other images than those that this machine draws from the "
-                "same seed; make them again with `dvc repro -f view_bank`."
+                "same seed; make them again with `dvc repro -f convnet_views teacher_views`."
             )
         return changed, torch.from_numpy(self.logits[index].astype(np.float32))
 
@@ -93,14 +93,12 @@ def load_views(path: Path | str, how: Augment, seed: int) -> Views:
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
             return Views(arrays["logits"], arrays["checksums"], how, seed)
-    except FileNotFoundError as error:
-        raise PipelineError(
-            f"{path} does not exist; run `dvc repro view_bank` to make it."
-        ) from error
+    except FileNotFoundError:
+        fault, command = "does not exist", "repro"
     except (
         *(OSError, EOFError, KeyError, TypeError, ValueError),
         *(zipfile.BadZipFile, zlib.error),
-    ) as error:
-        raise PipelineError(
-            f"{path} is not a file of stored views; run `dvc repro -f view_bank` to make it again."
-        ) from error
+    ):
+        fault, command = "is not a file of stored views", "repro -f"
+    stage = f"{Path(path).parent.name}_views"
+    raise PipelineError(f"{path} {fault}; run `dvc {command} {stage}` to make it.")

@@ -38,8 +38,7 @@ def train_teacher(params: Params, dataset: Dataset) -> ResMLP:
     bank = artifact(CONVNET, "views.npz")
     views = load_views(bank, params.training.augment, params.seed)
     phase = Phase("distill", how.epochs, muon(how), matrices_apart(network), loss, [network], views)
-    sections = (params.network, params.training, params.views.augment, how)
-    description = [asdict(section) for section in sections]
+    description = [asdict(section) for section in (params.network, params.training, how)]
     fingerprint = [description, params.seed, file_digest(DATASET), file_digest(bank)]
     run = Run(TEACHER, params.seed, history("float", TEACHER), fingerprint)
     fit(run, network, [phase], dataset, params.training)

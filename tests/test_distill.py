@@ -13,11 +13,13 @@ from torch.nn import functional
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from models.checkpoint import save_state
+from models.errors import PipelineError
 from stages._dataset import Dataset, Split
 from stages._networks import build_network, frozen_pass
 from stages._params import Augment, Network, Params, Training, load_params
 from stages._training import Run, fit
 from stages.distill import distill, distill_phase, transfer_phase
+from stages.view_bank import view_bank
 
 ROOT = Path(__file__).resolve().parent.parent
 ACTIVATIONS = ("relu", "bspline", "lerp_psa")
@@ -43,6 +45,7 @@ def toy_params(**distill_keys) -> Params:
         spline_learning_rate=SPLINE_RATE,
         weight_decay=0.1,
         muon_learning_rate=None,
+        stored_views=False,
     )
     variants = {}
     for variant in params.variants.values():
@@ -318,6 +321,47 @@ def test_muon_takes_the_weight_matrices_and_leaves_splines_and_the_rest(name, da
         usual = SPLINE_RATE if key.endswith("coefficients") else 0.001
         assert rates.pop(id(parameter)) == (0.03 if matrix else usual), key
     assert not rates
+
+
+# Stored views
+
+
+def test_with_stored_views_the_teacher_is_asked_in_validation_alone(dataset, monkeypatch):
+    params = toy_params(stored_views=True, epochs=2)
+    saved_teacher(params, dataset)
+    view_bank(params, "teacher", dataset).save("data/teacher/views.npz")
+    asked = []
+    monkeypatch.setattr(
+        "stages.distill.frozen_pass",
+        lambda network, training: lambda images: asked.append(len(images)) or network(images),
+    )
+    distill(without_transfer(params, "relu"), "relu", dataset)
+    assert asked == 2 * [len(dataset.validation)]
+
+
+def test_stored_views_are_what_the_teacher_would_say(dataset):
+    """The loss with stored logits is that with the teacher's own, up to their float16."""
+    params = toy_params(stored_views=True)
+    student, teacher = new_networks(params, "relu", dataset)
+    phase = distill_phase(params.variant("relu"), student, teacher, PLAIN)
+    labels = torch.from_numpy(dataset.train.labels)
+    with torch.no_grad():
+        stored = teacher(pixels(dataset)).half().float()
+        student.eval()
+        asked, given = (phase.loss(pixels(dataset), labels, *t)[0] for t in ((), (stored,)))
+    torch.testing.assert_close(given, asked, rtol=1e-3, atol=1e-3)
+    assert phase.views is None
+
+
+@pytest.mark.parametrize("stored", [True, False])
+def test_missing_views_matter_only_where_they_are_asked_for(stored, dataset):
+    params = toy_params(stored_views=stored)
+    saved_teacher(params, dataset)
+    if stored:
+        with pytest.raises(PipelineError, match=r"data/teacher/views.npz.*dvc repro teacher_views"):
+            distill(params, "relu", dataset)
+    else:
+        distill(params, "relu", dataset)
 
 
 # The seed

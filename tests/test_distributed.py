@@ -64,8 +64,9 @@ def results(tmp_path_factory):
     """Train one student with one process and with two; return the folders."""
     base = tmp_path_factory.mktemp("distributed")
     _prepare(base / "one")
-    for stage in ("prepare_data", "train_convnet", "view_bank", "train_teacher"):
-        done = _run(base / "one", f"stages.{stage}")
+    stages = ["prepare_data", "train_convnet", "view_bank convnet", "train_teacher"]
+    for stage in (*stages, "view_bank teacher"):
+        done = _run(base / "one", *f"stages.{stage}".split())
         assert done.returncode == 0, done.stderr
     shutil.copytree(base / "one", base / "two")  # the same teacher: only the student differs
     for name, processes in (("one", 1), ("two", 2)):

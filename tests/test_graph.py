@@ -24,7 +24,7 @@ DESIGNS = {
     "relu_h8_simd": "relu_h8",
 }
 TEACHER_STAGES = {  # what makes the teacher
-    *("prepare_data", "train_convnet@teacher", "view_bank@teacher", "train_teacher@teacher"),
+    *("prepare_data", "train_convnet@teacher", "convnet_views@teacher", "train_teacher@teacher"),
 }
 PARAMS = """\
 code_root: {code_root}
@@ -33,7 +33,9 @@ data:
   source: digits
 network: &anything
   value: 1
-training: *anything
+training:
+  fused: false
+  augment: *anything
 weights:
   train: [teacher]
   distill: [{distilled}]
@@ -41,8 +43,7 @@ weights:
 published: *anything
 convnet:
   widths: [8, 8, 8]
-views:
-  augment: {crop_padding: 0}
+views: *anything
 teacher: &hidden
   hidden_dim: 8
 transfer: *anything
@@ -157,7 +158,7 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
     git(root, "init", "--quiet", "--initial-branch=main")
     output = run(root, "dvc", "repro", "--all-pipelines")
     per_variant, per_design = 6, 3
-    assert len(stages_run(output)) == 14 + per_variant * 3 + per_design * 5  # demo: one and two
+    assert len(stages_run(output)) == 16 + per_variant * 3 + per_design * 5  # demo: one and two
     git(root, "add", ".")
     git(root, "commit", "--quiet", "--message=first run")
     return root
@@ -199,7 +200,8 @@ def test_stages_that_train_have_cached_outs_only() -> None:
 
 def test_stored_views_are_cached_here_and_not_pushed() -> None:
     """They are large, and made again from the network and the seed within minutes."""
-    assert outs_of(GRAPH["view_bank"]) == {"data/convnet/views.npz": {"push": False}}
+    for name in ("convnet", "teacher"):
+        assert outs_of(GRAPH[f"{name}_views"]) == {f"data/{name}/views.npz": {"push": False}}
 
 
 def test_what_git_keeps_survives_a_failed_run() -> None:
@@ -270,7 +272,7 @@ def stages_above(pipeline: Path, stage: str) -> set[str]:
 
 def test_without_published_weights_no_stage_fetches(pipeline: Path) -> None:
     assert "fetch_checkpoints" not in run(pipeline, "dvc", "stage", "list", "--all")
-    made = {*TEACHER_STAGES, "distill@relu_h8"}
+    made = {*TEACHER_STAGES, "teacher_views", "distill@relu_h8"}
     assert stages_above(pipeline, "evaluate@relu_h8") == made
 
 
@@ -295,7 +297,7 @@ def test_a_published_student_goes_straight_to_evaluation_and_quantization(
     fetched = {"prepare_data", "fetch_checkpoints@relu_h8"}
     assert stages_above(pipeline, "evaluate@relu_h8") == fetched
     assert stages_above(pipeline, "quantize@relu_h8") == fetched | TEACHER_STAGES
-    made = {*TEACHER_STAGES, "distill@lerp_psa_h8"}
+    made = {*TEACHER_STAGES, "teacher_views", "distill@lerp_psa_h8"}
     assert stages_above(pipeline, "quantize@lerp_psa_h8") == made
 
 
@@ -304,7 +306,7 @@ def test_with_the_published_teacher_nothing_is_trained_in_float(
 ) -> None:
     weights("weights: {train: [], distill: [], published: [teacher, relu_h8, lerp_psa_h8]}\n")
     listed = run(pipeline, "dvc", "stage", "list")
-    assert not re.search("train_teacher|distill|convnet|view_bank", listed)
+    assert not re.search("train_teacher|distill@|convnet", listed)
     fetched = {f"fetch_checkpoints@{name}" for name in ("teacher", "relu_h8")}
     assert stages_above(pipeline, "quantize@relu_h8") == {"prepare_data", *fetched}
 

@@ -266,7 +266,6 @@ def test_section_must_be_a_mapping(load: Load, section: str, wrong: object) -> N
         ("convnet.label_smoothing", 1.5, "a number from 0 to 1"),
         ("convnet.augment.crop_padding", 17, "from 0 to 16"),
         ("views.count", 0, "a whole number >= 1"),
-        ("views.augment.crop_padding", -1, "from 0 to 16"),
         ("teacher.hidden_dim", 0, "a whole number >= 1"),
         ("teacher.epochs", 0, "a whole number >= 1"),
         ("teacher.learning_rate", 0.0, "a number > 0"),

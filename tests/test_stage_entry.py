@@ -16,13 +16,13 @@ ROOT = Path(__file__).resolve().parent.parent
 ALL = sorted(path.stem for path in (ROOT / "stages").glob("[a-z]*.py"))
 # No variant on their command line.
 PLAIN = [
-    *("prepare_data", "train_convnet", "evaluate_convnet", "view_bank", "train_teacher"),
+    *("prepare_data", "train_convnet", "evaluate_convnet", "train_teacher"),
     *("report", "readme_tables"),
 ]
 OPTIONS = {"import_int8": ["--headers", ".", "--input-abs-max", "2.0", "--name", "imported"]}
 ON_DESIGNS = ["csim", "plan", "synthesize"]
 ON_VARIANTS = sorted(set(ALL) - set(PLAIN) - set(OPTIONS) - set(ON_DESIGNS))
-ON_TEACHER = ["evaluate", "export_published"]  # it is not only students that these take
+ON_TEACHER = ["evaluate", "export_published", "view_bank"]  # these take not only students
 NAMED = [*ON_VARIANTS, *ON_DESIGNS]
 NAME, DESIGN = "lerp_psa_h96", "lerp_psa_h96_stream"
 
@@ -38,7 +38,7 @@ MISSING = [
     ("dump_params", False, "data/dataset.npz"),
     ("verify", False, "data/dataset.npz"),
     ("evaluate_convnet", True, "data/convnet/float.pt"),
-    ("view_bank", True, "data/convnet/float.pt"),
+    ("view_bank", True, f"data/{NAME}/float.pt"),
     ("train_teacher", True, "data/convnet/views.npz"),
     ("evaluate", True, f"data/{NAME}/float.pt"),
     ("distill", True, "data/teacher/float.pt"),

@@ -38,8 +38,8 @@ ROOT = Path(__file__).resolve().parent.parent
 NAME = "lerp_psa_h8"
 NAMES = ["relu_h8", "bspline_h8", NAME]
 CHAIN = [
-    *(["prepare_data"], ["train_convnet"], ["evaluate_convnet"], ["view_bank"]),
-    *(["train_teacher"], ["evaluate", "teacher"]),
+    *(["prepare_data"], ["train_convnet"], ["evaluate_convnet"], ["view_bank", "convnet"]),
+    *(["train_teacher"], ["evaluate", "teacher"], ["view_bank", "teacher"]),
     *([stage, NAME] for stage in ("distill", "evaluate", "quantize", "dump_params", "verify")),
     ["report"],
 ]
@@ -182,7 +182,8 @@ def test_the_chain_leaves_the_documented_files_and_nothing_else(chain):
     files = {path.relative_to(chain).as_posix() for path in chain.rglob("*") if path.is_file()}
     assert files == {
         *("params.yaml", "data/dataset.npz", "data/metrics/dataset.json"),
-        *("data/convnet/float.pt", "data/convnet/views.npz", "data/teacher/float.pt"),
+        *("data/convnet/float.pt", "data/convnet/views.npz"),
+        *("data/teacher/float.pt", "data/teacher/views.npz"),
         *(f"data/metrics/float/{name}.json" for name in ("convnet", "teacher", NAME)),
         *(f"data/history/float/convnet.{kind}" for kind in ("csv", "json")),
         *(f"data/history/float/teacher.{kind}" for kind in ("csv", "json")),
@@ -304,7 +305,7 @@ def test_another_seed_gives_another_teacher(folder):
     found = []
     for seed in (1, 2):
         params = replace(short_params(), seed=seed)
-        view_bank(params, dataset).save("data/convnet/views.npz")
+        view_bank(params, "convnet", dataset).save("data/convnet/views.npz")
         found.append(train_teacher(params, dataset).cpu().state_dict())
     first, second = found
     weights = [key for key in first if key.endswith("linear.weight")]
@@ -313,7 +314,7 @@ def test_another_seed_gives_another_teacher(folder):
 
 def test_the_teacher_refuses_views_of_another_seed(folder):
     params = replace(short_params(), seed=1)
-    with pytest.raises(PipelineError, match=r"other images.*view_bank"):
+    with pytest.raises(PipelineError, match=r"other images.*convnet_views"):
         train_teacher(params, Dataset.load("data/dataset.npz"))
 
 
@@ -388,7 +389,7 @@ def test_an_interrupted_quantisation_ends_as_if_it_had_not_been(folder):
 def test_training_stages_do_not_look_at_the_test_images(folder):
     params, blind = short_params(), Blind(Dataset.load("data/dataset.npz"))
     train_convnet(params, blind)
-    view_bank(params, blind)
+    view_bank(params, "convnet", blind)
     train_teacher(params, blind)
     distill(params, NAME, blind)
     quantize(params, NAME, blind)

@@ -11,11 +11,13 @@ from models.checkpoint import save_state
 from models.errors import PipelineError
 from stages._convnet import build_convnet
 from stages._dataset import Dataset, Split
-from stages._params import Augment, load_params
+from stages._networks import build_network
+from stages._params import Augment, Network, load_params
 from stages._views import Views, checksum, load_views, view_images
 from stages.view_bank import view_bank
 
 ROOT = Path(__file__).resolve().parent.parent
+NO_VIEWS = r"views.npz is not a file of stored views; .*dvc repro -f convnet_views"
 COUNT, CLASSES, SEED = 20, 4, 5
 CROP = Augment(crop_padding=2, flip=True, rand_augment=False)
 
@@ -33,7 +35,7 @@ def make_views(count=3, how=CROP, seed=SEED):
 
 @pytest.fixture
 def path(tmp_path):
-    return tmp_path / "views.npz"
+    return tmp_path / "convnet" / "views.npz"
 
 
 # The images
@@ -96,12 +98,14 @@ def test_a_file_gives_back_what_was_saved(path):
 )
 def test_logits_of_other_images_are_refused(path, how, seed, images):
     make_views().save(path)
-    with pytest.raises(PipelineError, match=r"other images.*dvc repro -f view_bank"):
+    with pytest.raises(
+        PipelineError, match=r"other images.*dvc repro -f convnet_views teacher_views"
+    ):
         load_views(path, how, seed).view(images, 0)
 
 
 def test_a_missing_file_is_told_with_its_stage(path):
-    with pytest.raises(PipelineError, match=r"views.npz does not exist.*dvc repro view_bank"):
+    with pytest.raises(PipelineError, match=r"views.npz does not exist.*dvc repro convnet_views"):
         load_views(path, CROP, SEED)
 
 
@@ -118,19 +122,26 @@ FOREIGN = {
 
 @pytest.mark.parametrize("arrays", FOREIGN.values(), ids=FOREIGN.keys())
 def test_a_foreign_archive_is_refused(path, arrays):
+    path.parent.mkdir()
     np.savez(path, **{name: array for name, array in arrays.items() if array is not None})
-    with pytest.raises(PipelineError, match=r"views.npz is not a file of stored views.*repro -f"):
+    with pytest.raises(
+        PipelineError, match=r"views.npz is not a file of stored views.*repro -f convnet_views"
+    ):
         load_views(path, CROP, SEED)
 
 
 @pytest.mark.parametrize("content", [b"", b"epoch\n", b"PK\3\4 no archive", b"\x93NUMPY"])
 def test_a_foreign_file_is_refused(path, content):
+    path.parent.mkdir()
     path.write_bytes(content)
-    with pytest.raises(PipelineError, match=r"views.npz is not a file of stored views.*repro -f"):
+    with pytest.raises(
+        PipelineError, match=r"views.npz is not a file of stored views.*repro -f convnet_views"
+    ):
         load_views(path, CROP, SEED)
 
 
 def test_a_single_array_or_a_folder_is_refused(path, tmp_path):
+    path.parent.mkdir()
     with path.open("wb") as file:
         np.save(file, GOOD["logits"])
     for wrong in (path, tmp_path):
@@ -142,32 +153,37 @@ def test_a_single_array_or_a_folder_is_refused(path, tmp_path):
 
 
 def toy(tmp_path, monkeypatch):
-    """Go to a folder with a small network's weights; return params, data set and network."""
+    """Go to a folder with small trained networks; return params, data set and the networks."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     params = load_params(ROOT / "demo" / "params.yaml")
     params = replace(
         params,
+        network=Network(patch_size=8, embed_dim=8, num_blocks=1),
+        training=replace(params.training, augment=CROP),
         convnet=replace(params.convnet, widths=(8, 8, 8)),
-        views=replace(params.views, count=3, augment=CROP),
+        views=replace(params.views, count=3),
     )
     images = pixels().permute(0, 2, 3, 1).contiguous().numpy()
     split = Split(images, np.arange(COUNT) % CLASSES)
     dataset = Dataset(split, split, split, tuple("abcd"), np.full(3, 0.5), np.full(3, 0.25))
     torch.manual_seed(0)
-    network = build_convnet(params, dataset).eval()
-    save_state(network, "data/convnet/float.pt")
-    return params, dataset, network
+    networks = {"convnet": build_convnet(params, dataset)}
+    networks |= {name: build_network(params, name, dataset) for name in ("teacher", "relu_h96")}
+    for name, network in networks.items():
+        save_state(network.eval(), f"data/{name}/float.pt")
+    return params, dataset, networks
 
 
-def test_the_bank_holds_the_networks_logits_of_exactly_these_images(tmp_path, monkeypatch):
-    params, dataset, network = toy(tmp_path, monkeypatch)
-    bank = view_bank(params, dataset)
+@pytest.mark.parametrize("name", ["convnet", "teacher", "relu_h96"])
+def test_the_bank_holds_a_networks_logits_of_exactly_these_images(name, tmp_path, monkeypatch):
+    params, dataset, networks = toy(tmp_path, monkeypatch)
+    bank = view_bank(params, name, dataset)
     assert bank.logits.shape == (3, COUNT, CLASSES) and bank.logits.dtype == np.float16
     for epoch in range(3):
         images, logits = bank.view(pixels(), epoch)
         with torch.no_grad():
-            expected = network(images)
+            expected = networks[name](images)
         torch.testing.assert_close(logits, expected, rtol=1e-3, atol=1e-3)  # float16
     assert not np.array_equal(bank.logits[0], bank.logits[1])
 
@@ -176,7 +192,7 @@ def test_the_bank_survives_the_disk_and_repeats(tmp_path, monkeypatch):
     params, dataset, _ = toy(tmp_path, monkeypatch)
     files = [tmp_path / "one.npz", tmp_path / "two.npz"]
     for file in files:
-        view_bank(params, dataset).save(file)
+        view_bank(params, "convnet", dataset).save(file)
     assert files[0].read_bytes() == files[1].read_bytes()
-    loaded = load_views(files[0], params.views.augment, params.seed)
+    loaded = load_views(files[0], CROP, params.seed)
     assert torch.equal(loaded.view(pixels(), 1)[0], view_images(pixels(), CROP, params.seed, 1))
