@@ -4,9 +4,11 @@
 ///     testbench TOKENS LOGITS FIRST COUNT         also COUNT images from the files, logits
 ///     compared
 ///
+/// driver.hpp is that of the accelerator: it classifies images, up to images_per_call in one call.
 /// TOKENS and LOGITS hold int8 values, image after image. Returns 0 if every value of every image
 /// is equal and every stream was emptied, neither more nor less; otherwise 1, having said where the
 /// first difference lies.
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
@@ -16,8 +18,8 @@
 #include <vector>
 
 #include "config.hpp"
+#include "driver.hpp"
 #include "golden.hpp"
-#include "resmlp_top.hpp"
 #include "trace.hpp"
 
 namespace {
@@ -90,45 +92,58 @@ class StreamWarnings {
   std::streambuf* stdout_buffer_;
 };
 
-/// Stream one image through the accelerator and compare its logits.
-void run_image(const std::string& name, int image, const int8_t* tokens, const int8_t* logits,
-               StreamWarnings& warnings) {
-  Stream<Design::lanes> in("tokens");
-  Stream<1> out("logits");
-  send(tokens, image_size, in);
-  resmlp_top(in, out);
-  const std::string where = name + ", image " + std::to_string(image);
-  if (!in.empty()) report(where, std::to_string(contents(in).size()) + " input values left over");
-  check_layer(name.c_str(), image, Config::num_classes, contents(out), logits, Config::num_classes);
+/// Classify images in one call and compare their logits; `first` is the number of the first one.
+void run_images(const std::string& name, int first, int count, const int8_t* tokens,
+                const int8_t* logits, StreamWarnings& warnings) {
+  const std::vector<int8_t> got = classify(tokens, count);
+  const std::string where = name + ", image " + std::to_string(first);
+  if (got.size() != static_cast<size_t>(count) * Config::num_classes) {
+    report(where, std::to_string(got.size()) + " logits of " + std::to_string(count) + " images");
+  }
+  for (int i = 0; i < count; ++i) {
+    const auto begin = got.begin() + std::min<size_t>(i * Config::num_classes, got.size());
+    const auto end = got.begin() + std::min<size_t>((i + 1) * Config::num_classes, got.size());
+    check_layer(name.c_str(), first + i, Config::num_classes, {begin, end},
+                logits + i * Config::num_classes, Config::num_classes);
+  }
   warnings.check(where);
 }
 
+/// Classify the samples one by one, all layers compared, then in calls of several images.
 void run_golden_samples(StreamWarnings& warnings) {
   GoldenTracer golden;
   tracer() = &golden;
   for (int i = 0; i < num_samples; ++i) {
     golden.image = i;
-    run_image("samples_output", i, &samples_input[i][0][0], samples_output[i], warnings);
+    run_images("samples_output", i, 1, &samples_input[i][0][0], samples_output[i], warnings);
   }
   tracer() = nullptr;
   golden.check_all_seen();
+  if (images_per_call == 1) return;
+  for (int i = 0; i < num_samples; i += images_per_call) {
+    run_images("samples_output", i, std::min(images_per_call, num_samples - i),
+               &samples_input[i][0][0], samples_output[i], warnings);
+  }
 }
 
-/// Stream `count` images of the files, from image `first` on; false if the files are shorter.
+/// Classify `count` images of the files, from image `first` on; false if the files are shorter.
 bool run_files(char** argv, StreamWarnings& warnings) {
-  const long first = std::atol(argv[3]), count = std::atol(argv[4]);
+  const long first = std::atol(argv[3]), end = first + std::atol(argv[4]);
   std::ifstream tokens_file(argv[1], std::ios::binary), logits_file(argv[2], std::ios::binary);
   tokens_file.seekg(first * image_size);
   logits_file.seekg(first * Config::num_classes);
-  std::vector<int8_t> tokens(image_size), logits(Config::num_classes);
-  for (long i = first; i < first + count; ++i) {
+  for (long i = first; i < end; i += images_per_call) {
+    const int count = std::min<long>(images_per_call, end - i);
+    std::vector<int8_t> tokens(count * image_size), logits(count * Config::num_classes);
     tokens_file.read(reinterpret_cast<char*>(tokens.data()), tokens.size());
     logits_file.read(reinterpret_cast<char*>(logits.data()), logits.size());
     if (!tokens_file || !logits_file) {
-      std::printf("ERROR %s or %s ends before image %ld\n", argv[1], argv[2], i);
+      std::printf("ERROR %s or %s ends before image %ld\n", argv[1], argv[2],
+                  i + std::min<long>(tokens_file.gcount() / image_size,
+                                     logits_file.gcount() / Config::num_classes));
       return false;
     }
-    run_image("logits", i, tokens.data(), logits.data(), warnings);
+    run_images("logits", i, count, tokens.data(), logits.data(), warnings);
   }
   return true;
 }

@@ -1,0 +1,33 @@
+/// How the test bench calls the fixed-size accelerator; its memory holds parameters, images, logits.
+#pragma once
+
+#include <algorithm>
+#include <vector>
+
+#include "parameters.hpp"
+#include "resmlp_simd.hpp"
+
+/// Classify up to images_per_call images in one call.
+/// \param tokens  int8 patches: num_patches x patch_dim values per image
+/// \return        int8 scores: num_classes per image
+inline std::vector<int8_t> classify(const int8_t* tokens, int count) {
+  using Network = Program<Config, Design>;
+  static_assert(sizeof(parameters) == Network::parameter_words() * sizeof(Word),
+                "parameters.hpp is of another network or array");
+  std::vector<Word> images(images_per_call * Network::image_words);
+  std::vector<Word> logits(images_per_call * Network::logit_words);
+  int8_t* patch = reinterpret_cast<int8_t*>(images.data());
+  for (int i = 0; i < count * Config::num_patches; ++i) {
+    std::copy(tokens, tokens + Config::patch_dim, patch);
+    tokens += Config::patch_dim;
+    patch += Network::token_words * sizeof(Word);
+  }
+  resmlp_simd(reinterpret_cast<const Word*>(parameters), images.data(), logits.data(), count);
+  const int8_t* values = reinterpret_cast<const int8_t*>(logits.data());
+  std::vector<int8_t> scores;
+  for (int image = 0; image < count; ++image) {
+    scores.insert(scores.end(), values, values + Config::num_classes);
+    values += Network::logit_words * sizeof(Word);
+  }
+  return scores;
+}

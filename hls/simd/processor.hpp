@@ -1,0 +1,233 @@
+/// The SIMD processor: rows x columns multipliers that compute every layer, one step after another.
+///
+///     embed_linear       x = linear(image)
+///     token_mixer        z = residual(affine_2(linear(affine_1(x))), x)       vectors are channels
+///     mlp_linear_1       h = act_hidden(linear_1(act_in(z)))
+///     mlp_linear_2       x = residual(linear_2(h), z)
+///     mean               m = linear(x), each weight 1, shift log2(tokens)     vectors are channels
+///     classifier_linear  logits = linear(m)
+///
+/// What stands around a product is done on the way: affine_1 and act_in to the values that enter the
+/// array, act_hidden, affine_2 and the residual to those that leave it.
+#pragma once
+
+#include "cycle_count.hpp"
+#include "loader.hpp"
+#include "store.hpp"
+#include "taps.hpp"
+
+/// Scale, shift and offset one value.
+inline Int8 affine(int value, int w, int b, int s) { return requantize<1>(value * w, s, b); }
+
+/// \tparam Config  Sizes
+/// \tparam Design  rows and columns of multipliers
+template <class Config, class Design>
+struct Processor {
+  using Steps = Program<Config, Design>;
+  static constexpr int rows = Steps::rows, columns = Steps::columns;
+  using Beside = ::Beside<Config, Design>;
+  using Tile = ::Tile<rows, columns>;
+  using Store = ::Store<Steps::store_squares, Steps::side>;
+  using Sums = Sum<Steps::max_inputs>[Steps::max_vectors][rows];
+  using Word = Vector<columns>;
+  using Results = Vector<rows>;
+
+  /// Classify `count` images; parameters come once for each of them.
+  static void run(Stream<columns>& parameters, Stream<columns>& images, Stream<columns>& logits,
+                  int count) {
+    Store store;
+#pragma HLS ARRAY_PARTITION variable = store complete dim = 2
+#pragma HLS ARRAY_PARTITION variable = store complete dim = 3
+#pragma HLS BIND_STORAGE variable = store type = ram_1wnr impl = lutram
+    Tile next;
+#pragma HLS ARRAY_PARTITION variable = next.w complete dim = 0
+#pragma HLS ARRAY_PARTITION variable = next.outputs complete dim = 0
+    Beside beside;
+#pragma HLS ARRAY_PARTITION variable = beside.channels complete dim = 2
+#pragma HLS ARRAY_PARTITION variable = beside.act_in cyclic factor = Steps::side dim = 1
+#pragma HLS ARRAY_PARTITION variable = beside.act_hidden cyclic factor = Steps::side dim = 1
+#pragma HLS BIND_STORAGE variable = beside.act_in type = ram_s2p impl = lutram
+#pragma HLS BIND_STORAGE variable = beside.act_hidden type = ram_s2p impl = lutram
+  images:
+    for (int image = 0; image < count; ++image) {
+      start(images, parameters, store, next);
+    steps:
+      for (int index = 0; index < Steps::num_steps; ++index) {
+        run_step(Steps::steps.at[index], parameters, store, next, beside);
+      }
+      finish(store, logits);
+    }
+  }
+
+ private:
+  /// Read the image and the first tile.
+  static void start(Stream<columns>& images, Stream<columns>& parameters, Store& store,
+                    Tile& next) {
+    constexpr int tile_words = Steps::first_words(Steps::product(0));
+    int token = 0, word = 0;
+  words:
+    for (int i = 0; i < Steps::start_cycles; ++i) {
+#pragma HLS PIPELINE II = 1
+      COUNT_CYCLE(start_part);
+      if (i < tile_words) load_tile(next, i, parameters.read());
+      if (i >= Steps::image_words) continue;
+      save(store, {Steps::image, false, token, word * columns}, images.read());
+      word = word == Steps::token_words - 1 ? 0 : word + 1;
+      if (word == 0) ++token;
+    }
+  }
+
+  /// Multiply all vectors of a step by its matrix, and read what comes next.
+  static void run_step(const Step& step, Stream<columns>& parameters, Store& store, Tile& next,
+                       Beside& beside) {
+    Tile tile;
+#pragma HLS ARRAY_PARTITION variable = tile.w complete dim = 0
+#pragma HLS ARRAY_PARTITION variable = tile.outputs complete dim = 0
+    Sums sums;
+#pragma HLS ARRAY_PARTITION variable = sums complete dim = 2
+#pragma HLS BIND_STORAGE variable = sums type = ram_s2p impl = lutram
+    NOTE(Taps taps(step);)
+    int v = 0, input = 0, output = 0;  // the vector, and the tile: inputs run faster
+    beside.restart(step.beside_words);
+  cycles:
+    for (int cycle = 0; cycle < step.cycles; ++cycle) {
+#pragma HLS PIPELINE II = 1
+#pragma HLS DEPENDENCE variable = sums inter RAW distance = sum_cycles true
+#pragma HLS DEPENDENCE variable = store inter false
+#pragma HLS DEPENDENCE variable = beside.channels inter false
+#pragma HLS DEPENDENCE variable = beside.act_in inter false
+#pragma HLS DEPENDENCE variable = beside.act_hidden inter false
+      COUNT_CYCLE(static_cast<int>(step.kind));
+      const bool last_input = input == step.input_tiles - 1;
+      const bool last_output = output == step.output_tiles - 1;
+      if (v == 0) tile = next;
+      const bool sums_end = input == step.input_tiles - 2 || step.input_tiles == 1;
+      const int words = last_input && last_output ? step.next_words
+                        : sums_end                ? rows + step.output_words
+                                                  : rows;
+      if (v < words) {
+        load_tile(next, v, parameters.read());
+      } else if (v < words + step.beside_share && beside.left > 0) {
+        beside.take(step.kind, parameters.read());
+      }
+      if (v < step.vectors) {
+        const Word x = operands(step, v, input * columns, store, beside);
+        NOTE(taps.keep(Tap::operand, v, input * columns, x);)
+        accumulate(tile, x, input == 0, sums[v]);
+        if (last_input) {
+          Results y = requantized(tile, sums[v]);
+          NOTE(taps.keep(Tap::product, v, output * rows, y);)
+          if (step.kind == Kind::token_mixer) y = scaled(beside.channels[v], y);
+          NOTE(taps.keep(Tap::scaled, v, output * rows, y);)
+          y = results(step, v, output * rows, y, tile, store, beside);
+          NOTE(taps.keep(Tap::result, v, output * rows, y);)
+          save(store, {step.destination, step.by_channel, v, output * rows}, y);
+        }
+      }
+      if (v < step.tile_cycles - 1) {
+        ++v;
+        continue;
+      }
+      v = 0;
+      input = last_input ? 0 : input + 1;
+      if (last_input) ++output;
+    }
+    NOTE(taps.show();)
+  }
+
+  /// What enters the array: elements from `along` on of vector v, after affine_1 or act_in.
+  static Word operands(const Step& step, int v, int along, const Store& store,
+                       const Beside& beside) {
+#pragma HLS INLINE
+    Word x = load<columns>(store, {step.source, step.by_channel, v, along});
+  lanes:
+    for (int i = 0; i < columns; ++i) {
+#pragma HLS UNROLL
+      if (step.kind == Kind::token_mixer) {
+        const auto& of = beside.channels[v];
+        x.lane[i] = affine(x.lane[i], of[channel::affine_1_w], of[channel::affine_1_b],
+                           of[channel::affine_1_s]);
+      } else if (step.kind == Kind::mlp_linear_1 && Config::has_tables) {
+        x.lane[i] = table_lookup(beside.act_in[along + i], x.lane[i]);
+      }
+    }
+    return x;
+  }
+
+  /// The array: rows x columns products, added to the sums of a vector.
+  static void accumulate(const Tile& tile, const Word& x, bool first,
+                         Sum<Steps::max_inputs> (&sums)[rows]) {
+#pragma HLS INLINE
+  rows:
+    for (int r = 0; r < rows; ++r) {
+#pragma HLS UNROLL
+      int sum = 0;
+    columns:
+      for (int c = 0; c < columns; ++c) {
+#pragma HLS UNROLL
+        sum += x.lane[c] * tile.w[r][c];
+      }
+      sums[r] = (first ? 0 : static_cast<int>(sums[r])) + sum;
+    }
+  }
+
+  /// The sums on the outputs' grid.
+  static Results requantized(const Tile& tile, const Sum<Steps::max_inputs> (&sums)[rows]) {
+#pragma HLS INLINE
+    Results y;
+  rows:
+    for (int r = 0; r < rows; ++r) {
+#pragma HLS UNROLL
+      y.lane[r] = requantize<Steps::max_inputs>(sums[r], tile.outputs[output::s][r],
+                                                tile.outputs[output::b][r]);
+    }
+    return y;
+  }
+
+  /// affine_2 of one channel.
+  static Results scaled(const Int8 (&of)[channel::count], Results y) {
+#pragma HLS INLINE
+  rows:
+    for (int r = 0; r < rows; ++r) {
+#pragma HLS UNROLL
+      y.lane[r] = affine(y.lane[r], of[channel::affine_2_w], of[channel::affine_2_b],
+                         of[channel::affine_2_s]);
+    }
+    return y;
+  }
+
+  /// What leaves the array: outputs from `along` on of vector v, after act_hidden or the residual.
+  static Results results(const Step& step, int v, int along, Results y, const Tile& tile,
+                         const Store& store, const Beside& beside) {
+#pragma HLS INLINE
+    const bool by_channel = step.kind == Kind::token_mixer;
+    const Results skipped = load<rows>(store, {step.shortcut, by_channel, v, along});
+  rows:
+    for (int r = 0; r < rows; ++r) {
+#pragma HLS UNROLL
+      if (step.kind == Kind::mlp_linear_1) {
+        y.lane[r] = Config::has_tables ? table_lookup(beside.act_hidden[along + r], y.lane[r])
+                                       : Relu::apply(along + r, y.lane[r]);
+      } else if (by_channel || step.kind == Kind::mlp_linear_2) {
+        const Int8 w = by_channel ? beside.channels[v][channel::res_affine_w]
+                                  : tile.outputs[output::res_affine_w][r];
+        const Int8 b = by_channel ? beside.channels[v][channel::res_affine_b]
+                                  : tile.outputs[output::res_affine_b][r];
+        const Int8 s = by_channel ? beside.channels[v][channel::res_affine_s]
+                                  : tile.outputs[output::res_affine_s][r];
+        y.lane[r] = saturating_add(y.lane[r], affine(skipped.lane[r], w, b, s));
+      }
+    }
+    return y;
+  }
+
+  /// Send the logits.
+  static void finish(const Store& store, Stream<columns>& logits) {
+  words:
+    for (int word = 0; word < Steps::logit_words; ++word) {
+#pragma HLS PIPELINE II = 1
+      COUNT_CYCLE(logits_part);
+      logits.write(load<columns>(store, {Steps::scores, false, 0, word * columns}));
+    }
+  }
+};

@@ -1,0 +1,54 @@
+/// The whole network on one array of multipliers; sizes and array are generated, parameters lie in
+/// memory.
+#include "resmlp_simd.hpp"
+
+#include "processor.hpp"
+
+namespace {
+
+using Network = Program<Config, Design>;
+constexpr int columns = Network::columns;
+
+/// Send `words` words, once for each of `count` images: the same ones, or each image's own.
+template <int words, bool same>
+void fetch(const Word* memory, Stream<columns>& out, int count) {
+images:
+  for (int image = 0; image < count; ++image) {
+  words:
+    for (int word = 0; word < words; ++word) {
+#pragma HLS PIPELINE II = 1
+      out.write(memory[(same ? 0 : image * words) + word]);
+    }
+  }
+}
+
+/// Store the scores.
+void put(Stream<columns>& in, Word* memory, int count) {
+words:
+  for (int word = 0; word < count * Network::logit_words; ++word) {
+#pragma HLS PIPELINE II = 1
+    memory[word] = in.read();
+  }
+}
+
+}  // namespace
+
+void resmlp_simd(const Word* parameters, const Word* images, Word* logits, int count) {
+#pragma HLS INTERFACE m_axi port = parameters bundle = parameters offset = slave depth = \
+    Network::parameter_words()
+#pragma HLS INTERFACE m_axi port = images bundle = images offset = slave depth = \
+    images_per_call * Network::image_words
+#pragma HLS INTERFACE m_axi port = logits bundle = logits offset = slave depth = \
+    images_per_call * Network::logit_words
+#pragma HLS INTERFACE s_axilite port = count
+#pragma HLS INTERFACE s_axilite port = return
+#pragma HLS DATAFLOW
+  Stream<columns> weights("parameters"), patches("images"), scores("logits");
+#pragma HLS STREAM variable = weights depth = Network::fifo_words
+#pragma HLS STREAM variable = patches depth = Network::fifo_words
+#pragma HLS STREAM variable = scores depth = 2
+  fetch<Network::parameter_words(), true>(parameters, weights, count);
+  fetch<Network::image_words, false>(images, patches, count);
+  Processor<Config, Design>::run(weights, patches, scores, count);
+  put(scores, logits, count);
+}
