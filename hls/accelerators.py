@@ -30,9 +30,7 @@ class Accelerator:
 _SHARED = ("activation", "fixed_point", "process", "stream", "trace")
 
 ACCELERATORS = {
-    STREAMING: Accelerator(
-        "resmlp_top", "resmlp_top.cpp", ("include/*.hpp", "streaming/*.hpp")
-    ),
+    STREAMING: Accelerator("resmlp_top", "resmlp_top.cpp", ("include/*.hpp", "streaming/*.hpp")),
     SIMD: Accelerator(
         "resmlp_simd",
         "simd/resmlp_simd.cpp",

@@ -6,12 +6,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from hls.accelerators import STREAMING
 from hls.cpp_text import constants_text
 from hls.folding import Folding, Sizes
 from hls.headers import design_text
 from models.errors import PipelineError
-
-STREAMING, SIMD = "streaming", "simd"
 
 _SIMD_HEADER = """\
 /// Array of multipliers of one design. Generated; do not edit.

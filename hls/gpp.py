@@ -15,10 +15,11 @@ from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 
+from hls.accelerators import ACCELERATORS, STREAMING
 from models.errors import PipelineError
 
 SOURCES = Path(__file__).parent
-UNITS = ("resmlp_top.cpp", "testbench.cpp")
+TEST_BENCH = "testbench.cpp"
 FLAGS = (
     "-std=c++14",
     "-O3",
@@ -68,15 +69,21 @@ def compiler_path(compiler: str) -> str:
 
 
 def build(
-    compiler: str, headers: Sequence[Path], folder: Path, log: Path, flags: Sequence[str] = ()
+    compiler: str,
+    headers: Sequence[Path],
+    folder: Path,
+    log: Path,
+    flags: Sequence[str] = (),
+    accelerator: str = STREAMING,
 ) -> Path:
-    """Compile the test bench into `folder` and return its path.
+    """Compile the test bench of an accelerator into `folder` and return its path.
 
-    `headers` are the folders of config.hpp, params.hpp and golden.hpp. What the compiler says goes
-    to `log`; PipelineError quotes its first error.
+    `headers` are the folders of the generated headers. What the compiler says goes to `log`;
+    PipelineError quotes its first error.
     """
-    sources = [SOURCES / unit for unit in UNITS]
-    includes = [SOURCES / "include", *headers]
+    design = ACCELERATORS[accelerator]
+    sources = [SOURCES / design.source, SOURCES / TEST_BENCH]
+    includes = [*(SOURCES / folder for folder in design.include_folders), *headers]
     return compile_program(compiler, sources, includes, folder / "testbench", log, flags)
 
 

@@ -74,14 +74,15 @@ const GoldenTap golden_taps[] = {{
 """
 
 
-def header_files(network: Path, design: Path) -> list[Path]:
+def header_files(network: Path, design: Path, with_params: bool = True) -> list[Path]:
     """Return the headers in the folders of a network and of a design; PipelineError if one lacks.
 
-    A network has config.hpp and params.hpp (sizes and parameters), a design has design.hpp.
+    A network has config.hpp and params.hpp (sizes and parameters), a design has design.hpp. The
+    SIMD accelerator does without params.hpp.
     """
     stages = {
         network / "config.hpp": "generate_headers",
-        network / "params.hpp": "generate_headers",
+        **({network / "params.hpp": "generate_headers"} if with_params else {}),
         design / "design.hpp": "plan",
     }
     for file, stage in stages.items():

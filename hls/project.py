@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from hls.accelerators import ACCELERATORS
 from hls.project_texts import CONFIG, EXPORTS, SCRIPT, Target, config_text, readme_text, script_text
 from hls.report_files import read_text
 from models.errors import PipelineError
@@ -67,10 +68,12 @@ class Manifest:
         return f"project_{self.source_hash[:12]}"
 
 
-def streaming_sources(*generated: Path) -> Sources:
-    """Return the files of the streaming accelerator; `generated` are the headers of a design."""
-    headers = (*sorted((_HLS / "include").glob("*.hpp")), *generated)
-    return Sources("resmlp_top", (_HLS / "resmlp_top.cpp",), (_HLS / "testbench.cpp",), headers)
+def accelerator_sources(accelerator: str, *generated: Path) -> Sources:
+    """Return the files of an accelerator; `generated` are the headers of a design."""
+    files = ACCELERATORS[accelerator]
+    headers = [path for pattern in files.headers for path in sorted(_HLS.glob(pattern))]
+    design, test_bench = (_HLS / files.source,), (_HLS / "testbench.cpp",)
+    return Sources(files.top, design, test_bench, (*headers, *generated))
 
 
 def write_project(folder: Path, name: str, sources: Sources, target: Target) -> Manifest:

@@ -69,13 +69,11 @@ def _tile(network: IntResMlp, program: Program, step: Step, tile: int) -> Words:
     columns = slice(inputs * program.columns, (inputs + 1) * program.columns)
     parts = [_padded(layer.w[rows, columns], program.rows, program.columns)]
     if inputs == step.input_tiles - 1:
-        vectors = [layer.b, layer.s]
+        parameters = [(layer.b, 0), (layer.s, 1)]
         if step.kind == "mlp_linear_2":
             residual = network.blocks[step.block].mlp.res_affine
-            vectors += [residual.w, residual.b, residual.s]
-        for vector, shift in zip(vectors, (False, True, False, False, True), strict=False):
-            part = _vector(vector[rows], program.rows, fill=int(shift))
-            parts.append(_vector(part, program.row_words * program.columns).reshape(-1, program.columns))
+            parameters += [(residual.w, 0), (residual.b, 0), (residual.s, 1)]
+        parts += [_row(values[rows], program, fill) for values, fill in parameters]
     return np.concatenate(parts)
 
 
@@ -125,7 +123,8 @@ def _padded(values: npt.NDArray[np.integer], rows: int, columns: int) -> Words:
     return padded
 
 
-def _vector(values: npt.NDArray[np.integer], length: int, fill: int = 0) -> Words:
-    padded = np.full(length, fill, np.int8)
+def _row(values: npt.NDArray[np.integer], program: Program, fill: int) -> Words:
+    """Return up to `rows` values as whole words, filled up."""
+    padded = np.full(program.row_words * program.columns, fill, np.int8)
     padded[: len(values)] = values
-    return padded
+    return padded.reshape(-1, program.columns)

@@ -183,8 +183,7 @@ class Program:
             outputs=outputs,
             input_tiles=ceil(inputs / self.columns),
             output_tiles=ceil(outputs / self.rows),
-            output_words=self.row_words
-            * (len(OUTPUT_PARAMETERS) if kind == "mlp_linear_2" else 2),
+            output_words=self.row_words * (len(OUTPUT_PARAMETERS) if kind == "mlp_linear_2" else 2),
         )
 
     def _timed(self, step: Step, next_step: Step | None) -> Step:

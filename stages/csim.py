@@ -2,7 +2,8 @@
 
 Each layer of the golden samples is compared with numpy, each logit of the test images with the QAT
 network's. Writes data/designs/<design>/golden/golden.hpp (it holds images: never shared) and
-data/metrics/csim/<design>.json. The stage fails on one difference and then leaves
+data/metrics/csim/<design>.json; for a SIMD design also parameters.hpp, its memory of parameters,
+beside golden.hpp. The stage fails on one difference and then leaves
 data/designs/<design>/csim.log.
 """
 
@@ -13,13 +14,15 @@ from pathlib import Path
 import numpy as np
 
 from hls import gpp
-from hls.design import read_design
+from hls.accelerators import SIMD
+from hls.design import Design, read_design
 from hls.folding import Sizes
 from hls.headers import golden_text, header_files
+from hls.simd_parameters import parameters_text
 from models import int_resmlp
 from models.atomic_file import replace_on_success
 from models.errors import PipelineError
-from models.int_params import load_int_params, load_samples
+from models.int_params import IntResMlp, Samples, load_int_params, load_samples
 from stages._dataset import Dataset
 from stages._integer_name import design_of
 from stages._logits import load_logits
@@ -52,32 +55,41 @@ def write_images(name: str, count: int, folder: Path) -> gpp.ImageFiles:
     return files
 
 
-def check_plan(name: str, variant: str) -> None:
-    """Refuse a plan that was made for a network of other sizes."""
+def checked_plan(name: str, network: IntResMlp, variant: str) -> Design:
+    """Return the plan of a design; refuse one that was made for a network of other sizes."""
     path = design_artifact(name, "design.json")
-    planned, found = (
-        read_design(path).sizes,
-        Sizes.of(load_int_params(artifact(variant, "int8.pkl"))),
-    )
-    if planned != found:
+    plan, found = read_design(path), Sizes.of(network)
+    if plan.sizes != found:
         raise PipelineError(
-            f"{path} was made for {planned}, but the network of {variant} has {found}; run "
+            f"{path} was made for {plan.sizes}, but the network of {variant} has {found}; run "
             "`dvc repro plan`."
         )
+    return plan
+
+
+def write_test_data(name: str, plan: Design, network: IntResMlp, samples: Samples) -> Path:
+    """Write what the test bench includes beside the headers of network and design."""
+    folder = design_artifact(name, "golden")
+    texts = {"golden.hpp": golden_text(samples)}
+    if plan.array is not None:
+        texts["parameters.hpp"] = parameters_text(network, plan.array)
+    for file, text in texts.items():
+        with replace_on_success(folder / file) as temporary:
+            temporary.write_text(text)
+    return folder
 
 
 def simulate(name: str, variant: str, settings: Csim, log: Path) -> dict[str, Metric]:
     """Compile and run the test bench of one design; return the metrics of a run without a flaw."""
-    check_plan(name, variant)
+    network = load_int_params(artifact(variant, "int8.pkl"))
+    plan = checked_plan(name, network, variant)
     samples = load_samples(artifact(variant, "samples.pkl"))
     headers = [artifact(variant, "headers"), design_artifact(name, "headers")]
-    header_files(*headers)
-    golden = design_artifact(name, "golden")
-    with replace_on_success(golden / "golden.hpp") as temporary:
-        temporary.write_text(golden_text(samples))
+    header_files(*headers, with_params=plan.accelerator != SIMD)
+    headers.append(write_test_data(name, plan, network, samples))
     with tempfile.TemporaryDirectory(prefix="csim-") as path:
         folder = Path(path)
-        binary = gpp.build(settings.compiler, [*headers, golden], folder, log)
+        binary = gpp.build(settings.compiler, headers, folder, log, accelerator=plan.accelerator)
         images = write_images(variant, settings.images, folder) if settings.images else None
         count = gpp.simulate(binary, log, images, gpp.default_jobs())
     logging.info(

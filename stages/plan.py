@@ -11,9 +11,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from hls import resources
+from hls import resources, simd_model, simd_resources
+from hls.accelerators import SIMD, STREAMING
 from hls.dataflow import streaming_network
-from hls.design import SIMD, STREAMING, Design
+from hls.design import Design
 from hls.fifo_depths import Sizing, size_fifos
 from hls.folding import Folding, Sizes, published_folding
 from hls.folding_solver import fold_for_dsp, fold_for_rate
@@ -31,6 +32,7 @@ from stages._tables import markdown
 
 COLORS = 3
 KNOWN_CLASSES = {"cifar10": 10, "digits": 10}  # a folder must be counted
+USAGE_TITLES = ("copies", "multipliers", "DSP", "DSP, paired", "LUT of memories", "BRAM 18 kbit")
 
 
 def sizes_of(params: Params, variant: str) -> Sizes:
@@ -70,15 +72,10 @@ def plan_streaming(
     network = streaming_network(sizes, folding)
     sizing = size_fifos(network)
     usage = resources.usage(sizes, folding, network, sizing.depths)
-    total, result = resources.total(usage), sizing.result
+    result = sizing.result
     stages = limiting_stages(result.limiting)
-    figures = _cycle_metrics(result.interval, result.latency, clock_ns, stages) | {
-        "estimate_multipliers": total.multipliers,
-        "estimate_dsp": total.dsp,
-        "estimate_dsp_paired": total.dsp_paired,
-        "estimate_lut_memory": total.lut_memory,
-        "estimate_bram_18k": total.bram,
-    }
+    figures = _cycle_metrics(result.interval, result.latency, clock_ns, stages)
+    figures |= _resource_metrics(usage)
     plan = Design(design.variant, STREAMING, sizes, folding, sizing.depths)
     return plan, figures, f"{_layer_table(usage, folding)}\n{_fifo_table(sizing)}"
 
@@ -87,27 +84,17 @@ def plan_simd(
     design: _designs.Design, sizes: Sizes, clock_ns: float
 ) -> tuple[Design, dict[str, Metric], str]:
     """Return the plan of a SIMD design: one image per call, so the interval is the latency."""
-    try:
-        from hls import simd_model
-    except ImportError:
-        raise PipelineError(
-            f"a design of {design.variant} asks for accelerator: simd, which is not built yet; "
-            "give it accelerator: streaming in params.yaml."
-        ) from None
     assert design.array is not None
-    rows, columns = design.array
-    breakdown = simd_model.cycles(sizes, design.array)
-    slowest = max(breakdown.parts, key=lambda name: breakdown.parts[name])
-    figures = _cycle_metrics(breakdown.total, breakdown.total, clock_ns, slowest) | {
-        "estimate_multipliers": rows * columns,
-        "estimate_dsp": rows * columns,
-        "estimate_dsp_paired": None,
-        "estimate_lut_memory": None,
-        "estimate_bram_18k": None,
-    }
-    lines = [("part", "cycles per image, model")]
-    lines += [(name, f"{cycles}") for name, cycles in breakdown.parts.items()]
-    return Design(design.variant, SIMD, sizes, array=design.array), figures, markdown(lines)
+    model = simd_model.cycles(sizes, design.array)
+    usage = simd_resources.usage(sizes, design.array)
+    slowest = max(model.parts, key=lambda name: model.parts[name])
+    figures = _cycle_metrics(model.total, model.total, clock_ns, slowest)
+    figures |= _resource_metrics(usage)
+    lines = [("part", "cycles of a call of one image, model")]
+    lines += [(name, f"{cycles}") for name, cycles in model.parts.items()]
+    lines += [("total", f"{model.total}"), ("each further image of a call", f"{model.interval}")]
+    plan = Design(design.variant, SIMD, sizes, array=design.array)
+    return plan, figures, f"{_part_table(usage)}\n{markdown(lines)}"
 
 
 def limiting_stages(processes: Sequence[str]) -> str:
@@ -135,15 +122,35 @@ def _cycle_metrics(
     }
 
 
+def _resource_metrics(usage: list[resources.Usage]) -> dict[str, Metric]:
+    total = resources.total(usage)
+    return {
+        "estimate_multipliers": total.multipliers,
+        "estimate_dsp": total.dsp,
+        "estimate_dsp_paired": total.dsp_paired,
+        "estimate_lut_memory": total.lut_memory,
+        "estimate_bram_18k": total.bram,
+    }
+
+
 def _layer_table(usage: list[resources.Usage], folding: Folding) -> str:
-    keys = ("copies", "multipliers", "dsp", "dsp_paired", "lut_memory", "bram")
-    titles = ("copies", "multipliers", "DSP", "DSP, paired", "LUT of memories", "BRAM 18 kbit")
-    lines: list[tuple[str, ...]] = [("layer, estimate", "PE x SIMD", *titles)]
+    lines: list[tuple[str, ...]] = [("layer, estimate", "PE x SIMD", *USAGE_TITLES)]
     for row in (*usage, resources.total(usage)):
         fold = getattr(folding, row.layer, None)
         factors = f"{fold.pe} x {fold.simd}" if fold else "-"
-        lines.append((row.layer, factors, *(f"{getattr(row, key)}" for key in keys)))
+        lines.append((row.layer, factors, *_usage_cells(row)))
     return markdown(lines)
+
+
+def _part_table(usage: list[resources.Usage]) -> str:
+    lines: list[tuple[str, ...]] = [("part, estimate", *USAGE_TITLES)]
+    lines += [(row.layer, *_usage_cells(row)) for row in (*usage, resources.total(usage))]
+    return markdown(lines)
+
+
+def _usage_cells(row: resources.Usage) -> tuple[str, ...]:
+    keys = ("copies", "multipliers", "dsp", "dsp_paired", "lut_memory", "bram")
+    return tuple(f"{getattr(row, key)}" for key in keys)
 
 
 def _fifo_table(sizing: Sizing) -> str:

@@ -14,14 +14,16 @@ from collections.abc import KeysView
 from pathlib import Path
 
 from hls import tool
+from hls.accelerators import SIMD
 from hls.headers import header_files
-from hls.project import MANIFEST, Manifest, read_manifest, streaming_sources, write_project
+from hls.project import MANIFEST, Manifest, accelerator_sources, read_manifest, write_project
 from hls.project_texts import Target
 from hls.results import Measured, read_brought_back
 from hls.synthesis_metrics import metrics as metrics_of
 from hls.synthesis_metrics import origin, tables
 from models.atomic_file import replace_on_success
 from models.errors import PipelineError
+from stages._designs import Design
 from stages._integer_name import design_of
 from stages._metrics import write_metrics
 from stages._params import Hls, load_params
@@ -97,13 +99,18 @@ def _is_measured(path: Path, manifest: Manifest, keys: KeysView[str]) -> bool:
     return complete and origin(manifest).items() <= earlier.items()
 
 
-def write_design_project(name: str, variant: str, settings: Hls) -> Path:
-    """Write the project folder of one design, from its headers and golden samples."""
-    golden = design_artifact(name, "golden") / "golden.hpp"
-    if not golden.is_file():
-        raise PipelineError(f"{golden} is missing; run `dvc repro csim` to make it.")
-    headers = header_files(artifact(variant, "headers"), design_artifact(name, "headers"))
-    sources = streaming_sources(*headers, golden)
+def write_design_project(name: str, design: Design, settings: Hls) -> Path:
+    """Write the project folder of one design, from its headers and the data of its test bench."""
+    simd = design.accelerator == SIMD
+    data = [design_artifact(name, "golden") / "golden.hpp"]
+    if simd:
+        data.append(design_artifact(name, "golden") / "parameters.hpp")
+    for file in data:
+        if not file.is_file():
+            raise PipelineError(f"{file} is missing; run `dvc repro csim` to make it.")
+    folders = artifact(design.variant, "headers"), design_artifact(name, "headers")
+    headers = header_files(*folders, with_params=not simd)
+    sources = accelerator_sources(design.accelerator, *headers, *data)
     project = design_artifact(name, "project")
     write_project(project, name, sources, target_of(settings))
     return project
@@ -112,8 +119,7 @@ def write_design_project(name: str, variant: str, settings: Hls) -> Path:
 def main(name: str, reports: Path | None = None) -> None:
     """Synthesise one design, or read the reports of a run elsewhere."""
     params = load_params()
-    variant = design_of(params, name).variant
-    project = write_design_project(name, variant, params.hls)
+    project = write_design_project(name, design_of(params, name), params.hls)
     synthesize(name, project, params.hls, reports)
 
 

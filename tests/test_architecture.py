@@ -96,7 +96,8 @@ def needed(stage: str) -> set[str]:
     script = re.match(r"python -m (\S+)", definition["cmd"])[1].replace(".", "/") + ".py"
     code = {path for path in closure(script) if not is_docstring_only(path)}
     if stage in ("csim", "synthesize"):
-        found = [*ROOT.glob("hls/include/*.hpp"), *ROOT.glob("hls/*.cpp")]
+        folders = ("include/*.hpp", "streaming/*.hpp", "simd/*.?pp", "*.cpp")
+        found = [path for pattern in folders for path in ROOT.glob(f"hls/{pattern}")]
         code |= {path.relative_to(ROOT).as_posix() for path in found}
     return code
 

@@ -9,8 +9,9 @@ import pytest
 import yaml
 
 from hls import gpp
+from hls.accelerators import STREAMING
 from hls.dataflow import streaming_network
-from hls.design import STREAMING, Design
+from hls.design import Design
 from hls.fifo_depths import size_fifos
 from hls.folding import Sizes, published_folding
 from models import int_resmlp

@@ -12,15 +12,16 @@ import pytest
 
 from hls import gpp
 from hls import headers as headers_module
+from hls.accelerators import STREAMING
 from hls.dataflow import streaming_network
 from hls.fifo_depths import size_fifos
 from hls.folding import Sizes, published_folding
 from hls.project import (
     Manifest,
     Sources,
+    accelerator_sources,
     check_sources,
     read_manifest,
-    streaming_sources,
     write_project,
 )
 from hls.project_texts import Target, config_text, script_text
@@ -49,7 +50,7 @@ def headers(tmp_path):
 @pytest.fixture
 def project(tmp_path, headers):
     folder = tmp_path / "project"
-    write_project(folder, NAME, streaming_sources(*headers), Target(PART, 5.0))
+    write_project(folder, NAME, accelerator_sources(STREAMING, *headers), Target(PART, 5.0))
     return folder
 
 
@@ -72,7 +73,7 @@ def test_a_project_holds_all_that_its_sources_include(project):
 
 def test_the_same_design_gives_the_same_bytes(project, headers, tmp_path):
     other = tmp_path / "elsewhere" / "project"
-    write_project(other, NAME, streaming_sources(*headers), Target(PART, 5.0))
+    write_project(other, NAME, accelerator_sources(STREAMING, *headers), Target(PART, 5.0))
     assert all_bytes(other) == all_bytes(project)
     assert str(tmp_path).encode() not in b"".join(all_bytes(project).values())
 
@@ -88,7 +89,9 @@ def test_the_manifest_says_what_it_is_of(project):
 def test_any_change_of_a_source_changes_the_hash(project, headers, tmp_path):
     before = read_manifest(project / "manifest.json")
     headers[1].write_text("// other parameters\n")
-    after = write_project(project, NAME, streaming_sources(*headers), Target(PART, 5.0))
+    after = write_project(
+        project, NAME, accelerator_sources(STREAMING, *headers), Target(PART, 5.0)
+    )
     assert after.source_hash != before.source_hash and after.work != before.work
     assert (project / "src/params.hpp").read_text() == "// other parameters\n"
     renamed = {name.replace("params", "other"): digest for name, digest in after.sources.items()}
@@ -98,7 +101,7 @@ def test_any_change_of_a_source_changes_the_hash(project, headers, tmp_path):
 def test_writing_anew_drops_stale_sources_and_keeps_reports(project, headers):
     put(project / "src/stale.hpp", "// of an earlier version\n")
     put(project / "work_0123456789ab/hls/syn/report/a.xml", "<profile/>")
-    write_project(project, NAME, streaming_sources(*headers), Target(PART, 5.0))
+    write_project(project, NAME, accelerator_sources(STREAMING, *headers), Target(PART, 5.0))
     assert not (project / "src/stale.hpp").exists()
     assert (project / "work_0123456789ab/hls/syn/report/a.xml").is_file()
     assert not [path for path in project.parent.iterdir() if path.name.startswith(".")]
@@ -108,13 +111,13 @@ def test_a_missing_source_is_named_and_the_old_project_stays(project, headers):
     before = all_bytes(project)
     headers[2].unlink()
     with pytest.raises(PipelineError, match=r"golden\.hpp cannot be copied"):
-        write_project(project, NAME, streaming_sources(*headers), Target(PART, 5.0))
+        write_project(project, NAME, accelerator_sources(STREAMING, *headers), Target(PART, 5.0))
     assert all_bytes(project) == before
 
 
 def test_two_files_of_one_name_are_refused(project, headers, tmp_path):
     put(tmp_path / "again" / "config.hpp", "")
-    sources = streaming_sources(*headers, tmp_path / "again" / "config.hpp")
+    sources = accelerator_sources(STREAMING, *headers, tmp_path / "again" / "config.hpp")
     with pytest.raises(PipelineError, match="two files of this name"):
         write_project(project, NAME, sources, Target(PART, 5.0))
 
@@ -452,7 +455,7 @@ def test_the_project_alone_compiles_and_passes(random_network, tmp_path):
         put(tmp_path / "generated" / name, text)
     generated = [tmp_path / "generated" / name for name in texts]
     project = tmp_path / "project"
-    write_project(project, NAME, streaming_sources(*generated), Target(PART, 5.0))
+    write_project(project, NAME, accelerator_sources(STREAMING, *generated), Target(PART, 5.0))
     flags = ["-std=c++14", "-O0", "-w", "-isystem", str(gpp.ap_types_folder())]
     sources = ["src/resmlp_top.cpp", "src/testbench.cpp"]
     subprocess.run(["g++", *flags, *sources, "-o", "csim.exe"], cwd=project, check=True)

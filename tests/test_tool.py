@@ -8,7 +8,8 @@ import time
 import pytest
 
 from hls import tool
-from hls.project import read_manifest, streaming_sources, write_project
+from hls.accelerators import STREAMING
+from hls.project import accelerator_sources, read_manifest, write_project
 from hls.project_texts import Target
 from hls.synthesis_metrics import metrics
 from hls.tool_log import reason
@@ -44,7 +45,7 @@ def start(tmp_path, bin_folder):
         manifest = write_project(
             tmp_path / "project",
             "relu_h96",
-            streaming_sources(*headers),
+            accelerator_sources(STREAMING, *headers),
             Target(PART, 5.0, **target),
         )
         found = tool.find_tool()

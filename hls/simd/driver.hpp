@@ -1,4 +1,5 @@
-/// How the test bench calls the fixed-size accelerator; its memory holds parameters, images, logits.
+/// How the test bench calls the fixed-size accelerator; its memory holds parameters, images,
+/// logits.
 #pragma once
 
 #include <algorithm>

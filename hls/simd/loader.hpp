@@ -87,8 +87,7 @@ struct Beside {
   lanes:
     for (int i = 0; i < columns; ++i) {
 #pragma HLS UNROLL
-      const Segment segment{knots.lane[i],
-                            static_cast<int16_t>(word.lane[i] - knots.lane[i])};
+      const Segment segment{knots.lane[i], static_cast<int16_t>(word.lane[i] - knots.lane[i])};
       if (part > 0 && hidden) act_hidden[first + i][part - 1] = segment;
       if (part > 0 && !hidden) act_in[first + i][part - 1] = segment;
     }

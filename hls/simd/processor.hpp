@@ -7,8 +7,8 @@
 ///     mean               m = linear(x), each weight 1, shift log2(tokens)     vectors are channels
 ///     classifier_linear  logits = linear(m)
 ///
-/// What stands around a product is done on the way: affine_1 and act_in to the values that enter the
-/// array, act_hidden, affine_2 and the residual to those that leave it.
+/// What stands around a product is done on the way: affine_1 and act_in to the values that enter
+/// the array, act_hidden, affine_2 and the residual to those that leave it.
 #pragma once
 
 #include "cycle_count.hpp"

@@ -26,8 +26,8 @@ template <int side>
 struct Corner {
   int square, across, along;
   explicit Corner(const Place& place)
-      : square(place.map.base + (place.by_channel ? place.along : place.across) / side *
-                                    place.map.width +
+      : square(place.map.base +
+               (place.by_channel ? place.along : place.across) / side * place.map.width +
                (place.by_channel ? place.across : place.along) / side),
         across(place.across % side),
         along(place.along % side) {}
