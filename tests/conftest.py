@@ -1,6 +1,9 @@
 """Fixtures shared by the tests."""
 
+import os
+import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +63,24 @@ def published_network(published: Path) -> tuple[IntResMlp, Array, Array]:
     embed, classifier = layers("", "embed_linear", "classifier_linear")
     tokens, logits = (arrays[f"samples_{key}"].astype(np.int32) for key in ("input", "output"))
     return IntResMlp(embed, blocks, classifier), tokens, logits
+
+
+@pytest.fixture
+def clang(tmp_path: Path) -> str:
+    """Return a compiler: the clang in the package ziglang, with g++ as its linker."""
+    spec = find_spec("ziglang")
+    if spec is None:
+        pytest.skip("clang comes with the Python package ziglang, which is not installed")
+    resources = Path(spec.submodule_search_locations[0]) / "lib"
+    script = tmp_path / "clang++"
+    compile_command = f'"{sys.executable}" -m ziglang clang --driver-mode=g++'
+    compile_command += f' --target={os.uname().machine}-linux-gnu -resource-dir "{resources}"'
+    script.write_text(
+        f'#!/bin/sh\ncase " $* " in\n  *" -c "* | *" -E "*) exec {compile_command} "$@" ;;\n'
+        '  *) exec g++ "$@" ;;\nesac\n'
+    )
+    script.chmod(0o755)
+    return str(script)
 
 
 @pytest.fixture(scope="session")

@@ -3,10 +3,13 @@
 import numpy as np
 
 from hls import headers
+from hls.accelerators import SIMD
 from hls.dataflow import streaming_network
+from hls.design import Design
 from hls.fifo_depths import size_fifos
 from hls.folding import Fold, Folding, Sizes, check_folding, divisors, products, published_folding
 from hls.gpp import ImageFiles
+from hls.simd_parameters import parameters_text
 from models import int_resmlp
 
 
@@ -43,6 +46,14 @@ def write_headers(network, folder, folding=None, **depths):
     (folder / "params.hpp").write_text(headers.params_text(network))
     (folder / "design.hpp").write_text(headers.design_text(folding, depths))
     return depths
+
+
+def write_simd_headers(network, folder, array):
+    """Write config.hpp, design.hpp and parameters.hpp of the SIMD accelerator."""
+    design = Design("", SIMD, Sizes.of(network), array=array)
+    (folder / "config.hpp").write_text(headers.config_text(network))
+    (folder / "design.hpp").write_text(design.header_text())
+    (folder / "parameters.hpp").write_text(parameters_text(network, array))
 
 
 def write_images(network, folder, count):

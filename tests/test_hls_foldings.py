@@ -1,10 +1,5 @@
 """Designs of many foldings compute the same integers as numpy, in every layer."""
 
-import os
-import sys
-from importlib.util import find_spec
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -83,24 +78,6 @@ def test_no_read_or_write_out_of_bounds_and_no_undefined_behaviour(random_networ
     network = random_network(seed=3, tables=True, **SMALL)
     folding = make_folding(network, *UNEQUAL["neither divides the other"])
     simulate(network, folding, tmp_path, flags=("-O1", "-fno-omit-frame-pointer", *SANITIZERS))
-
-
-@pytest.fixture
-def clang(tmp_path):
-    """Return a compiler: the clang in the package ziglang, with g++ as its linker."""
-    spec = find_spec("ziglang")
-    if spec is None:
-        pytest.skip("clang comes with the Python package ziglang, which is not installed")
-    resources = Path(spec.submodule_search_locations[0]) / "lib"
-    script = tmp_path / "clang++"
-    compile_command = f'"{sys.executable}" -m ziglang clang --driver-mode=g++'
-    compile_command += f' --target={os.uname().machine}-linux-gnu -resource-dir "{resources}"'
-    script.write_text(
-        f'#!/bin/sh\ncase " $* " in\n  *" -c "* | *" -E "*) exec {compile_command} "$@" ;;\n'
-        '  *) exec g++ "$@" ;;\nesac\n'
-    )
-    script.chmod(0o755)
-    return str(script)
 
 
 def test_clang_agrees_without_a_warning(clang, random_network, tmp_path):

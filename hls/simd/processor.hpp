@@ -35,14 +35,14 @@ struct Processor {
   /// Classify `count` images; parameters come once for each of them.
   static void run(Stream<columns>& parameters, Stream<columns>& images, Stream<columns>& logits,
                   int count) {
-    Store store;
+    static Store store;  // what is never written, in padding, is 0
 #pragma HLS ARRAY_PARTITION variable = store complete dim = 2
 #pragma HLS ARRAY_PARTITION variable = store complete dim = 3
 #pragma HLS BIND_STORAGE variable = store type = ram_1wnr impl = lutram
     Tile next;
 #pragma HLS ARRAY_PARTITION variable = next.w complete dim = 0
 #pragma HLS ARRAY_PARTITION variable = next.outputs complete dim = 0
-    Beside beside;
+    static Beside beside;
 #pragma HLS ARRAY_PARTITION variable = beside.channels complete dim = 2
 #pragma HLS ARRAY_PARTITION variable = beside.act_in cyclic factor = Steps::side dim = 1
 #pragma HLS ARRAY_PARTITION variable = beside.act_hidden cyclic factor = Steps::side dim = 1
@@ -59,7 +59,6 @@ struct Processor {
     }
   }
 
- private:
   /// Read the image and the first tile.
   static void start(Stream<columns>& images, Stream<columns>& parameters, Store& store,
                     Tile& next) {
