@@ -9,14 +9,14 @@ import pytest
 import yaml
 
 from hls import gpp
-from hls.accelerators import STREAMING
+from hls.accelerators import SIMD, STREAMING
 from hls.dataflow import streaming_network
 from hls.design import Design
 from hls.fifo_depths import size_fifos
 from hls.folding import Sizes, published_folding
 from models import int_resmlp
 from models.errors import PipelineError
-from models.int_params import save_int_params, save_samples
+from models.int_params import load_int_params, save_int_params, save_samples
 from stages import csim, generate_headers, plan
 from stages._dataset import Dataset, Split
 
@@ -78,6 +78,20 @@ def test_the_whole_test_set_passes(folder):
     assert files == inputs | {"config.hpp", "params.hpp"}
     files = {path.name for path in (folder / "data/designs").rglob("*") if path.is_file()}
     assert files == {"design.json", "plan.md", "design.hpp", "golden.hpp"}
+
+
+@pytest.mark.compiler
+def test_a_simd_design_passes_and_keeps_its_memory_of_parameters(folder):
+    name = "relu_h96_simd"
+    sizes = Sizes.of(load_int_params(f"data/{NAME}/int8.pkl"))
+    plan.write_plan(name, Design(NAME, SIMD, sizes, array=(4, 4)), "")
+    generate_headers.main(NAME)
+    Path(f"data/{NAME}/headers/params.hpp").unlink()  # its parameters come from memory
+    csim.main(name)
+    result = json.loads(Path(f"data/metrics/csim/{name}.json").read_text())
+    assert (result["csim"], result["csim_images"]) == ("PASS", IMAGES)
+    files = {path.name for path in Path(f"data/designs/{name}/golden").iterdir()}
+    assert files == {"golden.hpp", "parameters.hpp"}
 
 
 @pytest.mark.compiler

@@ -52,6 +52,8 @@ def test_the_committed_designs() -> None:
     assert published == ["relu_h192", "relu_h96", "lerp_psa_h96"]
     rates = [d.target.images_per_second for d in designs.values() if d.target]
     assert [round(rate / 200e6 * 6240, 3) for rate in rates] == [2, 4, 8]
+    arrays = {d.variant: d.array for d in designs.values() if d.array}
+    assert arrays == dict.fromkeys(published, (16, 16))
     demo = load_params(ROOT / "demo" / "params.yaml")
     assert [d.variant for d in demo.designs.values()] == list(demo.variants)
 

@@ -214,6 +214,21 @@ def test_a_success_that_cannot_be_built_is_said(folder, brought_back, caplog):
     assert "LUT 2400000 exceeds" in caplog.text
 
 
+def test_a_simd_design_is_a_project_of_its_own(folder):
+    name = "relu_h96_simd"
+    put(Path(f"data/designs/{name}/headers/design.hpp"), "#pragma once\n")
+    put(Path(f"data/designs/{name}/golden/golden.hpp"), "#pragma once\n")
+    with pytest.raises(PipelineError, match=r"parameters\.hpp is missing; run `dvc repro csim`"):
+        synthesize.main(name)
+    put(Path(f"data/designs/{name}/golden/parameters.hpp"), "#pragma once\n")
+    synthesize.main(name)
+    project = Path(f"data/designs/{name}/project")
+    assert read_manifest(project / "manifest.json").top == "resmlp_simd"
+    sources = {path.name for path in (project / "src").iterdir()}
+    assert {"resmlp_simd.cpp", "processor.hpp", "driver.hpp", "parameters.hpp"} <= sources
+    assert not {"resmlp_top.cpp", "linear.hpp", "params.hpp"} & sources
+
+
 def test_missing_golden_samples_are_named(folder):
     Path(f"data/designs/{DESIGN}/golden/golden.hpp").unlink()
     with pytest.raises(PipelineError, match=r"golden\.hpp is missing; run `dvc repro csim`"):
