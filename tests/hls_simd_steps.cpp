@@ -11,7 +11,6 @@
 long cycle_counts[num_parts] = {};
 
 int main(int argc, char** argv) {
-  using Network = Program<Config, Design>;
   std::printf("side %d store_squares %d token_words %d image_words %d logit_words %d\n",
               Network::side, Network::store_squares, Network::token_words, Network::image_words,
               Network::logit_words);

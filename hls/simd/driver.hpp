@@ -12,11 +12,9 @@
 /// \param tokens  int8 patches: num_patches x patch_dim values per image
 /// \return        int8 scores: num_classes per image
 inline std::vector<int8_t> classify(const int8_t* tokens, int count) {
-  using Network = Program<Config, Design>;
-  static_assert(sizeof(parameters) == Network::parameter_words() * sizeof(Word),
+  static_assert(sizeof(parameters) == parameter_words * sizeof(Word),
                 "parameters.hpp is of another network or array");
-  std::vector<Word> images(images_per_call * Network::image_words);
-  std::vector<Word> logits(images_per_call * Network::logit_words);
+  std::vector<Word> images(image_words), logits(logit_words);
   int8_t* patch = reinterpret_cast<int8_t*>(images.data());
   for (int i = 0; i < count * Config::num_patches; ++i) {
     std::copy(tokens, tokens + Config::patch_dim, patch);

@@ -6,11 +6,7 @@
 
 namespace {
 
-using Network = Program<Config, Design>;
 constexpr int columns = Network::columns;
-constexpr int all_words = Network::parameter_words();
-constexpr int image_words = images_per_call * Network::image_words;  // in co-simulation
-constexpr int logit_words = images_per_call * Network::logit_words;
 
 /// Send `words` words, once for each of `count` images: the same ones, or each image's own.
 template <int words, bool same>
@@ -37,7 +33,8 @@ words:
 }  // namespace
 
 void resmlp_simd(const Word* parameters, const Word* images, Word* logits, int count) {
-#pragma HLS INTERFACE m_axi port = parameters bundle = parameters offset = slave depth = all_words
+#pragma HLS INTERFACE m_axi port = parameters bundle = parameters offset = slave depth = \
+    parameter_words
 #pragma HLS INTERFACE m_axi port = images bundle = images offset = slave depth = image_words
 #pragma HLS INTERFACE m_axi port = logits bundle = logits offset = slave depth = logit_words
 #pragma HLS INTERFACE s_axilite port = count
@@ -47,7 +44,7 @@ void resmlp_simd(const Word* parameters, const Word* images, Word* logits, int c
 #pragma HLS STREAM variable = weights depth = Network::fifo_words
 #pragma HLS STREAM variable = patches depth = Network::fifo_words
 #pragma HLS STREAM variable = scores depth = 2
-  fetch<all_words, true>(parameters, weights, count);
+  fetch<parameter_words, true>(parameters, weights, count);
   fetch<Network::image_words, false>(images, patches, count);
   Processor<Config, Design>::run(weights, patches, scores, count);
   put(scores, logits, count);

@@ -9,8 +9,14 @@
 /// What a memory port moves in a cycle: as many int8 values as the array has columns.
 using Word = Vector<Design::columns>;
 
-/// Images in a call of the test bench, at most: co-simulation copies memory for as many.
+using Network = Program<Config, Design>;
+
+// Words of each memory in the test bench, whose calls hold up to images_per_call images: the depths
+// of the ports, because co-simulation copies so many.
 constexpr int images_per_call = 8;
+constexpr int parameter_words = Network::parameter_words();
+constexpr int image_words = images_per_call * Network::image_words;
+constexpr int logit_words = images_per_call * Network::logit_words;
 
 /// \param parameters  All parameters in the order of their use (hls/simd_parameters.py)
 /// \param images      int8 patches, image after image: each patch begins a word
