@@ -5,11 +5,10 @@ A call of one image is, one after the other,
     call        CALL_CYCLES: start and end of the regions
     start       READ_CYCLES + start_cycles: the first word arrives, then the image and, beside it,
                 the first tile of parameters are read, a word each per cycle
-    each kind   the sum over its steps of tiles * tile_cycles (hls/simd_program.py): a vector and a
-                word per cycle. The words of the next tile are fewer than the vectors wherever that
-                is possible, so reloading costs only what `reload` says
-    reload      cycles of the steps in which no vector enters the array, only words: the array waits
-                for its next tile (in the classifier, which has one vector)
+    each kind   tiles * vectors of its steps (hls/simd_program.py): a vector per cycle. The next
+                tile is read in the same cycles, a word in each
+    reload      tiles * (tile_cycles - vectors) of all steps: the vectors are through and the array
+                waits for words (in the published networks only the classifier, with one vector)
     pipeline    depth per step: the last value of a step is stored before the next step begins
     logits      logit_words + WRITE_CYCLES: until memory has answered
 

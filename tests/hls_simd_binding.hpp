@@ -55,13 +55,13 @@ int array_unit(const int8_t* words, const int8_t* x, int8_t* y) {
     load_tile(tile, i, word);
   }
   for (int v = 0; v < vectors; ++v) {
-    Sum<Unit::Steps::max_inputs> sums[rows];
+    typename Unit::Totals sums, totals;
     for (int part = 0; part < 2; ++part) {
       std::copy(x, x + columns, word.lane);
       x += columns;
-      Unit::accumulate(tile, word, part == 0, sums);
+      Unit::accumulate(tile, word, part == 0, sums, totals);
     }
-    const Vector<rows> results = Unit::requantized(tile, sums);
+    const Vector<rows> results = Unit::requantized(tile, totals);
     y = std::copy(results.lane, results.lane + rows, y);
   }
   return 0;

@@ -28,7 +28,7 @@ struct Processor {
   using Beside = ::Beside<Config, Design>;
   using Tile = ::Tile<rows, columns>;
   using Store = ::Store<Steps::store_squares, Steps::side>;
-  using Sums = Sum<Steps::max_inputs>[Steps::max_vectors][rows];
+  using Totals = Sum<Steps::max_inputs>[rows];
   using Word = Vector<columns>;
   using Results = Vector<rows>;
 
@@ -82,7 +82,7 @@ struct Processor {
     Tile tile;
 #pragma HLS ARRAY_PARTITION variable = tile.w complete dim = 0
 #pragma HLS ARRAY_PARTITION variable = tile.outputs complete dim = 0
-    Sums sums;
+    Totals sums[Steps::max_vectors];
 #pragma HLS ARRAY_PARTITION variable = sums complete dim = 2
 #pragma HLS BIND_STORAGE variable = sums type = ram_s2p impl = lutram
     NOTE(Taps taps(step);)
@@ -112,9 +112,11 @@ struct Processor {
       if (v < step.vectors) {
         const Word x = operands(step, v, input * columns, store, beside);
         NOTE(taps.keep(Tap::operand, v, input * columns, x);)
-        accumulate(tile, x, input == 0, sums[v]);
+        Totals totals;
+#pragma HLS ARRAY_PARTITION variable = totals complete
+        accumulate(tile, x, input == 0, sums[v], totals);
         if (last_input) {
-          Results y = requantized(tile, sums[v]);
+          Results y = requantized(tile, totals);
           NOTE(taps.keep(Tap::product, v, output * rows, y);)
           if (step.kind == Kind::token_mixer) y = scaled(beside.channels[v], y);
           NOTE(taps.keep(Tap::scaled, v, output * rows, y);)
@@ -153,9 +155,10 @@ struct Processor {
     return x;
   }
 
-  /// The array: rows x columns products, added to the sums of a vector.
-  static void accumulate(const Tile& tile, const Word& x, bool first,
-                         Sum<Steps::max_inputs> (&sums)[rows]) {
+  /// The array: rows x columns products, added to the sums of a vector. The totals are given out
+  /// beside the memory, which has one port to read.
+  static void accumulate(const Tile& tile, const Word& x, bool first, Totals& sums,
+                         Totals& totals) {
 #pragma HLS INLINE
   rows:
     for (int r = 0; r < rows; ++r) {
@@ -166,18 +169,19 @@ struct Processor {
 #pragma HLS UNROLL
         sum += x.lane[c] * tile.w[r][c];
       }
-      sums[r] = (first ? 0 : static_cast<int>(sums[r])) + sum;
+      totals[r] = (first ? 0 : static_cast<int>(sums[r])) + sum;
+      sums[r] = totals[r];
     }
   }
 
   /// The sums on the outputs' grid.
-  static Results requantized(const Tile& tile, const Sum<Steps::max_inputs> (&sums)[rows]) {
+  static Results requantized(const Tile& tile, const Totals& totals) {
 #pragma HLS INLINE
     Results y;
   rows:
     for (int r = 0; r < rows; ++r) {
 #pragma HLS UNROLL
-      y.lane[r] = requantize<Steps::max_inputs>(sums[r], tile.outputs[output::s][r],
+      y.lane[r] = requantize<Steps::max_inputs>(totals[r], tile.outputs[output::s][r],
                                                 tile.outputs[output::b][r]);
     }
     return y;
