@@ -7,6 +7,8 @@ from torch import Generator, Tensor
 
 from stages._distributed import own_slice
 
+_TOGETHER = 32  # batches changed at once on an accelerator
+
 Change = Callable[[Tensor, Generator], Tensor]
 
 
@@ -15,7 +17,8 @@ class Batches:
 
     Images uint8 [n, 3, height, width] and every target [n, ...] are shuffled together; `change`
     maps the images of a batch and the generator to those that are trained on. The last, smaller
-    batch is dropped. Of several processes each gets its own slice of every batch.
+    batch is dropped. Of several processes each gets its own slice of every batch. An accelerator
+    holds all images and changes many batches at once, which takes it as long as one.
     """
 
     def __init__(
@@ -27,9 +30,10 @@ class Batches:
         generator: Generator,
         device: torch.device,
     ) -> None:
-        self.images, self.targets = images, targets
-        self.change, self.generator, self.device = change, generator, device
-        order = torch.randperm(len(images), generator=generator)
+        self.images, self.targets = images.to(device), [target.to(device) for target in targets]
+        self.change, self.generator = change, generator
+        self.device, self.together = device, 1 if device.type == "cpu" else _TOGETHER
+        order = torch.randperm(len(images), generator=generator).to(device)
         self.order = order.split(batch_size)[: len(images) // batch_size]
 
     def __len__(self) -> int:
@@ -38,8 +42,10 @@ class Batches:
 
     def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
         """Yield the batches in their order."""
-        for batch in self.order:
-            # Every process changes the whole batch: the draws do not depend on their number.
-            images = self.change(self.images[batch], self.generator)
-            parts = (images, *(target[batch] for target in self.targets))
-            yield tuple(own_slice(part).to(self.device, non_blocking=True) for part in parts)
+        for first in range(0, len(self.order), self.together):
+            batches = self.order[first : first + self.together]
+            # Every process changes whole batches: the draws do not depend on their number.
+            changed = self.change(self.images[torch.cat(batches)], self.generator)
+            for batch, images in zip(batches, changed.split(len(batches[0])), strict=True):
+                parts = (images, *(target[batch] for target in self.targets))
+                yield tuple(own_slice(part) for part in parts)

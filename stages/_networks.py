@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -56,9 +57,12 @@ def forward_pass(network: ResMLP, training: Training) -> Callable[[Tensor], Tens
     """Return the function from pixels to logits that training uses for a float network.
 
     The fused passes where params ask for them and this machine has them (`models.fused_resmlp`);
-    the module itself otherwise, and among several processes, which share the norms' statistics.
+    the module itself otherwise, and among several processes, which share the norms' statistics. On
+    CUDA the module's matrix products are in bfloat16 (not yet run on a GPU).
     """
-    return partial(fused_forward, network) if _fused(network, training) else network
+    if _fused(network, training):
+        return partial(fused_forward, network)
+    return _in_half(network, network, training)
 
 
 def frozen_pass(network: ResMLP, training: Training) -> Callable[[Tensor], Tensor]:
@@ -66,7 +70,9 @@ def frozen_pass(network: ResMLP, training: Training) -> Callable[[Tensor], Tenso
 
     As `forward_pass`, but folded here and now: the weights of this moment count.
     """
-    return fused_inference(network) if _fused(network, training) else network
+    if _fused(network, training):
+        return fused_inference(network)
+    return _in_half(network, network, training)
 
 
 def feature_pass(network: ResMLP, training: Training) -> Callable[[Tensor, int], Tensor]:
@@ -74,8 +80,9 @@ def feature_pass(network: ResMLP, training: Training) -> Callable[[Tensor, int],
 
     What comes before the block gets no gradient: it is frozen in block-wise transfer.
     """
-    features = fused_features if _fused(network, training) else plain_features
-    return partial(features, network)
+    if _fused(network, training):
+        return partial(fused_features, network)
+    return _in_half(partial(plain_features, network), network, training)
 
 
 def plain_features(network: ResMLP, images: Tensor, block: int) -> Tensor:
@@ -85,6 +92,23 @@ def plain_features(network: ResMLP, images: Tensor, block: int) -> Tensor:
         for part in network.blocks[: max(block, 0)]:
             x = part(x)
     return x if block < 0 else network.blocks[block](x)
+
+
+def in_bfloat16(function: Callable[..., Tensor], device_type: str) -> Callable[..., Tensor]:
+    """Return the function with its matrix products in bfloat16 and its result in float32."""
+
+    def half(*arguments: Any) -> Tensor:  # noqa: ANN401 (the function's own)
+        with torch.autocast(device_type, torch.bfloat16):
+            return function(*arguments).float()
+
+    return half
+
+
+def _in_half(
+    function: Callable[..., Tensor], network: ResMLP, training: Training
+) -> Callable[..., Tensor]:
+    place = next(network.parameters()).device.type
+    return in_bfloat16(function, place) if training.fused and place == "cuda" else function
 
 
 def _fused(network: ResMLP, training: Training) -> bool:

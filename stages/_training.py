@@ -27,11 +27,13 @@ from stages._augment import augment, random_flip
 from stages._batches import Batches, Change
 from stages._cost import write_cost
 from stages._dataset import Dataset, Split
+from stages._device_steps import gradient_step
 from stages._distributed import (
     check_batch_size,
     data_parallel,
     is_first,
     mean_over_processes,
+    world_size,
 )
 from stages._optimizers import AnyOptimizer, Method, ParameterGroup
 from stages._params import Augment, Training
@@ -111,7 +113,8 @@ def fit(
         optimizer = phase.method.optimizer(phase.groups)
         for group in optimizer.param_groups:
             group["initial_lr"] = group["lr"]
-        step = data_parallel(_Step(phase)) if phase.epochs else None
+        fast = training.fused and world_size() == 1
+        step = gradient_step(data_parallel(_Step(phase)), device, fast) if phase.epochs else None
         for epoch in range(phase.epochs):
             position = [index, epoch]
             if start is not None and position <= start["position"]:
@@ -218,7 +221,7 @@ def _source(
 def _epoch(
     phase: Phase,
     epoch: int,
-    step: nn.Module,
+    step: Callable[..., tuple[Tensor, Tensor | None]],
     model: nn.Module,
     optimizer: AnyOptimizer,
     batches: Batches,
@@ -235,8 +238,6 @@ def _epoch(
         for group in optimizer.param_groups:
             group["lr"] = group["initial_lr"] * factor
         loss, logits = step(x, y, *wanted)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
         optimizer.step()
         with torch.no_grad():
             total_loss += loss
