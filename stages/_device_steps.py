@@ -3,8 +3,8 @@
 A step of these networks is some hundred kernels of a few microseconds each, and starting them one
 by one takes a CPU longer than running them takes the device. A CUDA graph starts them all at once;
 in return every tensor keeps its address: batches are copied into the recorded inputs, gradients and
-outputs come back in the recorded tensors. The optimiser stays outside: fused AdamW is a few
-kernels, and its learning rate changes at every step.
+outputs come back in the recorded tensors. The optimiser stays outside, because its
+learning rate changes at every step: fused AdamW is a few kernels, Muon several hundred small ones.
 
 Not yet run on a GPU: the tests put a stand-in in the place of `record`.
 """

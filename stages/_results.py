@@ -88,7 +88,7 @@ def _line(row: Result, compared: bool) -> dict[str, str]:
         if compared:
             line[f"published {title}, %"] = "-" if wanted is None else f"{wanted:.1f}"
     line["logits unlike QAT (numpy)"] = cell(row.int8.get("mismatches"))
-    line["test images"] = cell(row.int8.get("images"))
+    line["test images"] = cell(row.int8.get("images", row.float.get("images")))
     line["epochs"] = cell(row.float.get("epochs"))
     line["QAT epochs"] = cell(row.int8.get("epochs"))
     line["seed"] = cell(row.float.get("seed"))

@@ -135,10 +135,9 @@ def fit(
                 _save(run, model, optimizer, position)
                 _log_epoch(run, phases, time.perf_counter() - began)
     if is_first():
+        _write_history(run)  # also where no epoch was left to do: DVC may have removed the file
         write_cost(run.history.with_suffix(".json"), len(run.rows), run.seconds, device)
         run.checkpoint.unlink(missing_ok=True)
-        if not run.rows:
-            _write_history(run)
 
 
 def to_tensors(split: Split) -> tuple[Tensor, Tensor]:

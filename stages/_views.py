@@ -77,7 +77,7 @@ class Views:
         if checksum(changed) != self.checksums[index]:
             raise PipelineError(
                 "The stored views are of other images than those that this machine draws from the "
-                "same seed; make them again with `dvc repro -f convnet_views teacher_views`."
+                "same seed; make them again with `dvc repro -f -s convnet_views teacher_views`."
             )
         return changed, torch.from_numpy(self.logits[index].astype(np.float32))
 
@@ -99,6 +99,6 @@ def load_views(path: Path | str, how: Augment, seed: int) -> Views:
         *(OSError, EOFError, KeyError, TypeError, ValueError),
         *(zipfile.BadZipFile, zlib.error),
     ):
-        fault, command = "is not a file of stored views", "repro -f"
+        fault, command = "is not a file of stored views", "repro -f -s"
     stage = f"{Path(path).parent.name}_views"
     raise PipelineError(f"{path} {fault}; run `dvc {command} {stage}` to make it.")

@@ -17,7 +17,7 @@ from stages._views import Views, checksum, load_views, view_images
 from stages.view_bank import view_bank
 
 ROOT = Path(__file__).resolve().parent.parent
-NO_VIEWS = r"views.npz is not a file of stored views; .*dvc repro -f convnet_views"
+NO_VIEWS = r"views.npz is not a file of stored views; .*dvc repro -f -s convnet_views"
 COUNT, CLASSES, SEED = 20, 4, 5
 CROP = Augment(crop_padding=2, flip=True, rand_augment=False)
 
@@ -99,7 +99,7 @@ def test_a_file_gives_back_what_was_saved(path):
 def test_logits_of_other_images_are_refused(path, how, seed, images):
     make_views().save(path)
     with pytest.raises(
-        PipelineError, match=r"other images.*dvc repro -f convnet_views teacher_views"
+        PipelineError, match=r"other images.*dvc repro -f -s convnet_views teacher_views"
     ):
         load_views(path, how, seed).view(images, 0)
 
@@ -125,7 +125,7 @@ def test_a_foreign_archive_is_refused(path, arrays):
     path.parent.mkdir()
     np.savez(path, **{name: array for name, array in arrays.items() if array is not None})
     with pytest.raises(
-        PipelineError, match=r"views.npz is not a file of stored views.*repro -f convnet_views"
+        PipelineError, match=r"views.npz is not a file of stored views.*repro -f -s convnet_views"
     ):
         load_views(path, CROP, SEED)
 
@@ -135,7 +135,7 @@ def test_a_foreign_file_is_refused(path, content):
     path.parent.mkdir()
     path.write_bytes(content)
     with pytest.raises(
-        PipelineError, match=r"views.npz is not a file of stored views.*repro -f convnet_views"
+        PipelineError, match=r"views.npz is not a file of stored views.*repro -f -s convnet_views"
     ):
         load_views(path, CROP, SEED)
 
