@@ -53,7 +53,8 @@ struct Processor {
       start(images, parameters, store, next);
     steps:
       for (int index = 0; index < Steps::num_steps; ++index) {
-        run_step(Steps::steps.at[index], parameters, store, next, beside);
+        const Step step = Steps::steps.at[index];
+        run_step(step, parameters, store, next, beside);
       }
       finish(store, logits);
     }
@@ -62,6 +63,7 @@ struct Processor {
   /// Read the image and the first tile.
   static void start(Stream<columns>& images, Stream<columns>& parameters, Store& store,
                     Tile& next) {
+#pragma HLS INLINE
     constexpr int tile_words = Steps::first_words(Steps::product(0));
     int token = 0, word = 0;
   words:
@@ -79,6 +81,7 @@ struct Processor {
   /// Multiply all vectors of a step by its matrix, and read what comes next.
   static void run_step(const Step& step, Stream<columns>& parameters, Store& store, Tile& next,
                        Beside& beside) {
+#pragma HLS INLINE
     Tile tile;
 #pragma HLS ARRAY_PARTITION variable = tile.w complete dim = 0
 #pragma HLS ARRAY_PARTITION variable = tile.outputs complete dim = 0
@@ -204,7 +207,7 @@ struct Processor {
                          const Store& store, const Beside& beside) {
 #pragma HLS INLINE
     const bool by_channel = step.kind == Kind::token_mixer;
-    const Results skipped = load<rows>(store, {step.shortcut, by_channel, v, along});
+    const Results skipped = load<rows>(store, {step.shortcut, step.by_channel, v, along});
   rows:
     for (int r = 0; r < rows; ++r) {
 #pragma HLS UNROLL
@@ -226,6 +229,7 @@ struct Processor {
 
   /// Send the logits.
   static void finish(const Store& store, Stream<columns>& logits) {
+#pragma HLS INLINE
   words:
     for (int word = 0; word < Steps::logit_words; ++word) {
 #pragma HLS PIPELINE II = 1

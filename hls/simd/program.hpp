@@ -230,3 +230,16 @@ struct Program {
 
 template <class Config, class Design>
 constexpr Steps<Program<Config, Design>::num_steps> Program<Config, Design>::steps;
+// C++14 wants a definition of what is copied, which unoptimised builds then look for.
+template <class Config, class Design>
+constexpr Map Program<Config, Design>::image;
+template <class Config, class Design>
+constexpr Map Program<Config, Design>::features;
+template <class Config, class Design>
+constexpr Map Program<Config, Design>::mixed;
+template <class Config, class Design>
+constexpr Map Program<Config, Design>::hidden;
+template <class Config, class Design>
+constexpr Map Program<Config, Design>::average;
+template <class Config, class Design>
+constexpr Map Program<Config, Design>::scores;
