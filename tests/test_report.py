@@ -86,7 +86,7 @@ def test_the_report_begins_with_the_tables_of_the_networks():
     assert list(table) == NAMES
     full = {"network": "bspline_h96", "float, %": "91.30", "INT8, %": "88.12", "test images": "364"}
     assert table["bspline_h96"].items() >= full.items()
-    teacher = {"float, %": "89.30", "INT8, %": "-", "test images": "-"}
+    teacher = {"float, %": "89.30", "INT8, %": "-", "test images": "364"}
     assert table["teacher"].items() >= teacher.items()
 
 

@@ -46,7 +46,7 @@ MISSING = [
     ("dump_params", True, f"data/{NAME}/qat.pt"),
     ("verify", True, f"data/{NAME}/int8.pkl"),
     ("generate_headers", True, f"data/{NAME}/int8.pkl"),
-    ("csim", True, f"data/designs/{DESIGN}/design.json"),
+    ("csim", True, f"data/{NAME}/int8.pkl"),
     ("synthesize", True, f"data/designs/{DESIGN}/golden/golden.hpp"),
     ("export_published", True, f"data/{NAME}/float.pt"),
     ("import_int8", False, "data/dataset.npz"),
