@@ -17,9 +17,11 @@ from hls.folding import Sizes
 from models.errors import PipelineError
 from models.fixed_point import MAX_SHIFT, TABLE_KNOTS
 
-MAX_COLUMNS = 128  # values in the widest AXI word
+MAX_SIDE = 64  # rows and columns: a word of columns is one of memory, of 512 bits at most
 SUM_CYCLES = 4  # a sum is read again no sooner: what adding to it takes
 FIFO_WORDS = 512  # between a memory port and the processor
+
+_SEGMENTS = TABLE_KNOTS - 1
 
 KINDS = (
     *("embed_linear", "token_mixer", "mlp_linear_1", "mlp_linear_2", "mean", "classifier_linear"),
@@ -76,11 +78,11 @@ class Program:
         for name, number in (("rows", self.rows), ("columns", self.columns)):
             if number < 1 or number & (number - 1):
                 raise PipelineError(f"array has {number} {name}, but must have a power of two.")
-        if self.columns > MAX_COLUMNS:
-            raise PipelineError(
-                f"array has {self.columns} columns, but a row of weights is one AXI word: at most "
-                f"{MAX_COLUMNS}."
-            )
+            if number > MAX_SIDE:
+                raise PipelineError(
+                    f"array has {number} {name}, but must have at most {MAX_SIDE}: a memory port "
+                    f"has {8 * MAX_SIDE} bits, and the store a memory per row and column."
+                )
         tokens = self.sizes.num_patches
         if tokens < 2 or tokens & (tokens - 1) or tokens > 1 << MAX_SHIFT:
             raise PipelineError(
@@ -92,6 +94,21 @@ class Program:
     def side(self) -> int:
         """Rows and columns of a square of the store."""
         return max(self.rows, self.columns)
+
+    @property
+    def max_vectors(self) -> int:
+        """Most vectors of a step: the words of a memory of sums."""
+        return max(self.sizes.num_patches, self.sizes.embed_dim)
+
+    @property
+    def act_in_words(self) -> int:
+        """Words of a memory of the first tables: a lane's share of the channels."""
+        return _SEGMENTS * ceil(self.sizes.embed_dim / self.side)
+
+    @property
+    def act_hidden_words(self) -> int:
+        """Words of a memory of the second tables."""
+        return _SEGMENTS * ceil(self.sizes.hidden_dim / self.side)
 
     @property
     def store_squares(self) -> int:

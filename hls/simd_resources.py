@@ -1,6 +1,8 @@
 """What a SIMD design takes, before any synthesis: an estimate by part, from sizes and array.
 
-The rules for memories, LUTs and DSPs are those of hls/resources.py. S is the larger one of rows and
+The rules for LUTs, block RAMs and DSPs are those of hls/resources.py: a memory lies in LUTs up to
+256 words (w x ceil(d / 64) LUTs), else in block RAM. hls/simd/memory.hpp says the same to the tool,
+memory by memory (BIND_STORAGE), so both move at the same depth. S is the larger one of rows and
 columns, ceil to whole squares, groups or words where a size does not divide.
 
     array       rows x columns multipliers; paired, as two rows share an input:
@@ -10,10 +12,11 @@ columns, ceil to whole squares, groups or words where a size does not divide.
     store       S x S memories of 8 bits, a word per square of any map; twice, because operand and
                 shortcut are read in the same cycle
     sums        rows memories of as many words as vectors, as wide as the widest sum
-    channels    9 parameters per channel for the token mixer: 6 x 8 and 3 x 5 bits
-    tables      one memory per lane of S, {knot, slope} in 17 bits, 64 words per channel; always in
-                LUTs (BIND_STORAGE)
-    FIFOs       FIFO_WORDS words of columns x 8 bits, for parameters and for images
+    channels    9 memories of 8 bits, one for each parameter that the token mixer needs of a
+                channel; a word per channel
+    tables      two of S memories of 16 bits, both knots of a segment; 64 words per channel of a
+                lane's share
+    FIFOs       FIFO_WORDS words of columns x 8 bits, for parameters and for images, in block RAM
 
 The two tiles of weights are registers. Logic, wiring and the adapters of the memory ports are left
 to the tool.
@@ -22,11 +25,10 @@ to the tool.
 from math import ceil
 
 from hls.folding import Sizes
-from hls.resources import SEGMENT_BITS, SHIFT_BITS, Memory, Usage
-from hls.simd_program import FIFO_WORDS, Program
-from models.fixed_point import TABLE_KNOTS
+from hls.resources import Memory, Usage
+from hls.simd_program import CHANNEL_PARAMETERS, FIFO_WORDS, Program
 
-_CHANNEL_BITS = 6 * 8 + 3 * SHIFT_BITS
+_SEGMENT_BITS = 2 * 8
 
 
 def usage(sizes: Sizes, array: tuple[int, int]) -> list[Usage]:
@@ -34,23 +36,24 @@ def usage(sizes: Sizes, array: tuple[int, int]) -> list[Usage]:
     program = Program(sizes, *array)
     rows, columns, side = program.rows, program.columns, program.side
     steps = program.steps()
-    vectors = max(step.vectors for step in steps)
     sum_bits = (max(step.inputs for step in steps) << 14).bit_length() + 1
-    lookups = (sizes.embed_dim, sizes.hidden_dim) if sizes.has_tables else ()
-    tables = [Memory(side, (TABLE_KNOTS - 1) * ceil(n / side), SEGMENT_BITS) for n in lookups]
+    depths = (program.act_in_words, program.act_hidden_words) if sizes.has_tables else ()
     affines = columns + 2 * rows
     return [
         Usage("array", 1, rows * columns, rows * columns, columns * ceil(rows / 2)),
         Usage("affines", 1, affines, affines, affines),
         _memory("store", 2, Memory(side * side, program.store_squares, 8)),
-        _memory("sums", 1, Memory(rows, vectors, sum_bits)),
-        _memory("channels", 1, Memory(1, sizes.embed_dim, _CHANNEL_BITS)),
-        Usage("tables", 1, lut_memory=sum(table.luts for table in tables)),
+        _memory("sums", 1, Memory(rows, program.max_vectors, sum_bits)),
+        _memory("channels", 1, Memory(len(CHANNEL_PARAMETERS), sizes.embed_dim, 8)),
+        _memory("tables", 1, *(Memory(side, depth, _SEGMENT_BITS) for depth in depths)),
         _memory("FIFOs", 2, Memory(1, FIFO_WORDS, 8 * columns)),
     ]
 
 
-def _memory(name: str, copies: int, memory: Memory) -> Usage:
-    if memory.in_luts:
-        return Usage(name, copies, lut_memory=copies * memory.luts)
-    return Usage(name, copies, bram=copies * memory.brams)
+def _memory(name: str, copies: int, *memories: Memory) -> Usage:
+    return Usage(
+        name,
+        copies,
+        lut_memory=copies * sum(memory.luts for memory in memories if memory.in_luts),
+        bram=copies * sum(memory.brams for memory in memories if not memory.in_luts),
+    )

@@ -7,6 +7,7 @@
 
 #include "cycle_count.hpp"
 #include "driver.hpp"
+#include "memory.hpp"
 
 long cycle_counts[num_parts] = {};
 
@@ -17,7 +18,10 @@ int main(int argc, char** argv) {
   std::printf("row_words %d channel_words %d start_cycles %d parameter_words %d\n",
               Network::row_words, Network::channel_words, Network::start_cycles,
               Network::parameter_words());
-  std::printf("SUM_CYCLES %d FIFO_WORDS %d\n", sum_cycles, Network::fifo_words);
+  std::printf("max_vectors %d act_in_words %d act_hidden_words %d\n", Network::max_vectors,
+              Network::act_in_words, Network::act_hidden_words);
+  std::printf("SUM_CYCLES %d FIFO_WORDS %d LUT_MEMORY_WORDS %d\n", sum_cycles, Network::fifo_words,
+              lut_memory_words);
   std::printf("b %d s %d res_affine_w %d res_affine_b %d res_affine_s %d\n", output::b, output::s,
               output::res_affine_w, output::res_affine_b, output::res_affine_s);
   std::printf("affine_1_w %d affine_1_b %d affine_1_s %d affine_2_w %d affine_2_b %d\n",
@@ -36,6 +40,8 @@ int main(int argc, char** argv) {
     std::printf("beside_share %d tile_cycles %d cycles %d\n", step.beside_share, step.tile_cycles,
                 step.cycles);
   }
+  std::printf("CYCLES least %d most %d all %d\n", Network::least_cycles(), Network::most_cycles(),
+              Network::all_cycles());
   if (argc == 1) return 0;
   const int count = std::atoi(argv[1]);
   const std::vector<int8_t> tokens(count * Config::num_patches * Config::patch_dim);

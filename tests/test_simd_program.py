@@ -123,19 +123,31 @@ def test_resources_counted_by_hand():
     assert Program(LERP_96, *ARRAY).store_squares == squares == 91
     assert rows["store"].lut_memory == 2 * 256 * 8 * 2
     assert rows["sums"].lut_memory == 16 * 22 * 2  # sums of 96 products, 96 of them
-    assert rows["channels"].lut_memory == 63 * 2
-    assert rows["tables"].lut_memory == 17 * 2 * 96
+    assert rows["channels"].lut_memory == 9 * 8 * 2
+    assert Program(LERP_96, *ARRAY).act_in_words == 64 * 6
+    assert (rows["tables"].lut_memory, rows["tables"].bram) == (0, 2 * 16)
     assert rows["FIFOs"].bram == 2 * 4
-    assert total([*rows.values()]).bram == 8
-    assert {row.layer: row for row in simd_resources.usage(RELU_96, ARRAY)}[
-        "tables"
-    ].lut_memory == 0
+    assert total([*rows.values()]).bram == 40
+    tables = {row.layer: row for row in simd_resources.usage(RELU_96, ARRAY)}["tables"]
+    assert tables == Usage("tables", 1)
 
 
-def test_a_deep_store_moves_to_block_ram():
-    rows = {row.layer: row for row in simd_resources.usage(RELU_192, (8, 8))}
-    assert Program(RELU_192, 8, 8).store_squares == 8 * (6 + 12 + 12 + 24) + 12 + 2
-    assert (rows["store"].lut_memory, rows["store"].bram) == (0, 2 * 64)
+@pytest.mark.parametrize(
+    ("part", "sizes", "array", "luts", "brams"),
+    [
+        # 26 squares, of 64 in a LUT; 8 * (6 + 12 + 12 + 24) + 12 + 2 = 446
+        ("store", RELU_96, (32, 32), 2 * 1024 * 8, 0),
+        ("store", RELU_192, (8, 8), 0, 2 * 64),
+        ("sums", replace(RELU_96, embed_dim=256), ARRAY, 16 * 24 * 4, 0),
+        ("sums", replace(RELU_96, embed_dim=257), ARRAY, 0, 16),
+        ("channels", replace(RELU_96, embed_dim=257), ARRAY, 0, 9),
+        ("tables", LERP_96, (32, 32), 2 * 32 * 16 * 3, 0),  # 3 channels a lane
+        ("tables", replace(LERP_96, hidden_dim=64), ARRAY, 16 * 16 * 4, 16),  # act_in is too deep
+    ],
+)
+def test_each_memory_moves_to_block_ram_above_256_words(part, sizes, array, luts, brams):
+    row = next(row for row in simd_resources.usage(sizes, array) if row.layer == part)
+    assert (row.lut_memory, row.bram) == (luts, brams)
 
 
 @pytest.mark.parametrize(
@@ -144,7 +156,8 @@ def test_a_deep_store_moves_to_block_ram():
         ((12, 16), "array has 12 rows, but must have a power of two"),
         ((16, 3), "array has 3 columns, but must have a power of two"),
         ((0, 16), "array has 0 rows"),
-        ((16, 256), "array has 256 columns, but a row of weights is one AXI word: at most 128"),
+        ((16, 128), "array has 128 columns, but must have at most 64: a memory port has 512 bits"),
+        ((128, 16), "array has 128 rows, but must have at most 64"),
     ],
 )
 def test_impossible_arrays_are_refused_in_a_sentence(array, message):

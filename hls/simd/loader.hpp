@@ -11,6 +11,26 @@ struct Tile {
   Int8 outputs[output::count][rows];
 };
 
+/// Take all of another tile in one cycle, register by register.
+template <int rows, int columns>
+void copy_tile(const Tile<rows, columns>& from, Tile<rows, columns>& to) {
+#pragma HLS INLINE
+rows:
+  for (int r = 0; r < rows; ++r) {
+#pragma HLS UNROLL
+  columns:
+    for (int c = 0; c < columns; ++c) {
+#pragma HLS UNROLL
+      to.w[r][c] = from.w[r][c];
+    }
+  outputs:
+    for (int parameter = 0; parameter < output::count; ++parameter) {
+#pragma HLS UNROLL
+      to.outputs[parameter][r] = from.outputs[parameter][r];
+    }
+  }
+}
+
 /// Put word `index` of a tile into its place.
 template <int rows, int columns>
 void load_tile(Tile<rows, columns>& tile, int index, const Vector<columns>& word) {
@@ -26,6 +46,19 @@ lanes:
       if (row < rows) tile.outputs[(index - rows) / row_words][row] = word.lane[i];
     }
   }
+}
+
+/// A segment of a table: both its knots. They fill a memory word without a gap, and a lookup is one
+/// read.
+struct Knots {
+  Int8 left, right;
+};
+
+/// Evaluate one channel's table, given as pairs of knots, at an int8 value.
+inline Int8 table_lookup(const Knots (&segments)[table_segments], int value) {
+  const TableIndex at = table_index(value);
+  const Knots segment = segments[at.segment];
+  return lerp(segment.left, segment.right, at.remainder);
 }
 
 /// Parameters that are in no tile: they come during the step before the one that uses them.
@@ -44,12 +77,12 @@ struct Beside {
   }
 
   Int8 channels[Config::embed_dim][channel::count];
-  Segment act_in[padded(Config::embed_dim)][table_segments];
-  Segment act_hidden[padded(Config::hidden_dim)][table_segments];
+  Knots act_in[padded(Config::embed_dim)][table_segments];
+  Knots act_hidden[padded(Config::hidden_dim)][table_segments];
 
-  Vector<columns> knots;  // the last word of a table
-  int left;               // words to come for the next step
-  int group, part;        // the place of the next word; parts run faster
+  Vector<columns> last;  // word of a table
+  int left;              // words to come for the next step
+  int group, part;       // the place of the next word; parts run faster
 
   /// The next word is the first of `words` for the next step.
   void restart(int words) {
@@ -87,11 +120,11 @@ struct Beside {
   lanes:
     for (int i = 0; i < columns; ++i) {
 #pragma HLS UNROLL
-      const Segment segment{knots.lane[i], static_cast<int16_t>(word.lane[i] - knots.lane[i])};
+      const Knots segment{last.lane[i], word.lane[i]};
       if (part > 0 && hidden) act_hidden[first + i][part - 1] = segment;
       if (part > 0 && !hidden) act_in[first + i][part - 1] = segment;
     }
-    knots = word;
+    last = word;
     advance(table_knots);
   }
 

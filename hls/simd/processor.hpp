@@ -13,6 +13,7 @@
 
 #include "cycle_count.hpp"
 #include "loader.hpp"
+#include "memory.hpp"
 #include "store.hpp"
 #include "taps.hpp"
 
@@ -38,18 +39,25 @@ struct Processor {
     static Store store;  // what is never written, in padding, is 0
 #pragma HLS ARRAY_PARTITION variable = store complete dim = 2
 #pragma HLS ARRAY_PARTITION variable = store complete dim = 3
-#pragma HLS BIND_STORAGE variable = store type = ram_1wnr impl = lutram
+    MemoryOf<Steps::store_squares>::several_readers(store);
     Tile next;
+#pragma HLS DISAGGREGATE variable = next
 #pragma HLS ARRAY_PARTITION variable = next.w complete dim = 0
 #pragma HLS ARRAY_PARTITION variable = next.outputs complete dim = 0
     static Beside beside;
+#pragma HLS DISAGGREGATE variable = beside
 #pragma HLS ARRAY_PARTITION variable = beside.channels complete dim = 2
+#pragma HLS AGGREGATE variable = beside.act_in
+#pragma HLS AGGREGATE variable = beside.act_hidden
 #pragma HLS ARRAY_PARTITION variable = beside.act_in cyclic factor = Steps::side dim = 1
 #pragma HLS ARRAY_PARTITION variable = beside.act_hidden cyclic factor = Steps::side dim = 1
-#pragma HLS BIND_STORAGE variable = beside.act_in type = ram_s2p impl = lutram
-#pragma HLS BIND_STORAGE variable = beside.act_hidden type = ram_s2p impl = lutram
+#pragma HLS ARRAY_PARTITION variable = beside.last.lane complete
+    MemoryOf<Config::embed_dim>::one_reader(beside.channels);
+    MemoryOf<Steps::act_in_words>::one_reader(beside.act_in);
+    MemoryOf<Steps::act_hidden_words>::one_reader(beside.act_hidden);
   images:
     for (int image = 0; image < count; ++image) {
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 1
       start(images, parameters, store, next);
     steps:
       for (int index = 0; index < Steps::num_steps; ++index) {
@@ -83,17 +91,19 @@ struct Processor {
                        Beside& beside) {
 #pragma HLS INLINE
     Tile tile;
+#pragma HLS DISAGGREGATE variable = tile
 #pragma HLS ARRAY_PARTITION variable = tile.w complete dim = 0
 #pragma HLS ARRAY_PARTITION variable = tile.outputs complete dim = 0
     Totals sums[Steps::max_vectors];
 #pragma HLS ARRAY_PARTITION variable = sums complete dim = 2
-#pragma HLS BIND_STORAGE variable = sums type = ram_s2p impl = lutram
+    MemoryOf<Steps::max_vectors>::one_reader(sums);
     NOTE(Taps taps(step);)
     int v = 0, input = 0, output = 0;  // the vector, and the tile: inputs run faster
     beside.restart(step.beside_words);
   cycles:
     for (int cycle = 0; cycle < step.cycles; ++cycle) {
 #pragma HLS PIPELINE II = 1
+#pragma HLS LOOP_TRIPCOUNT min = Steps::least_trips max = Steps::most_trips avg = Steps::mean_trips
 #pragma HLS DEPENDENCE variable = sums inter RAW distance = sum_cycles true
 #pragma HLS DEPENDENCE variable = store inter false
 #pragma HLS DEPENDENCE variable = beside.channels inter false
@@ -102,15 +112,20 @@ struct Processor {
       COUNT_CYCLE(static_cast<int>(step.kind));
       const bool last_input = input == step.input_tiles - 1;
       const bool last_output = output == step.output_tiles - 1;
-      if (v == 0) tile = next;
+      if (v == 0) copy_tile(next, tile);
       const bool sums_end = input == step.input_tiles - 2 || step.input_tiles == 1;
       const int words = last_input && last_output ? step.next_words
                         : sums_end                ? rows + step.output_words
                                                   : rows;
-      if (v < words) {
-        load_tile(next, v, parameters.read());
-      } else if (v < words + step.beside_share && beside.left > 0) {
-        beside.take(step.kind, parameters.read());
+      const bool for_tile = v < words;
+      const bool for_beside = !for_tile && v < words + step.beside_share && beside.left > 0;
+      if (for_tile || for_beside) {  // the FIFO's only reader: it is read once in a cycle
+        const Word word = parameters.read();
+        if (for_tile) {
+          load_tile(next, v, word);
+        } else {
+          beside.take(step.kind, word);
+        }
       }
       if (v < step.vectors) {
         const Word x = operands(step, v, input * columns, store, beside);

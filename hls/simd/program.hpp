@@ -16,6 +16,7 @@
 
 constexpr int divide_up(int a, int b) { return (a + b - 1) / b; }
 constexpr int larger(int a, int b) { return a > b ? a : b; }
+constexpr int smaller(int a, int b) { return a < b ? a : b; }
 constexpr bool is_power_of_two(int n) { return n > 0 && (n & (n - 1)) == 0; }
 
 /// The products of an image, in their order; those of a block are repeated.
@@ -83,13 +84,13 @@ struct Program {
   static constexpr int side = larger(rows, columns);  // of the store's squares
   static_assert(is_power_of_two(rows) && is_power_of_two(columns),
                 "rows and columns of the array must be powers of two");
-  static_assert(columns <= 128, "a row of weights is one AXI word: at most 128 columns");
+  static_assert(side <= 64, "rows and columns are at most 64: a word of memory has 512 bits");
   static_assert(mean_shift(Config::num_patches) > 0 && Config::num_patches <= 1 << max_shift,
                 "the mean is a shift: a power of two of at least 2 tokens");
 
   static constexpr int tokens = Config::num_patches, channels = Config::embed_dim;
   static constexpr int num_steps = 3 + 3 * Config::num_blocks;
-  static constexpr int max_vectors = larger(tokens, channels);
+  static constexpr int max_vectors = larger(tokens, channels);  // words of a memory of sums
   static constexpr int max_inputs =
       larger(larger(Config::patch_dim, tokens), larger(channels, Config::hidden_dim));
 
@@ -114,6 +115,10 @@ struct Program {
   static constexpr int channel_words = divide_up(channel::count, columns);
   static constexpr int act_in_groups = divide_up(channels, columns);
   static constexpr int act_hidden_groups = divide_up(Config::hidden_dim, columns);
+
+  // Words of a memory of tables: a lane's share of the channels.
+  static constexpr int act_in_words = table_segments * squares(channels);
+  static constexpr int act_hidden_words = table_segments * squares(Config::hidden_dim);
 
   /// Kind of a step of a block.
   static constexpr Kind block_kind(int index) {
@@ -226,6 +231,29 @@ struct Program {
   static constexpr int start_cycles = larger(image_words, rows + 2 * row_words);
 
   static constexpr Steps<num_steps> steps = all_steps();
+
+  // Cycles of the shortest step, of the longest one and of all: csynth is told them, because the
+  // loop of a step ends where the table of steps says.
+  static constexpr int least_cycles() {
+    int cycles = timed(0).cycles;
+    for (int index = 1; index < num_steps; ++index) cycles = smaller(cycles, timed(index).cycles);
+    return cycles;
+  }
+
+  static constexpr int most_cycles() {
+    int cycles = 0;
+    for (int index = 0; index < num_steps; ++index) cycles = larger(cycles, timed(index).cycles);
+    return cycles;
+  }
+
+  static constexpr int all_cycles() {
+    int cycles = 0;
+    for (int index = 0; index < num_steps; ++index) cycles += timed(index).cycles;
+    return cycles;
+  }
+
+  static constexpr int least_trips = least_cycles(), most_trips = most_cycles();
+  static constexpr int mean_trips = divide_up(all_cycles(), num_steps);
 };
 
 template <class Config, class Design>

@@ -13,6 +13,7 @@ template <int words, bool same>
 void fetch(const Word* memory, Stream<columns>& out, int count) {
 images:
   for (int image = 0; image < count; ++image) {
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 1
   words:
     for (int word = 0; word < words; ++word) {
 #pragma HLS PIPELINE II = 1
@@ -26,6 +27,7 @@ void put(Stream<columns>& in, Word* memory, int count) {
 words:
   for (int word = 0; word < count * Network::logit_words; ++word) {
 #pragma HLS PIPELINE II = 1
+#pragma HLS LOOP_TRIPCOUNT min = Network::logit_words max = Network::logit_words
     memory[word] = in.read();
   }
 }
@@ -44,6 +46,8 @@ void resmlp_simd(const Word* parameters, const Word* images, Word* logits, int c
 #pragma HLS STREAM variable = weights depth = Network::fifo_words
 #pragma HLS STREAM variable = patches depth = Network::fifo_words
 #pragma HLS STREAM variable = scores depth = 2
+#pragma HLS BIND_STORAGE variable = weights type = fifo impl = bram
+#pragma HLS BIND_STORAGE variable = patches type = fifo impl = bram
   fetch<parameter_words, true>(parameters, weights, count);
   fetch<Network::image_words, false>(images, patches, count);
   Processor<Config, Design>::run(weights, patches, scores, count);

@@ -1,0 +1,50 @@
+/// Where a memory lies: in LUTs up to lut_memory_words words, in block RAM if it is deeper.
+///
+/// 256 words are the deepest memory with two ports that one slice of LUTs makes; beyond, words are
+/// chosen in logic, and a block RAM holds four times as many in the place of 40 LUTs and more.
+/// hls/simd_resources.py counts by the same rule.
+#pragma once
+
+constexpr int lut_memory_words = 256;
+
+/// Words of one memory decide, so its array is to be partitioned into memories elsewhere.
+/// \tparam in_luts  Whether it is shallow enough for LUTs
+template <bool in_luts>
+struct Memory {
+  /// One word is written and one read in a cycle.
+  template <class Array>
+  static void one_reader(Array& memory) {
+#pragma HLS INLINE
+#pragma HLS BIND_STORAGE variable = memory type = ram_s2p impl = lutram
+    (void)memory;  // a pragma does not count as a use
+  }
+
+  /// One word is written and several are read in a cycle: a copy of the memory for each reader.
+  template <class Array>
+  static void several_readers(Array& memory) {
+#pragma HLS INLINE
+#pragma HLS BIND_STORAGE variable = memory type = ram_1wnr impl = lutram
+    (void)memory;
+  }
+};
+
+template <>
+struct Memory<false> {
+  template <class Array>
+  static void one_reader(Array& memory) {
+#pragma HLS INLINE
+#pragma HLS BIND_STORAGE variable = memory type = ram_s2p impl = bram
+    (void)memory;
+  }
+
+  template <class Array>
+  static void several_readers(Array& memory) {
+#pragma HLS INLINE
+#pragma HLS BIND_STORAGE variable = memory type = ram_1wnr impl = bram
+    (void)memory;
+  }
+};
+
+/// \tparam words  Words of one memory
+template <int words>
+using MemoryOf = Memory<words <= lut_memory_words>;
