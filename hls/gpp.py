@@ -122,10 +122,11 @@ def compile_program(
 def simulate(binary: Path, log: Path, images: ImageFiles | None = None, jobs: int = 1) -> int:
     """Run the golden samples, and `images` split over `jobs` processes; return the images run.
 
+    The samples come one by one, then in calls of several images, as the images do.
     PipelineError quotes the first difference: a layer's output or a logit that is not the expected
     one, or a stream that ran dry or kept something.
     """
-    commands = [[str(binary)]]
+    commands = [[str(binary), os.devnull, os.devnull, "0", "0"]]
     if images is not None and images.count > 0:
         commands = _shares(binary, images, jobs)
     with ThreadPoolExecutor(len(commands)) as pool:
