@@ -20,6 +20,7 @@ from hls.folding import Folding, Sizes, published_folding
 from hls.folding_solver import fold_for_dsp, fold_for_rate
 from models.atomic_file import replace_on_success
 from models.errors import PipelineError
+from models.fixed_point import MAX_FAN_IN
 from models.int_params import load_int_params
 from stages import _designs
 from stages._dataset import Dataset
@@ -50,6 +51,25 @@ def sizes_of(params: Params, variant: str) -> Sizes:
         num_classes=_num_classes(params.data.source),
         has_tables=network.activation != "relu",
     )
+
+
+def check_fan_in(params: Params, variant: str) -> None:
+    """Refuse a network whose products add up more than the hardware's sums hold exactly.
+
+    PipelineError names the key. Networks that were imported are checked when they are read.
+    """
+    if variant not in params.variants:
+        return
+    lengths = {
+        "network.embed_dim": params.network.embed_dim,
+        f"variants.{variant}.network.hidden_dim": params.variant(variant).network.hidden_dim,
+    }
+    for key, length in lengths.items():
+        if length > MAX_FAN_IN:
+            raise PipelineError(
+                f"params.yaml: {key} is {length}, but must be at most {MAX_FAN_IN} for hardware: "
+                "its sums hold so many products."
+            )
 
 
 def folding_of(design: _designs.Design, sizes: Sizes, clock_ns: float) -> Folding:
@@ -177,6 +197,7 @@ def main(name: str) -> None:
     """Plan one design, show and write it."""
     params = load_params()
     design = design_of(params, name)
+    check_fan_in(params, design.variant)
     sizes = sizes_of(params, design.variant)
     plan_of = plan_streaming if design.accelerator == STREAMING else plan_simd
     try:

@@ -99,6 +99,28 @@ def test_an_array_that_cannot_be_built_is_told_with_the_key():
     assert not Path("data").exists()
 
 
+@pytest.mark.parametrize(
+    ("key", "name"),
+    [("network.embed_dim", "mine"), ("variants.relu_h96.network.hidden_dim", "relu_h96_stream")],
+)
+def test_sums_too_long_for_the_hardware_are_told_with_the_key(key, name):
+    write_params(mine={"variant": "relu_h96", "accelerator": "simd", "array": [16, 16]})
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    *sections, last = key.split(".")
+    section = params
+    for part in sections:
+        section = section[part]
+    for length, refused in ((1025, True), (1024, False)):
+        section[last] = length
+        Path("params.yaml").write_text(yaml.safe_dump(params))
+        if refused:
+            with pytest.raises(PipelineError, match=rf"^params\.yaml: {key} is 1025, but .* 1024 "):
+                plan.main(name)
+            assert not Path("data").exists()
+        else:
+            plan.main(name)
+
+
 def test_all_designs_have_the_same_keys():
     """One table of `dvc metrics show` holds them all."""
     names = yaml.safe_load(Path("params.yaml").read_text())["designs"]
