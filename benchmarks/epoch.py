@@ -1,12 +1,14 @@
 """Seconds per distillation epoch: ours against a plain baseline, in one run.
 
-    python -m benchmarks.epoch [--steps 40] [--sweep] [--profile]
+    python -m benchmarks.epoch [--steps 40] [--sweep] [--profile] [--no-augment]
 
 Students of hidden size 96, ReLU teacher of 384, batch 128, crop, flip, RandAugment, 50,000 images
 (random pixels: the arithmetic does not depend on them), untrained weights. The baseline is what the
 published code does: eager float32, the interpolation by PyTorch's own autograd, one torchvision
-RandAugment per image. A row is the median step times the steps of an epoch; both sides of a ratio
-are timed in turn. `--sweep` shows how the cost grows with batch, hidden size and grid.
+RandAugment per image (in the same process, not in loader processes; `--no-augment` leaves crop,
+flip and RandAugment out of both). A row is the median step times the steps of an epoch; both sides
+of a ratio are timed in turn. On CUDA, where PyTorch finds it, a step is the mean of as many as are
+augmented together. `--sweep` shows how the cost grows with batch, hidden size and grid.
 """
 
 import argparse
@@ -23,13 +25,17 @@ from torch.profiler import ProfilerActivity, profile
 from models.activations import _lerp
 from models.resmlp import ResMLP
 from stages import _augment
+from stages._batches import Batches
+from stages._device_steps import training_step
+from stages._networks import device
 from stages._params import Augment, Training, load_params
-from stages._training import Phase
+from stages._training import Phase, PhaseLoss
 from stages.distill import distill_phase
 
 EPOCH_IMAGES = 50_000
 PUBLISHED = {"relu": 97.5, "lerp_psa": 145.0, "bspline": 161.0}  # s per epoch, 2 cores, the issue
 FULL = Augment(crop_padding=4, flip=True, rand_augment=True)
+NONE = Augment(crop_padding=0, flip=False, rand_augment=False)
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -39,25 +45,37 @@ def student(activation: str, hidden_dim: int, grid: int | None = None) -> ResMLP
     return ResMLP(activation, hidden_dim, options)
 
 
-def step_of(network: ResMLP, training: Training) -> Callable[[], None]:
-    """Return a function that does one distillation step, augmentation and optimiser included."""
+def steps_of(network: ResMLP, training: Training) -> Callable[[], int]:
+    """Return a function that does some distillation steps, augmentation included: how many."""
     variant = next(iter(load_params(ROOT / "params.yaml").variants.values()))
-    teacher = ResMLP("relu", 384).eval().requires_grad_(False)
-    phase: Phase = distill_phase(variant, network, teacher, training)
+    place = device()
+    teacher = ResMLP("relu", 384).to(place).eval().requires_grad_(False)
+    phase: Phase = distill_phase(variant, network.to(place), teacher, training)
     optimizer = phase.method.optimizer(phase.groups)
+    for group in optimizer.param_groups:
+        group["initial_lr"] = group["lr"]
+    steps_of_epoch = EPOCH_IMAGES // training.batch_size
+    compile_for = phase.epochs * steps_of_epoch
+    step = training_step(PhaseLoss(phase), optimizer, place, training.fused, compile_for)
+    count = 1 if place.type == "cpu" else 32
+    images = torch.randint(0, 256, (count * training.batch_size, 3, 32, 32), dtype=torch.uint8)
+    labels = torch.randint(0, 10, (len(images),))
     generator = torch.Generator().manual_seed(0)
-    images = torch.randint(0, 256, (training.batch_size, 3, 32, 32), dtype=torch.uint8)
-    labels = torch.randint(0, 10, (training.batch_size,))
+    images, labels = images.to(place), labels.to(place)
     network.train()
 
-    def step() -> None:
-        changed = _augment.augment(images, training.augment, generator)
-        loss, _ = phase.loss(changed, labels)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
+    def change(batch: torch.Tensor, draws: torch.Generator) -> torch.Tensor:
+        if training.fused or place.type == "cpu":
+            return _augment.augment(batch, training.augment, draws)
+        return _augment.augment(batch.cpu(), training.augment, draws).to(place)
 
-    return step
+    def run() -> int:
+        batches = Batches(images, (labels,), change, training.batch_size, generator, place)
+        for batch in batches:
+            step(1.0, *batch)
+        return len(batches)
+
+    return run
 
 
 @contextmanager
@@ -72,16 +90,24 @@ def plain() -> Iterator[None]:
         yield
 
 
-def timed(step: Callable[[], None], steps: int) -> list[float]:
-    """Return the seconds of each step after a warm-up."""
-    for _ in range(3):
-        step()
+def timed(run: Callable[[], int], times: int) -> list[float]:
+    """Return the seconds of a step, so many times, after a warm-up."""
+    for _ in range(3 if device().type == "cpu" else 1):
+        run()
     seconds = []
-    for _ in range(steps):
+    for _ in range(times):
+        synchronize()
         start = time.perf_counter()
-        step()
-        seconds.append(time.perf_counter() - start)
+        steps = run()
+        synchronize()
+        seconds.append((time.perf_counter() - start) / steps)
     return seconds
+
+
+def synchronize() -> None:
+    """Wait for the device."""
+    if device().type == "cuda":
+        torch.cuda.synchronize()
 
 
 def epoch_seconds(seconds: list[float], batch_size: int) -> float:
@@ -89,21 +115,21 @@ def epoch_seconds(seconds: list[float], batch_size: int) -> float:
     return statistics.median(seconds) * (EPOCH_IMAGES // batch_size)
 
 
-def compare(steps: int) -> None:
+def compare(steps: int, augment: Augment) -> None:
     """Print one row per activation."""
-    fast, slow = Training(128, True, FULL), Training(128, False, FULL)
+    fast, slow = Training(128, True, augment), Training(128, False, augment)
     print("| student | ours, s/epoch | plain, s/epoch | plain / ours | published, s/epoch * |")
     print("|---|---|---|---|---|")
     for activation, published in PUBLISHED.items():
         ours, theirs = [], []
-        quick, baseline = (step_of(student(activation, 96), how) for how in (fast, slow))
+        quick, baseline = (steps_of(student(activation, 96), how) for how in (fast, slow))
         for _ in range(4):  # in turn: a machine whose speed drifts hurts both alike
             ours += timed(quick, steps // 4 + 1)
             with plain():
                 theirs += timed(baseline, max(1, steps // 16))
         a, b = epoch_seconds(ours, 128), epoch_seconds(theirs, 128)
-        print(f"| {activation} h=96 | {a:.1f} | {b:.1f} | {b / a:.1f} | {published} |")
-    print("\n* the published code, measured once on a machine of this kind; not part of this run")
+        print(f"| {activation} h=96 | {a:.3g} | {b:.3g} | {b / a:.1f} | {published} |")
+    print("\n* the published code, measured once on two cores of a CPU; not part of this run")
 
 
 def sweep(steps: int) -> None:
@@ -115,20 +141,23 @@ def sweep(steps: int) -> None:
     cases += [("lerp_psa", 128, hidden, 64) for hidden in (24, 48, 192, 384)]
     cases += [("lerp_psa", 128, 96, grid) for grid in (8, 16, 32, 128, 256)]
     for activation, batch, hidden, grid in cases:
-        step = step_of(student(activation, hidden, grid), Training(batch, True, FULL))
-        ms = 1000 * statistics.median(timed(step, max(5, steps // 3)))
+        run = steps_of(student(activation, hidden, grid), Training(batch, True, FULL))
+        ms = 1000 * statistics.median(timed(run, max(5, steps // 3)))
         row = (activation, batch, hidden, grid, f"{ms:.1f}", f"{1000 * ms / batch:.0f}")
         print("| " + " | ".join(str(cell) for cell in row) + " |")
 
 
 def show_profile(steps: int) -> None:
     """Print where the time of our LERP-PSA step goes."""
-    step = step_of(student("lerp_psa", 96), Training(128, True, FULL))
-    timed(step, 2)
-    with profile(activities=[ProfilerActivity.CPU]) as result:
-        for _ in range(steps):
-            step()
-    print(result.key_averages().table(sort_by="self_cpu_time_total", row_limit=20))
+    run = steps_of(student("lerp_psa", 96), Training(128, True, FULL))
+    timed(run, 2)
+    cuda = device().type == "cuda"
+    with profile(activities=[ProfilerActivity.CUDA if cuda else ProfilerActivity.CPU]) as result:
+        for _ in range(1 if cuda else steps):
+            run()
+        synchronize()
+    order = f"self_{'cuda' if cuda else 'cpu'}_time_total"
+    print(result.key_averages().table(sort_by=order, row_limit=40, max_name_column_width=90))
 
 
 def main() -> None:
@@ -137,9 +166,11 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=40, help="steps timed per student")
     parser.add_argument("--sweep", action="store_true", help="batch, hidden size and grid too")
     parser.add_argument("--profile", action="store_true", help="where the time of a step goes")
+    parser.add_argument("--no-augment", action="store_true", help="leave augmentation out of both")
     arguments = parser.parse_args()
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads\n")
-    compare(arguments.steps)
+    name = torch.cuda.get_device_name() if device().type == "cuda" else "CPU"
+    print(f"torch {torch.__version__}, {name}, {torch.get_num_threads()} threads\n")
+    compare(arguments.steps, NONE if arguments.no_augment else FULL)
     if arguments.sweep:
         sweep(arguments.steps)
     if arguments.profile:

@@ -100,8 +100,8 @@ def main() -> None:
         "teacher": file_digest(artifact(TEACHER, "float.pt"))[:16],
     }
     results: list[Result] = json.loads(arguments.out.read_text()) if arguments.out.exists() else []
-    for seed in range(arguments.seeds):
-        for fused in (True, False):
+    for fused in (True, False):
+        for seed in range(arguments.seeds):
             wanted = {**asked, "seed": seed, "fused": fused}
             if any(wanted.items() <= result.items() for result in results):
                 continue

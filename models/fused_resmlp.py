@@ -33,6 +33,8 @@ from models.resmlp import Affine, ChannelMlp, ChannelNorm, ResMLP, TokenMixer
 _MIDDLE = 128  # what `center` takes from the pixels
 _RUNS = {2: torch.int16, 4: torch.int32, 8: torch.int64}  # as many pixels, moved as one
 
+_AMPERE = (8, 0)  # the first compute capability with bfloat16 products
+
 _LOG = logging.getLogger(__name__)
 
 Logits = Callable[[Tensor], Tensor]
@@ -80,8 +82,11 @@ def fused_features(
 def fused_available(device: torch.device) -> bool:
     """Say whether this is the fast way on a device: kernels work, and bfloat16 products are fast.
 
-    Everything here also runs where it is not, in plain PyTorch.
+    On CUDA the passes are plain PyTorch's, and fast once torch.compile has made kernels of them.
+    Everything here also runs where it is not the fast way.
     """
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= _AMPERE
     return device.type == "cpu" and _cpu_operations() is not None
 
 
@@ -207,7 +212,7 @@ def _track(norm: ChannelNorm, stream: Stream) -> None:
 
 
 def _operations(x: Tensor) -> ModuleType:
-    fused = x.dtype == torch.bfloat16 and fused_available(x.device)
+    fused = x.dtype == torch.bfloat16 and x.device.type == "cpu"
     return (_cpu_operations() if fused else None) or _fused_plain
 
 

@@ -5,9 +5,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from torch import nn
-from torch.optim import SGD, AdamW, Muon, Optimizer
+from torch import Tensor, nn
+from torch.optim import SGD, AdamW, Optimizer
 
+from stages._muon import Muon
 from stages._params import ConvNet, FloatSchedule, Schedule
 
 ParameterGroup = dict[str, Any]
@@ -75,6 +76,16 @@ class Together:
             part.load_state_dict(state)
 
 
+def set_rates(optimizer: AnyOptimizer, factor: float) -> None:
+    """Set every group's rate to `factor` times its initial one; a tensor keeps its address."""
+    for group in optimizer.param_groups:
+        rate = group["initial_lr"] * factor
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
+
+
 def matrices_apart(module: nn.Module) -> list[ParameterGroup]:
     """Return two parameter groups: the weight matrices, marked `matrices`, and all others.
 
@@ -111,8 +122,7 @@ def adamw(schedule: Schedule) -> Method:
 def muon(schedule: FloatSchedule) -> Method:
     """Return Muon for the groups marked `matrices` and AdamW for the others, one cosine for both.
 
-    K. Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024; the rate is
-    scaled as by Liu et al., arXiv 2502.16982. AdamW alone where `muon_learning_rate` is None.
+    AdamW alone where `muon_learning_rate` is None.
     """
     method = adamw(schedule)
     rate = schedule.muon_learning_rate
@@ -121,9 +131,8 @@ def muon(schedule: FloatSchedule) -> Method:
 
     def optimizer(groups: list[ParameterGroup]) -> Together:
         matrices = [p for group in groups if "matrices" in group for p in group["params"]]
-        decay, scale = schedule.weight_decay, "match_rms_adamw"
         others = method.optimizer([group for group in groups if "matrices" not in group])
-        return Together(Muon(matrices, lr=rate, weight_decay=decay, adjust_lr_fn=scale), others)
+        return Together(Muon(matrices, rate, schedule.weight_decay), others)
 
     return Method(optimizer, method.rate)
 
@@ -137,6 +146,7 @@ def nesterov(params: ConvNet) -> Method:
             momentum=params.momentum,
             weight_decay=params.weight_decay,
             nesterov=True,
+            fused=True,
         )
 
     return Method(optimizer, one_cycle)

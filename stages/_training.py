@@ -27,7 +27,7 @@ from stages._augment import augment, random_flip
 from stages._batches import Batches, Change
 from stages._cost import write_cost
 from stages._dataset import Dataset, Split
-from stages._device_steps import gradient_step
+from stages._device_steps import EagerStep, training_step
 from stages._distributed import (
     check_batch_size,
     data_parallel,
@@ -38,7 +38,7 @@ from stages._distributed import (
 from stages._optimizers import AnyOptimizer, Method, ParameterGroup
 from stages._params import Augment, Training
 from stages._seeds import generator_of
-from stages._views import Views
+from stages._views import ViewCache, Views
 
 _LOG = logging.getLogger(__name__)
 _EVAL_BATCH = 500
@@ -56,7 +56,8 @@ class Phase:
     `loss(images, labels)` returns the loss and, where it classifies, the logits. `groups` are the
     optimiser's parameter groups. `train` lists the modules that go to training mode; the others
     stay in eval mode. With `views`, epochs go through stored views in turn in place of drawing new
-    ones, but for the flip, and training calls `loss(images, labels, logits of the view)`.
+    ones, but for the flip, and training calls `loss(images, labels, logits of the view)`. An `exact`
+    loss is not compiled: a compiler may round otherwise than the operators do one by one.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Phase:
     loss: Loss
     train: list[nn.Module]
     views: Views | None = None
+    exact: bool = False
 
 
 @dataclass
@@ -113,8 +115,10 @@ def fit(
         optimizer = phase.method.optimizer(phase.groups)
         for group in optimizer.param_groups:
             group["initial_lr"] = group["lr"]
-        fast = training.fused and world_size() == 1
-        step = gradient_step(data_parallel(_Step(phase)), device, fast) if phase.epochs else None
+        steps = 0 if phase.exact else phase.epochs * (len(images) // training.batch_size)
+        record = training.fused and world_size() == 1
+        step = training_step(data_parallel(PhaseLoss(phase)), optimizer, device, record, steps)
+        views = None if phase.views is None else ViewCache(phase.views, device)
         for epoch in range(phase.epochs):
             position = [index, epoch]
             if start is not None and position <= start["position"]:
@@ -122,10 +126,10 @@ def fit(
                     optimizer.load_state_dict(start["optimizer"])
                 continue
             began = time.perf_counter()
-            source = _source(phase, epoch, images, labels, training.augment)
+            source = _source(views, epoch, images, labels, training.augment)
             generator = generator_of(run.seed, *position)
             batches = Batches(*source, training.batch_size, generator, device)
-            row = _epoch(phase, epoch, step, model, optimizer, batches)
+            row = _epoch(phase, epoch, step, model, batches)
             row |= _validation(phase, model, dataset.validation, device)
             _check_finite(phase, epoch, row)
             run.rows.append({"epoch": len(run.rows) + 1, "phase": phase.name, **row})
@@ -188,13 +192,7 @@ def distillation(student: Network, teacher: Network, temperature: float, alpha: 
     return loss
 
 
-def file_digest(path: Path | str) -> str:
-    """Return the sha256 of a file, for a run's fingerprint."""
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-class _Step(nn.Module):
+class PhaseLoss(nn.Module):
     """A phase's loss as a module that owns what it trains, as DistributedDataParallel wants it."""
 
     def __init__(self, phase: Phase) -> None:
@@ -203,26 +201,32 @@ class _Step(nn.Module):
         self.loss = phase.loss
 
     def forward(self, *batch: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Map a batch to the loss and, where it classifies, the logits."""
         return self.loss(*batch)
 
 
+def file_digest(path: Path | str) -> str:
+    """Return the sha256 of a file, for a run's fingerprint."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def _source(
-    phase: Phase, epoch: int, images: Tensor, labels: Tensor, how: Augment
+    views: ViewCache | None, epoch: int, images: Tensor, labels: Tensor, how: Augment
 ) -> tuple[Tensor, tuple[Tensor, ...], Change]:
     """Return the images of an epoch, what is to be learned of each, and how batches are changed."""
-    if phase.views is None:
+    if views is None:
         return images, (labels,), lambda batch, generator: augment(batch, how, generator)
-    view, logits = phase.views.view(images, epoch)
-    flips = phase.views.how.flip
+    view, logits = views.view(images, epoch)
+    flips = views.how.flip
     return view, (labels, logits), random_flip if flips else lambda batch, generator: batch
 
 
 def _epoch(
     phase: Phase,
     epoch: int,
-    step: Callable[..., tuple[Tensor, Tensor | None]],
+    step: EagerStep,
     model: nn.Module,
-    optimizer: AnyOptimizer,
     batches: Batches,
 ) -> dict[str, Any]:
     model.eval()
@@ -234,10 +238,7 @@ def _epoch(
     bar = tqdm(batches, desc=f"{phase.name} {epoch + 1}/{phase.epochs}", leave=False, disable=None)
     for number, (x, y, *wanted) in enumerate(bar):
         factor = phase.method.rate((epoch + number / len(batches)) / phase.epochs)
-        for group in optimizer.param_groups:
-            group["lr"] = group["initial_lr"] * factor
-        loss, logits = step(x, y, *wanted)
-        optimizer.step()
+        loss, logits = step(factor, x, y, *wanted)
         with torch.no_grad():
             total_loss += loss
             seen += len(y)
@@ -250,7 +251,7 @@ def _epoch(
     mean_loss = float(mean_over_processes(total_loss)) / len(batches)
     accuracy = 100 * float(mean_over_processes(hits / seen))
     return {
-        "learning_rate": optimizer.param_groups[0]["lr"],
+        "learning_rate": step.learning_rate,
         "loss": round(mean_loss, 6),
         "accuracy": round(accuracy, 3) if classifies else None,
     }

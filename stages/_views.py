@@ -22,6 +22,7 @@ from stages._params import Augment
 from stages._seeds import generator_of
 
 _CHUNK = 5000  # images changed at a time
+_SPARE = 0.125  # of an accelerator's memory: left free, because others may train on it, too
 
 
 def view_images(images: Tensor, how: Augment, seed: int, view: int) -> Tensor:
@@ -86,6 +87,35 @@ class Views:
         with replace_on_success(path) as temporary, temporary.open("wb") as file:
             arrays: dict[str, Any] = {"logits": self.logits, "checksums": self.checksums}
             np.savez(file, **arrays)
+
+
+class ViewCache:
+    """The views of a run, drawn once on an accelerator with room for them; elsewhere every time."""
+
+    def __init__(self, views: Views, device: torch.device) -> None:
+        self.views, self.device = views, device
+        self.kept: dict[int, tuple[Tensor, Tensor]] = {}
+
+    @property
+    def how(self) -> Augment:
+        """How the images are changed."""
+        return self.views.how
+
+    def view(self, images: Tensor, epoch: int) -> tuple[Tensor, Tensor]:
+        """Return what `Views.view` does, on the device if it is kept there."""
+        index = epoch % len(self.views)
+        if index in self.kept:
+            return self.kept[index]
+        view = self.views.view(images, index)
+        if self._has_room(view[0].nbytes):
+            self.kept[index] = view = (view[0].to(self.device), view[1].to(self.device))
+        return view
+
+    def _has_room(self, size: int) -> bool:
+        if self.device.type != "cuda":
+            return False
+        free, total = torch.cuda.mem_get_info(self.device)
+        return free > size + _SPARE * total
 
 
 def load_views(path: Path | str, how: Augment, seed: int) -> Views:

@@ -40,7 +40,8 @@ def quantize(params: Params, name: str, dataset: Dataset) -> ResMLP:
     passes = _real_logits(network, params.training), frozen_pass(teacher, params.training)
     loss = distillation(*passes, variant.distill.temperature, variant.distill.alpha)
     groups = _groups(network, variant.quantize.scale_learning_rate)
-    phase = Phase("qat", variant.quantize.epochs, adamw(variant.quantize), groups, loss, [network])
+    schedule = variant.quantize
+    phase = Phase("qat", schedule.epochs, adamw(schedule), groups, loss, [network], exact=True)
     curve = history("int8", name)
     run = Run(f"{name}-qat", params.seed, curve, _fingerprint(params, variant))
     fit(run, network, [phase], dataset, params.training)

@@ -2,18 +2,24 @@
 
 import copy
 import logging
+from functools import partial
 
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional
 
+from models import _fused_plain, fused_resmlp
 from models.resmlp import ResMLP
 from stages._batches import Batches
-from stages._device_steps import EagerStep, RecordedStep, gradient_step
+from stages._device_steps import EagerStep, RecordedStep, training_step
 from stages._networks import in_bfloat16
+from stages._optimizers import matrices_apart, muon
+from stages._params import FloatSchedule
+from stages._training import Phase, PhaseLoss, distillation
 
 CPU = torch.device("cpu")
+SCHEDULE = FloatSchedule(0.1, 0.001, weight_decay=0.01, muon_learning_rate=0.01)
 
 
 class Loss(nn.Module):
@@ -55,70 +61,154 @@ def batches(count, size=6):
     return list(zip(images, torch.randint(0, 10, (count, size), generator=generator), strict=True))
 
 
-def trained(step, module):
-    """Take some optimiser steps; return what every step gave, and the state at the end."""
-    optimizer = torch.optim.AdamW(module.parameters(), lr=0.01)
+def optimizer_of(module, kind="muon"):
+    """Return one of the optimisers that are recorded, its groups as `fit` leaves them."""
+    if kind == "sgd":
+        optimizer = torch.optim.SGD(
+            module.parameters(), lr=0.05, momentum=0.9, nesterov=True, fused=True
+        )
+    else:
+        optimizer = muon(SCHEDULE).optimizer(matrices_apart(module))
+    for group in optimizer.param_groups:
+        group["initial_lr"] = group["lr"]
+    return optimizer
+
+
+def trained(step, count=5):
+    """Take some steps at falling rates; return what each gave, and the state at the end."""
     given = []
-    for batch in batches(5):
-        loss, logits = step(*batch)
-        optimizer.step()
+    for number, batch in enumerate(batches(count)):
+        loss, logits = step(1 / (1 + number), *batch)
         given += [loss.clone(), logits.clone()]
-    return given, list(module.state_dict().values())
+    return given, list(step.module.state_dict().values())
 
 
-def test_a_recorded_step_trains_as_an_eager_one():
-    eager, recorded, stand_in = Loss(), Loss(), StandIn()
-    expected, state = trained(EagerStep(eager), eager)
-    got, recorded_state = trained(RecordedStep(recorded, stand_in), recorded)
-    assert stand_in.replays == 5
-    for a, b in zip(expected + state, got + recorded_state, strict=True):
-        assert torch.equal(a, b)  # the norms' statistics too: recording leaves no trace
+def eager(kind="muon"):
+    module = Loss()
+    return EagerStep(module, optimizer_of(module, kind))
+
+
+def recorded(record, kind="muon", forms=None):
+    module = Loss()
+    return RecordedStep(module, optimizer_of(module, kind), record, forms)
+
+
+def assert_same(found, expected):
+    for a, b in zip(sum(found, []), sum(expected, []), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)  # a tensor's rate is float32
+
+
+@pytest.mark.parametrize("kind", ["muon", "sgd"])
+def test_a_recorded_step_trains_as_an_eager_one(kind):
+    stand_in = StandIn()
+    step = recorded(stand_in, kind)
+    assert_same(trained(step), trained(eager(kind)))
+    assert stand_in.replays == 5  # what recording did has left no trace, in norms and momenta too
+
+
+def test_a_recording_goes_on_from_a_loaded_state():
+    whole, first, second = eager(), eager(), recorded(StandIn())
+    expected = trained(whole)
+    trained(first)
+    second.module.load_state_dict(first.module.state_dict())
+    second.optimizer.load_state_dict(first.optimizer.state_dict())
+    assert_same(trained(second), trained(whole))
+    assert not torch.equal(expected[0][0], trained(whole)[0][0])
+
+
+def test_a_step_sets_the_rates_of_all_groups():
+    for step in (eager(), recorded(StandIn())):
+        step(0.5, *batches(1)[0])
+        rates = [float(group["lr"]) for group in step.optimizer.param_groups]
+        assert rates == pytest.approx([0.005, 0.05]) and step.learning_rate == rates[0]
 
 
 def test_an_eager_step_leaves_the_gradients_of_its_own_batch():
-    module = Loss()
+    step = eager()
     for images, labels in batches(2):
-        loss, logits = EagerStep(module)(images, labels)
-        other = copy.deepcopy(module).train()
+        other = copy.deepcopy(step.module).train()
+        loss, logits = step(1.0, images, labels)
         other.zero_grad()
         expected, _ = other(images, labels)
         expected.backward()
         assert torch.equal(loss, expected) and not loss.requires_grad and not logits.requires_grad
-        pairs = zip(module.parameters(), other.parameters(), strict=True)
+        pairs = zip(step.module.parameters(), other.parameters(), strict=True)
         assert all(torch.equal(a.grad, b.grad) for a, b in pairs)
 
 
 def test_a_replay_reads_the_recorded_inputs_and_keeps_addresses():
-    step = RecordedStep(Loss(), StandIn())
+    step = recorded(StandIn())
     first, second = batches(2)
     before = [part.clone() for part in first]
-    loss, logits = step(*first)
-    inputs = step.inputs
-    again = step(*second)
+    loss, logits = step(1.0, *first)
+    inputs, rates = step.inputs, [group["lr"] for group in step.optimizer.param_groups]
+    again = step(0.5, *second)
     assert again[0] is loss and again[1] is logits and step.inputs is inputs
+    assert all(a["lr"] is b for a, b in zip(step.optimizer.param_groups, rates, strict=True))
     assert all(torch.equal(a, b) for a, b in zip(inputs, second, strict=True))
     assert all(torch.equal(a, b) for a, b in zip(first, before, strict=True))
 
 
-def test_a_step_that_cannot_be_recorded_is_eager_and_says_so_once(caplog):
-    def refuse(step):
-        step()
-        raise RuntimeError("operation not permitted when stream is capturing")
+def refuse(step):
+    step()
+    raise RuntimeError("operation not permitted when stream is capturing")
 
-    eager, other = Loss(), Loss()
-    expected, state = trained(EagerStep(eager), eager)
+
+def test_a_step_that_cannot_be_recorded_is_eager_and_says_so_once(caplog):
     with caplog.at_level(logging.INFO):
-        got, other_state = trained(RecordedStep(other, refuse), other)
+        found = trained(recorded(refuse))
     assert [record.message.count("not permitted") for record in caplog.records] == [1]
-    for a, b in zip(expected + state, got + other_state, strict=True):
-        assert torch.equal(a, b)
+    assert_same(found, trained(eager()))
+
+
+def test_a_form_that_cannot_be_compiled_gives_way_to_the_next(caplog):
+    def broken(*batch):
+        raise RuntimeError("no compiler")
+
+    stand_in = StandIn()
+    step = recorded(stand_in)
+    step.forms = [broken, step.module]
+    with caplog.at_level(logging.INFO):
+        found = trained(step)
+    assert "no compiler" in caplog.text and stand_in.replays == 5
+    assert_same(found, trained(eager()))
 
 
 def test_a_graph_is_for_cuda_where_it_is_asked_for():
-    cuda = torch.device("cuda")
-    assert isinstance(gradient_step(nn.Identity(), CPU, fast=True), EagerStep)
-    assert isinstance(gradient_step(nn.Identity(), cuda, fast=False), EagerStep)
-    assert isinstance(gradient_step(nn.Identity(), cuda, fast=True), RecordedStep)
+    cuda, module = torch.device("cuda"), Loss()
+    optimizer = optimizer_of(module)
+    assert type(training_step(module, optimizer, CPU, record=True)) is EagerStep
+    assert type(training_step(module, optimizer, cuda, record=False)) is EagerStep
+    step = training_step(module, optimizer, cuda, record=True)
+    assert type(step) is RecordedStep and step.forms == [module]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of PyTorch, in its compiler
+def test_a_long_phase_is_compiled():
+    cuda, module = torch.device("cuda"), Loss()
+    step = training_step(module, optimizer_of(module), cuda, record=True, compile_for=10**6)
+    assert len(step.forms) == 2 and step.forms[1] is module
+
+
+def test_the_fused_passes_compile_as_one_graph(monkeypatch):
+    """What CUDA compiles: the plain form of the fused passes, its backward pass, the teacher's."""
+    monkeypatch.setattr(fused_resmlp, "_operations", lambda x: _fused_plain)
+    module = Loss()
+    network, teacher = module.network, Loss().network.eval()
+    ours = partial(fused_resmlp.fused_forward, network, dtype=torch.float32)
+    theirs = fused_resmlp.fused_inference(teacher, dtype=torch.float32)
+    loss = distillation(ours, theirs, temperature=1.0, alpha=0.8)
+    phase = Phase("distill", 1, muon(SCHEDULE), [], loss, [network])
+    plain = PhaseLoss(phase)
+    compiled = torch.compile(plain, backend="aot_eager", fullgraph=True, dynamic=False)
+    images, labels = batches(1)[0]
+    gradients = []
+    for form in (plain, compiled):
+        network.zero_grad()
+        form(images, labels)[0].backward()
+        gradients += [[parameter.grad.clone() for parameter in network.parameters()]]
+    for a, b in zip(*gradients, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("together", [2, 3, 100])

@@ -1,0 +1,102 @@
+"""Muon for all weight matrices of a network at once.
+
+K. Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024. `torch.optim.Muon`
+takes one matrix after another, which for the small ones of a ResMLP is hundreds of operators and up
+to a fifth of a training step. Here they go through the iteration as one batch, padded with zeros,
+which the iteration keeps: norms and products do not see them.
+"""
+
+from collections.abc import Iterable
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+_MOMENTUM = 0.95
+_COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the quintic iteration, Jordan et al.
+_ITERATIONS = 5
+_EPSILON = 1e-7
+_RMS = 0.2  # root mean square of AdamW's updates, Liu et al., arXiv 2502.16982
+
+Shapes = tuple[torch.Size, ...]
+
+
+class Muon(Optimizer):
+    """Nesterov momentum, orthogonalised: the arithmetic of `torch.optim.Muon`, for all at once.
+
+    Rates are scaled to AdamW's (its `match_rms_adamw`), so that one schedule serves both. `lr` may
+    be a number or, on the matrices' device, a tensor without dimensions: then a step can be
+    recorded as a CUDA graph. A parameter that is no matrix raises ValueError.
+    """
+
+    def __init__(self, params: Iterable[Any], lr: float, weight_decay: float) -> None:
+        super().__init__(params, {"lr": lr, "weight_decay": weight_decay})
+        shapes = [list(p.shape) for group in self.param_groups for p in group["params"]]
+        if any(len(shape) != 2 for shape in shapes):
+            raise ValueError(f"Muon is for matrices, not for parameters of the shapes {shapes}.")
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:
+        """Update every matrix that has a gradient."""
+        for group in self.param_groups:
+            matrices = [p for p in group["params"] if p.grad is not None]
+            if matrices:
+                self._update(matrices, group["lr"], group["weight_decay"])
+
+    def _update(self, matrices: list[nn.Parameter], lr: float | Tensor, decay: float) -> None:
+        gradients = [p.grad for p in matrices]
+        momenta = [self._momentum(p) for p in matrices]
+        torch._foreach_lerp_(momenta, gradients, 1 - _MOMENTUM)
+        updates = torch._foreach_lerp(gradients, momenta, _MOMENTUM)
+        shapes: Shapes = tuple(p.shape for p in matrices)
+        batch = orthogonal(_padded(updates)) * (_scales(shapes, updates[0].device) * lr)
+        steps = [_unpadded(part, shape) for part, shape in zip(batch, shapes, strict=True)]
+        torch._foreach_mul_(matrices, 1 - lr * decay)
+        torch._foreach_sub_(matrices, steps)
+
+    def _momentum(self, matrix: nn.Parameter) -> Tensor:
+        state = self.state[matrix]
+        if not state:
+            state["momentum_buffer"] = torch.zeros_like(matrix)
+        return state["momentum_buffer"]
+
+
+def orthogonal(batch: Tensor) -> Tensor:
+    """Return matrices [n, rows, columns] with singular values near 1, by Newton and Schulz.
+
+    rows <= columns; in the batch's type, bfloat16 is enough. Rows and columns of zeros stay zero.
+    """
+    linear, cubic, quintic = _COEFFICIENTS
+    x = batch / batch.norm(dim=(1, 2), keepdim=True).clamp(min=_EPSILON)
+    for _ in range(_ITERATIONS):
+        gram = x @ x.mT
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=cubic, alpha=quintic), x, beta=linear)
+    return x
+
+
+def _padded(matrices: list[Tensor]) -> Tensor:
+    """Return bfloat16 [n, rows, columns], each matrix lying and in the upper left corner."""
+    lying = [_lying(matrix) for matrix in matrices]
+    rows, columns = (max(matrix.shape[i] for matrix in lying) for i in (0, 1))
+    batch = matrices[0].new_zeros(len(lying), rows, columns, dtype=torch.bfloat16)
+    for part, matrix in zip(batch, lying, strict=True):
+        part[: matrix.shape[0], : matrix.shape[1]] = matrix
+    return batch
+
+
+def _unpadded(padded: Tensor, shape: torch.Size) -> Tensor:
+    if shape[0] > shape[1]:
+        padded = padded.t()
+    return padded[: shape[0], : shape[1]]
+
+
+def _lying(matrix: Tensor) -> Tensor:
+    return matrix.t() if matrix.shape[0] > matrix.shape[1] else matrix
+
+
+@cache
+def _scales(shapes: Shapes, device: torch.device) -> Tensor:
+    """Return the factors on a rate [n, 1, 1] that give each update AdamW's size."""
+    return torch.tensor([[[_RMS * max(shape) ** 0.5]] for shape in shapes], device=device)
