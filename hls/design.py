@@ -50,11 +50,13 @@ class Design:
         return _SIMD_HEADER.format(constants=constants_text({"rows": rows, "columns": columns}))
 
 
-def read_design(path: Path) -> Design:
-    """Read a design.json; PipelineError if it is not there or no plan."""
+def read_design(path: Path, sizes: Sizes | None = None) -> Design:
+    """Read a design.json; PipelineError if it is not there, no plan or of a network of other sizes.
+
+    `sizes` are those of the network at hand, None if there is none yet.
+    """
     try:
-        values = json.loads(path.read_text())
-        return _design(values)
+        design = _design(json.loads(path.read_text()))
     except FileNotFoundError:
         raise PipelineError(
             f"{path} is missing; run `dvc repro plan` to make it (of a network that was imported: "
@@ -64,6 +66,12 @@ def read_design(path: Path) -> Design:
         raise PipelineError(
             f"{path} is no plan of a design ({type(error).__name__}); run `dvc repro plan` again."
         ) from None
+    if sizes is not None and design.sizes != sizes:
+        raise PipelineError(
+            f"{path} was made for {design.sizes}, but the network of {design.variant} has {sizes}; "
+            "run `dvc repro plan`."
+        )
+    return design
 
 
 def _design(values: dict[str, Any]) -> Design:

@@ -20,7 +20,7 @@ PLAIN = [
     *("report", "readme_tables"),
 ]
 OPTIONS = {"import_int8": ["--headers", ".", "--input-abs-max", "2.0", "--name", "imported"]}
-ON_DESIGNS = ["csim", "plan", "synthesize"]
+ON_DESIGNS = ["csim", "deadlock", "plan", "synthesize"]
 ON_VARIANTS = sorted(set(ALL) - set(PLAIN) - set(OPTIONS) - set(ON_DESIGNS))
 ON_TEACHER = ["evaluate", "export_published", "view_bank"]  # these take not only students
 NAMED = [*ON_VARIANTS, *ON_DESIGNS]
@@ -47,6 +47,7 @@ MISSING = [
     ("verify", True, f"data/{NAME}/int8.pkl"),
     ("generate_headers", True, f"data/{NAME}/int8.pkl"),
     ("csim", True, f"data/{NAME}/int8.pkl"),
+    ("deadlock", True, f"data/{NAME}/int8.pkl"),
     ("synthesize", True, f"data/designs/{DESIGN}/golden/golden.hpp"),
     ("export_published", True, f"data/{NAME}/float.pt"),
     ("import_int8", False, "data/dataset.npz"),
