@@ -20,34 +20,44 @@ struct Place {
   int across, along;
 };
 
-/// The square that holds them, and where in it they begin.
-/// \tparam side  Rows and columns of a square
-template <int side>
+/// The rows and columns of a square that hold them: one row and `lanes` columns, or by channel
+/// `lanes` rows and one column.
+/// \tparam lanes  Number of values
+/// \tparam side   Rows and columns of a square
+template <int lanes, int side>
 struct Corner {
+  bool by_channel;
   int square, across, along;
   explicit Corner(const Place& place)
-      : square(place.map.base +
+      : by_channel(place.by_channel),
+        square(place.map.base +
                (place.by_channel ? place.along : place.across) / side * place.map.width +
                (place.by_channel ? place.across : place.along) / side),
         across(place.across % side),
-        along(place.along % side) {}
+        along(place.along % side) {
+    static_assert(side % lanes == 0, "the values must lie in one square");
+  }
+
+  bool in_row(int r) const { return by_channel ? r / lanes == along / lanes : r == across; }
+  bool in_column(int c) const { return by_channel ? c == across : c / lanes == along / lanes; }
 };
 
 /// Read `lanes` values; lanes divides side and `along`.
 template <int lanes, int squares, int side>
 Vector<lanes> load(const Store<squares, side>& store, const Place& place) {
 #pragma HLS INLINE
-  static_assert(side % lanes == 0, "the values must lie in one square");
-  const Corner<side> at(place);
+  const Corner<lanes, side> at(place);
   Int8 square[side][side];
 #pragma HLS ARRAY_PARTITION variable = square complete dim = 0
 rows:
   for (int r = 0; r < side; ++r) {
 #pragma HLS UNROLL
-  columns:
-    for (int c = 0; c < side; ++c) {
+    if (at.in_row(r)) {  // the others would be read in vain, which C-simulation feels
+    columns:
+      for (int c = 0; c < side; ++c) {
 #pragma HLS UNROLL
-      square[r][c] = store[at.square][r][c];
+        square[r][c] = store[at.square][r][c];
+      }
     }
   }
   Vector<lanes> values;
@@ -55,7 +65,7 @@ lanes:
   for (int i = 0; i < lanes; ++i) {
 #pragma HLS UNROLL
     values.lane[i] =
-        place.by_channel ? square[at.along + i][at.across] : square[at.across][at.along + i];
+        at.by_channel ? square[at.along + i][at.across] : square[at.across][at.along + i];
   }
   return values;
 }
@@ -64,17 +74,17 @@ lanes:
 template <int lanes, int squares, int side>
 void save(Store<squares, side>& store, const Place& place, const Vector<lanes>& values) {
 #pragma HLS INLINE
-  static_assert(side % lanes == 0, "the values must lie in one square");
-  const Corner<side> at(place);
+  const Corner<lanes, side> at(place);
 rows:
   for (int r = 0; r < side; ++r) {
 #pragma HLS UNROLL
-  columns:
-    for (int c = 0; c < side; ++c) {
+    if (at.in_row(r)) {
+    columns:
+      for (int c = 0; c < side; ++c) {
 #pragma HLS UNROLL
-      const int across = place.by_channel ? c : r, along = place.by_channel ? r : c;
-      if (across == at.across && along / lanes == at.along / lanes) {
-        store[at.square][r][c] = values.lane[along % lanes];
+        if (at.in_column(c)) {
+          store[at.square][r][c] = values.lane[(at.by_channel ? r : c) % lanes];
+        }
       }
     }
   }
