@@ -7,7 +7,8 @@
 
 constexpr int lut_memory_words = 256;
 
-/// Words of one memory decide, so its array is to be partitioned into memories elsewhere.
+/// Tells the tool, which knows no condition in a pragma, by the choice of a function that is inlined
+/// (as finn-hlslib's memory_resource does). The array is partitioned where it stands.
 /// \tparam in_luts  Whether it is shallow enough for LUTs
 template <bool in_luts>
 struct Memory {
