@@ -1,14 +1,14 @@
 /// Where a memory lies: in LUTs up to lut_memory_words words, in block RAM if it is deeper.
 ///
-/// 256 words are the deepest memory with two ports that one slice of LUTs makes; beyond, words are
-/// chosen in logic, and a block RAM holds four times as many in the place of 40 LUTs and more.
-/// hls/simd_resources.py counts by the same rule.
+/// 256 words are the deepest memory with two ports that one slice of LUTs makes. Beyond, logic has
+/// to choose among several, 40 LUTs and more for 8 bits; a block RAM of 18 kbit has 2048 such
+/// words. hls/simd_resources.py counts by the same rule.
 #pragma once
 
 constexpr int lut_memory_words = 256;
 
-/// Tells the tool, which knows no condition in a pragma, by the choice of a function that is inlined
-/// (as finn-hlslib's memory_resource does). The array is partitioned where it stands.
+/// Tells the tool, which knows no condition in a pragma, by the choice of a function that is
+/// inlined (as finn-hlslib's memory_resource does). The array is partitioned where it stands.
 /// \tparam in_luts  Whether it is shallow enough for LUTs
 template <bool in_luts>
 struct Memory {
