@@ -1,8 +1,10 @@
 """Time and memory of the interpolation kernel against plain PyTorch, torch.compile, ReLU and GELU.
 
-`python -m benchmarks.lerp_kernel [--plot lerp.png] [--quick]` prints a Markdown table: milliseconds
-for forward and backward (median), and in brackets the most memory that they hold beyond input and
-table, in MiB. One sweep over the number of values at 64 knots, one over the number of knots.
+    python -m benchmarks.lerp_kernel [--plot lerp.png] [--quick] [--device cuda] [--seconds 1]
+
+prints a Markdown table: milliseconds for forward and backward (median), and in brackets the most
+memory that they hold beyond input and table, in MiB. One sweep over the number of values at 64
+knots, one over the number of knots.
 """
 
 import argparse
@@ -114,16 +116,15 @@ def measure(form: str, device: str, values: int, knots: int, seconds: float) -> 
     )
 
 
-def measure_all(quick: bool) -> Iterator[Measurement]:
-    """Yield the measurements of both sweeps on every device that is there."""
+def measure_all(quick: bool, devices: list[str], seconds: float) -> Iterator[Measurement]:
+    """Yield the measurements of both sweeps on the devices, each of about so many seconds."""
     sizes, grids = (QUICK_SIZES, QUICK_GRIDS) if quick else (SIZES, GRIDS)
     size_of_grids = sizes[-1] if quick else SIZE_OF_GRIDS
     cases = [(size, GRID_OF_SIZES) for size in sizes] + [(size_of_grids, grid) for grid in grids]
-    devices = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
     for device in devices:
         for values, knots in dict.fromkeys(cases):
             for form in FORMS:
-                measurement = measure(form, device, values, knots, 0.3 if quick else 1.0)
+                measurement = measure(form, device, values, knots, seconds)
                 if measurement is not None:
                     yield measurement
 
@@ -173,13 +174,17 @@ def main() -> None:
     )
     parser.add_argument("--plot", type=Path, help="where to write the plot, a PNG")
     parser.add_argument("--quick", action="store_true", help="few small cases, under a minute")
+    found = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
+    parser.add_argument("--device", choices=found, help="this one only")
+    parser.add_argument("--seconds", type=float, default=1.0, help="spent on each measurement")
     arguments = parser.parse_args()
     print(
         f"PyTorch {torch.__version__}, {torch.get_num_threads()} threads, float32, "
         f"{FEATURES} channels: milliseconds of forward + backward (peak MiB)\n"
     )
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler announces itself otherwise
-    measurements = list(measure_all(arguments.quick))
+    devices = [arguments.device] if arguments.device else found
+    measurements = list(measure_all(arguments.quick, devices, arguments.seconds))
     print(markdown(measurements))
     if arguments.plot is not None:
         plot(measurements, arguments.plot)

@@ -6,7 +6,7 @@ Both are compiled with the same test bench, which finds the driver of the one or
 from dataclasses import dataclass
 from pathlib import Path
 
-STREAMING, SIMD = "streaming", "simd"
+from hls.accelerator_names import SIMD, STREAMING
 
 
 @dataclass(frozen=True)

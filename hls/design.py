@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from hls.accelerators import STREAMING
+from hls.accelerator_names import STREAMING
 from hls.cpp_text import constants_text
 from hls.folding import Folding, Sizes
 from hls.headers import design_text

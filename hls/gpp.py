@@ -15,7 +15,8 @@ from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 
-from hls.accelerators import ACCELERATORS, STREAMING
+from hls.accelerator_names import STREAMING
+from hls.accelerators import ACCELERATORS
 from models.errors import PipelineError
 
 SOURCES = Path(__file__).parent

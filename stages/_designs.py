@@ -19,12 +19,12 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
+from hls.accelerator_names import SIMD, STREAMING
 from models.activations import Option
 from models.errors import PipelineError
 from stages._rules import AnyMapping, Leaf, Section, checked_values, did_you_mean, printable
 
 PUBLISHED = "published"
-STREAMING, SIMD = "streaming", "simd"
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _COUNT = Option(int, "a whole number >= 1", lambda value: value >= 1)

@@ -3,7 +3,8 @@
 Beside the rows of params.yaml, that is each network that has integers: what import_int8 imported.
 """
 
-from stages._designs import PUBLISHED, STREAMING, Design
+from hls.accelerator_names import STREAMING
+from stages._designs import PUBLISHED, Design
 from stages._params import Params
 from stages._paths import artifact
 

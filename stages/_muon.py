@@ -1,9 +1,9 @@
 """Muon for all weight matrices of a network at once.
 
-K. Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024. `torch.optim.Muon`
-takes one matrix after another, which for the small ones of a ResMLP is hundreds of operators and up
-to a fifth of a training step. Here they go through the iteration as one batch, padded with zeros,
-which the iteration keeps: norms and products do not see them.
+K. Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024.
+`torch.optim.Muon` takes one matrix after another, which for the small ones of a ResMLP is hundreds
+of operators and up to a fifth of a training step. Here they go through the iteration as one batch,
+padded with zeros, which the iteration keeps: norms and products do not see them.
 """
 
 from collections.abc import Iterable
@@ -72,7 +72,8 @@ def orthogonal(batch: Tensor) -> Tensor:
     x = batch / batch.norm(dim=(1, 2), keepdim=True).clamp(min=_EPSILON)
     for _ in range(_ITERATIONS):
         gram = x @ x.mT
-        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=cubic, alpha=quintic), x, beta=linear)
+        factor = torch.baddbmm(gram, gram, gram, beta=cubic, alpha=quintic)
+        x = torch.baddbmm(x, factor, x, beta=linear)
     return x
 
 

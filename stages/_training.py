@@ -56,8 +56,8 @@ class Phase:
     `loss(images, labels)` returns the loss and, where it classifies, the logits. `groups` are the
     optimiser's parameter groups. `train` lists the modules that go to training mode; the others
     stay in eval mode. With `views`, epochs go through stored views in turn in place of drawing new
-    ones, but for the flip, and training calls `loss(images, labels, logits of the view)`. An `exact`
-    loss is not compiled: a compiler may round otherwise than the operators do one by one.
+    ones, but for the flip, and training calls `loss(images, labels, logits of the view)`. A loss
+    that is `exact` is not compiled: a compiler may round otherwise than the operators one by one.
     """
 
     name: str

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from hls import gpp
-from hls.accelerators import SIMD
+from hls.accelerator_names import SIMD
 from hls.design import Design, read_design
 from hls.folding import Sizes
 from hls.headers import golden_text, header_files

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from hls import gpp, threads
-from hls.accelerators import STREAMING
+from hls.accelerator_names import STREAMING
 from hls.design import read_design
 from hls.folding import Sizes
 from hls.headers import header_files

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from hls import resources, simd_model, simd_resources
-from hls.accelerators import SIMD, STREAMING
+from hls.accelerator_names import SIMD, STREAMING
 from hls.dataflow import streaming_network
 from hls.design import Design
 from hls.fifo_depths import Sizing, size_fifos

@@ -14,7 +14,7 @@ from collections.abc import KeysView
 from pathlib import Path
 
 from hls import tool
-from hls.accelerators import SIMD
+from hls.accelerator_names import SIMD
 from hls.headers import header_files
 from hls.project import MANIFEST, Manifest, accelerator_sources, read_manifest, write_project
 from hls.project_texts import Target

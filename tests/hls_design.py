@@ -3,7 +3,7 @@
 import numpy as np
 
 from hls import headers
-from hls.accelerators import SIMD
+from hls.accelerator_names import SIMD
 from hls.dataflow import streaming_network
 from hls.design import Design
 from hls.fifo_depths import size_fifos

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from hls import gpp
-from hls.accelerators import SIMD, STREAMING
+from hls.accelerator_names import SIMD, STREAMING
 from hls.dataflow import streaming_network
 from hls.design import Design
 from hls.fifo_depths import size_fifos

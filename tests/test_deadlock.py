@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hls import threads
-from hls.accelerators import STREAMING
+from hls.accelerator_names import STREAMING
 from hls.dataflow import streaming_network
 from hls.design import Design
 from hls.fifo_depths import size_fifos

@@ -7,9 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from hls.accelerators import ACCELERATORS
 from models.errors import PipelineError
-from stages import _designs
 from stages._designs import FoldingFactors, Target
 from stages._params import Params, load_params
 
@@ -45,10 +43,6 @@ def refusal(load, design: object, name: object = "mine") -> str:
     assert "params.yaml: designs." in message
     assert message.endswith(".") and "\n" not in message
     return message
-
-
-def test_params_know_the_accelerators_that_there_are() -> None:
-    assert {_designs.STREAMING, _designs.SIMD} == set(ACCELERATORS)
 
 
 def test_the_committed_designs() -> None:

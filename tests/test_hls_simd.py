@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from hls import gpp, headers, simd_model
-from hls.accelerators import ACCELERATORS, SIMD
+from hls.accelerator_names import SIMD
+from hls.accelerators import ACCELERATORS
 from hls.folding import Sizes
 from hls.project import accelerator_sources, write_project
 from hls.project_texts import Target

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hls import gpp
-from hls.accelerators import ACCELERATORS, SIMD
+from hls.accelerator_names import SIMD
+from hls.accelerators import ACCELERATORS
 from models import fixed_point
 
 pytestmark = pytest.mark.compiler

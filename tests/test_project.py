@@ -12,7 +12,7 @@ import pytest
 
 from hls import gpp
 from hls import headers as headers_module
-from hls.accelerators import STREAMING
+from hls.accelerator_names import STREAMING
 from hls.dataflow import streaming_network
 from hls.fifo_depths import size_fifos
 from hls.folding import Sizes, published_folding

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from hls import tool
-from hls.accelerators import STREAMING
+from hls.accelerator_names import STREAMING
 from hls.project import accelerator_sources, read_manifest, write_project
 from hls.project_texts import Target
 from hls.synthesis_metrics import metrics
