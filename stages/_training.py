@@ -22,6 +22,7 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from models.atomic_file import replace_on_success
+from models.checkpoint import save_state
 from models.errors import PipelineError
 from stages._augment import augment, random_flip
 from stages._batches import Batches, Change
@@ -75,13 +76,14 @@ class Run:
     """Where a training run keeps its state and its history, and what makes it the same run.
 
     `fingerprint` is any JSON-able description of all inputs; a checkpoint of another fingerprint is
-    never resumed.
+    never resumed. `weights` is where the trained network goes; None: it is the caller's alone.
     """
 
     name: str
     seed: int
     history: Path
     fingerprint: Any
+    weights: Path | None = None
     section: str = "training"  # of params.yaml: where messages say that batch_size stands
     rows: list[dict[str, Any]] = field(default_factory=list)
     seconds: float = 0.0
@@ -97,7 +99,7 @@ class Run:
 def fit(
     run: Run, model: nn.Module, phases: list[Phase], dataset: Dataset, training: Training
 ) -> None:
-    """Train `model` through all phases and write the history; the caller saves the weights.
+    """Train `model` through all phases; write its history and, then on the CPU, its weights.
 
     Raises PipelineError where the training set is smaller than a batch, the loss is not finite, or
     the processes of torchrun cannot share a batch equally.
@@ -112,6 +114,8 @@ def fit(
     check_batch_size(f"{run.section}.batch_size", training.batch_size)
     start = _resume(run, model)
     for index, phase in enumerate(phases):
+        if not phase.epochs:
+            continue
         optimizer = phase.method.optimizer(phase.groups)
         for group in optimizer.param_groups:
             group["initial_lr"] = group["lr"]
@@ -141,7 +145,9 @@ def fit(
     if is_first():
         _write_history(run)  # also where no epoch was left to do: DVC may have removed the file
         write_cost(run.history.with_suffix(".json"), len(run.rows), run.seconds, device)
-        run.checkpoint.unlink(missing_ok=True)
+        if run.weights is not None:
+            save_state(model.cpu(), run.weights)
+        run.checkpoint.unlink(missing_ok=True)  # last: a kill at any time loses an epoch at most
 
 
 def to_tensors(split: Split) -> tuple[Tensor, Tensor]:

@@ -10,10 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.activations import penalty, spline_parameters
-from models.checkpoint import save_state
 from models.resmlp import ResMLP
 from stages._dataset import Dataset
-from stages._distributed import is_first, process_group
+from stages._distributed import process_group
 from stages._networks import (
     build_network,
     device,
@@ -39,7 +38,7 @@ _VIEWS = artifact(TEACHER, "views.npz")
 
 
 def distill(params: Params, name: str, dataset: Dataset) -> ResMLP:
-    """Train the student `name` from the trained teacher and return it."""
+    """Train the student `name` from the trained teacher, write its weights and return it."""
     variant = params.variant(name)
     teacher = load_network(params, TEACHER, dataset).to(device()).eval().requires_grad_(False)
     seed = params.training_seed(name)
@@ -52,7 +51,8 @@ def distill(params: Params, name: str, dataset: Dataset) -> ResMLP:
     if variant.distill.stored_views:
         views = load_views(_VIEWS, params.training.augment, params.seed)
     phases.append(distill_phase(variant, student, teacher, params.training, views))
-    run = Run(name, seed, history("float", name), _fingerprint(params, variant))
+    weights = artifact(name, "float.pt")
+    run = Run(name, seed, history("float", name), _fingerprint(params, variant), weights)
     fit(run, student, phases, dataset, params.training)
     return student
 
@@ -121,12 +121,9 @@ def _fingerprint(params: Params, variant: Variant) -> list[object]:
 
 
 def main(name: str) -> None:
-    """Read the data and the teacher, train, write the weights."""
+    """Read the data and the teacher, and train."""
     with process_group():
-        params = load_params()
-        student = distill(params, name, Dataset.load(DATASET))
-        if is_first():
-            save_state(student.cpu(), artifact(name, "float.pt"))
+        distill(load_params(), name, Dataset.load(DATASET))
 
 
 if __name__ == "__main__":

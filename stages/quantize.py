@@ -12,13 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from models.calibrate import calibrate
-from models.checkpoint import save_state
 from models.fold import fold
 from models.fused_qat import fused_qat_available, fused_qat_forward
 from models.quantize import prepare
 from models.resmlp import ResMLP
 from stages._dataset import Dataset
-from stages._distributed import is_first, process_group, world_size
+from stages._distributed import process_group, world_size
 from stages._networks import device, frozen_pass, load_network
 from stages._optimizers import ParameterGroup, adamw
 from stages._params import Params, Training, Variant, load_params
@@ -28,7 +27,7 @@ from stages._training import Phase, Run, distillation, file_digest, fit, to_tens
 
 
 def quantize(params: Params, name: str, dataset: Dataset) -> ResMLP:
-    """Fold, calibrate on validation images, train; return the INT8 network."""
+    """Fold, calibrate on validation images, train; write and return the INT8 network."""
     variant = params.variant(name)
     folded = fold(load_network(params, name, dataset))
     network = prepare(copy.deepcopy(folded))
@@ -43,7 +42,8 @@ def quantize(params: Params, name: str, dataset: Dataset) -> ResMLP:
     schedule = variant.quantize
     phase = Phase("qat", schedule.epochs, adamw(schedule), groups, loss, [network], exact=True)
     curve = history("int8", name)
-    run = Run(f"{name}-qat", params.seed, curve, _fingerprint(params, variant))
+    weights = artifact(name, "qat.pt")
+    run = Run(f"{name}-qat", params.seed, curve, _fingerprint(params, variant), weights)
     fit(run, network, [phase], dataset, params.training)
     return network
 
@@ -77,12 +77,9 @@ def _fingerprint(params: Params, variant: Variant) -> list[object]:
 
 
 def main(name: str) -> None:
-    """Read the data, the teacher and the student, quantise, write the weights."""
+    """Read the data, the teacher and the student, and quantise."""
     with process_group():
-        params = load_params()
-        network = quantize(params, name, Dataset.load(DATASET))
-        if is_first():
-            save_state(network.cpu(), artifact(name, "qat.pt"))
+        quantize(load_params(), name, Dataset.load(DATASET))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from models.checkpoint import save_state
 from models.convnet import ConvNet
 from models.errors import PipelineError
 from stages._convnet import build_convnet, mixed_precision
@@ -28,7 +27,7 @@ _WHITENING_IMAGES = 5000
 
 
 def train_convnet(params: Params, dataset: Dataset) -> ConvNet:
-    """Train the network and return it; its history is written as the epochs end.
+    """Train the network, write its weights and return it; its history is written on the way.
 
     Raises PipelineError under torchrun: each process would normalise by its own slice's statistics.
     """
@@ -51,7 +50,9 @@ def train_convnet(params: Params, dataset: Dataset) -> ConvNet:
 
     phase = Phase("labels", how.epochs, nesterov(how), _groups(network, how), loss, [network])
     fingerprint = [asdict(how), params.training.fused, params.seed, file_digest(DATASET)]
-    run = Run(CONVNET, params.seed, history("float", CONVNET), fingerprint, "convnet")
+    weights = artifact(CONVNET, "float.pt")
+    curve = history("float", CONVNET)
+    run = Run(CONVNET, params.seed, curve, fingerprint, weights, section="convnet")
     training = replace(params.training, batch_size=how.batch_size, augment=how.augment)
     fit(run, network, [phase], dataset, training)
     return network
@@ -70,11 +71,9 @@ def _groups(network: ConvNet, how: ConvNetParams) -> list[ParameterGroup]:
 
 
 def main() -> None:
-    """Read the data, train, write the weights."""
+    """Read the data and train."""
     with process_group():
-        params = load_params()
-        network = train_convnet(params, Dataset.load(DATASET))
-        save_state(network.cpu(), artifact(CONVNET, "float.pt"))
+        train_convnet(load_params(), Dataset.load(DATASET))
 
 
 if __name__ == "__main__":

@@ -9,10 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from models.checkpoint import save_state
 from models.resmlp import ResMLP
 from stages._dataset import Dataset
-from stages._distributed import is_first, process_group
+from stages._distributed import process_group
 from stages._networks import build_network, device, forward_pass
 from stages._optimizers import matrices_apart, muon
 from stages._params import Params, load_params
@@ -23,7 +22,7 @@ from stages._views import load_views
 
 
 def train_teacher(params: Params, dataset: Dataset) -> ResMLP:
-    """Train the teacher and return it; its history is written as the epochs end."""
+    """Train the teacher, write its weights and return it; its history is written on the way."""
     how = params.teacher
     torch.manual_seed(params.seed)
     network = build_network(params, TEACHER, dataset).to(device())
@@ -40,18 +39,16 @@ def train_teacher(params: Params, dataset: Dataset) -> ResMLP:
     phase = Phase("distill", how.epochs, muon(how), matrices_apart(network), loss, [network], views)
     description = [asdict(section) for section in (params.network, params.training, how)]
     fingerprint = [description, params.seed, file_digest(DATASET), file_digest(bank)]
-    run = Run(TEACHER, params.seed, history("float", TEACHER), fingerprint)
+    weights = artifact(TEACHER, "float.pt")
+    run = Run(TEACHER, params.seed, history("float", TEACHER), fingerprint, weights)
     fit(run, network, [phase], dataset, params.training)
     return network
 
 
 def main() -> None:
-    """Read the data, train, write the weights."""
+    """Read the data and train."""
     with process_group():
-        params = load_params()
-        network = train_teacher(params, Dataset.load(DATASET))
-        if is_first():
-            save_state(network.cpu(), artifact(TEACHER, "float.pt"))
+        train_teacher(load_params(), Dataset.load(DATASET))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from torch.nn import functional
 from models import _fused_plain, fused_resmlp
 from models.resmlp import ResMLP
 from stages._batches import Batches
-from stages._device_steps import EagerStep, RecordedStep, training_step
+from stages._device_steps import EagerStep, RecordedStep, record_graph, training_step
 from stages._networks import in_bfloat16
 from stages._optimizers import matrices_apart, muon
 from stages._params import FloatSchedule
@@ -78,26 +78,27 @@ def optimizer_of(module, kind="muon"):
 def trained(step, count=5):
     """Take some steps at falling rates; return what each gave, and the state at the end."""
     given = []
+    device = next(step.module.parameters()).device
     for number, batch in enumerate(batches(count)):
-        loss, logits = step(1 / (1 + number), *batch)
+        loss, logits = step(1 / (1 + number), *(part.to(device) for part in batch))
         given += [loss.clone(), logits.clone()]
     return given, list(step.module.state_dict().values())
 
 
-def eager(kind="muon"):
-    module = Loss()
+def eager(kind="muon", device="cpu"):
+    module = Loss().to(device)
     return EagerStep(module, optimizer_of(module, kind))
 
 
-def recorded(record, kind="muon", forms=None):
-    module = Loss()
-    return RecordedStep(module, optimizer_of(module, kind), record, forms)
+def recorded(record, kind="muon", device="cpu"):
+    module = Loss().to(device)
+    return RecordedStep(module, optimizer_of(module, kind), record)
 
 
-def assert_same(found, expected):
+def assert_same(found, expected, rtol=1e-5):  # a tensor's rate is float32
     pairs = zip(chain(*found), chain(*expected), strict=True)
     for a, b in pairs:
-        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)  # a tensor's rate is float32
+        torch.testing.assert_close(a, b, rtol=rtol, atol=rtol / 10)
 
 
 @pytest.mark.parametrize("kind", ["muon", "sgd"])
@@ -183,6 +184,16 @@ def test_a_graph_is_for_cuda_where_it_is_asked_for():
     assert type(training_step(module, optimizer, cuda, record=False)) is EagerStep
     step = training_step(module, optimizer, cuda, record=True)
     assert type(step) is RecordedStep and step.forms == [module]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("kind", ["muon", "sgd"])
+def test_a_cuda_graph_trains_as_eager_steps(kind):
+    expected = trained(eager(kind, "cuda"))
+    step = recorded(record_graph, kind, "cuda")
+    found = trained(step)
+    assert step.replay is not None
+    assert_same(found, expected, rtol=1e-3)  # sums over atomic additions
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of PyTorch, in its compiler

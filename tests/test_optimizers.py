@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from models.resmlp import ResMLP
-from stages._optimizers import adamw, matrices_apart, muon, nesterov, one_cycle
+from stages._muon import Muon
+from stages._optimizers import adamw, matrices_apart, muon, nesterov, one_cycle, set_rates
 from stages._params import FloatSchedule, Schedule, load_params
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -163,3 +164,54 @@ def test_optimisers_together_forget_all_gradients():
     steps(network, optimizer, 1)
     optimizer.zero_grad(set_to_none=True)
     assert all(parameter.grad is None for parameter in network.parameters())
+
+
+@pytest.mark.parametrize("hidden", [3, 6, 40])  # matrices of all shapes: standing, lying, square
+def test_a_batch_of_matrices_is_updated_as_one_after_another(hidden):
+    """The definition is torch.optim.Muon; bfloat16 products may differ in their last bits."""
+    ours, theirs = ({"params": []}, {"params": []})
+    for group in (ours, theirs):
+        torch.manual_seed(0)
+        shapes = [(4, 4), (hidden, 6), (6, hidden), (6, 5)]
+        group["params"] = [nn.Parameter(torch.randn(shape)) for shape in shapes]
+    rate, decay = torch.tensor(0.1), 0.2
+    one = Muon([ours], rate, decay)
+    other = torch.optim.Muon([theirs], 0.1, decay, adjust_lr_fn="match_rms_adamw")
+    before = [matrix.detach().clone() for matrix in ours["params"]]
+    for seed in range(3):
+        for group in (ours, theirs):
+            torch.manual_seed(seed)
+            for matrix in group["params"]:
+                matrix.grad = torch.randn(matrix.shape)
+        one.step()
+        other.step()
+    for a, b, start in zip(ours["params"], theirs["params"], before, strict=True):
+        assert (a - b).norm() < 0.02 * (b - start).norm()
+
+
+def test_muon_leaves_matrices_without_a_gradient_alone_and_refuses_vectors():
+    matrices = [nn.Parameter(torch.ones(2, 2)), nn.Parameter(torch.ones(2, 3))]
+    optimizer = Muon(matrices, 0.1, 0.0)
+    optimizer.step()
+    matrices[0].grad = torch.eye(2)
+    optimizer.step()
+    assert not torch.equal(matrices[0], torch.ones(2, 2))
+    assert torch.equal(matrices[1], torch.ones(2, 3))
+    with pytest.raises(ValueError, match="matrices"):
+        Muon([parameter()], 0.1, 0.0)
+
+
+def test_a_zero_gradient_is_no_update():
+    matrix = nn.Parameter(torch.ones(2, 3))
+    matrix.grad = torch.zeros(2, 3)
+    Muon([matrix], 0.1, 0.0).step()
+    assert torch.equal(matrix, torch.ones(2, 3))
+
+
+def test_rates_are_multiples_of_the_initial_ones_and_a_tensor_keeps_its_place():
+    optimizer = adamw(COSINE).optimizer([{"params": [parameter()]}, {"params": [parameter()]}])
+    numbers, tensors = optimizer.param_groups
+    numbers["initial_lr"] = tensors["initial_lr"] = 0.5
+    tensors["lr"] = rate = torch.tensor(0.5)
+    set_rates(optimizer, 0.1)
+    assert numbers["lr"] == 0.05 and tensors["lr"] is rate and rate.item() == pytest.approx(0.05)

@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,8 +13,11 @@ from torch import nn
 from torch.nn import functional
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
+from models.checkpoint import read_state
 from models.errors import PipelineError
+from stages import _training
 from stages._dataset import Dataset, Split
+from stages._device_steps import EagerStep
 from stages._optimizers import adamw
 from stages._params import Augment, Schedule, Training
 from stages._training import Phase, Run, accuracy, distillation_loss, fit, predict
@@ -112,7 +116,7 @@ def one_phase(model, epochs=1, loss=None, schedule=COSINE):
 
 
 def make_run(folder, seed=7, fingerprint="the same", name="toy", section="training"):
-    return Run(name, seed, folder / "history.csv", fingerprint, section)
+    return Run(name, seed, folder / "history.csv", fingerprint, section=section)
 
 
 def train(folder, dataset=None, training=PLAIN, phases=two_phases, seed=7, **run):
@@ -425,6 +429,31 @@ def test_views_of_other_images_are_refused(tmp_path):
     views = make_views(make_dataset(train=TRAIN + 1))
     with pytest.raises(PipelineError, match="other images"):
         train(tmp_path, phases=with_views(views))
+
+
+def test_weights_are_written_before_the_checkpoint_goes(tmp_path, monkeypatch):
+    """A kill while they are written costs no epoch: the next run only writes them."""
+    phases, weights = one_phase, tmp_path / "float.pt"
+
+    def run():
+        model, made = Toy(), replace(make_run(tmp_path), weights=weights)
+        fit(made, model, phases(model), make_dataset(), PLAIN)
+        return made, model
+
+    def falling(module, path):
+        raise Interrupted
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_training, "save_state", falling)
+        with pytest.raises(Interrupted):
+            run()
+    assert not weights.exists() and make_run(tmp_path).checkpoint.exists()
+    with monkeypatch.context() as patch:
+        patch.setattr(EagerStep, "__call__", falling)
+        made, model = run()
+    assert not made.checkpoint.exists()
+    assert_same(read_state(weights), model.state_dict())
+    assert_same(read_state(weights), train(tmp_path / "whole", phases=phases))
 
 
 # The optimiser

@@ -13,7 +13,7 @@ from stages._convnet import build_convnet
 from stages._dataset import Dataset, Split
 from stages._networks import build_network
 from stages._params import Augment, Network, load_params
-from stages._views import Views, checksum, load_views, view_images
+from stages._views import ViewCache, Views, checksum, load_views, view_images
 from stages.view_bank import view_bank
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -55,6 +55,24 @@ def test_views_are_not_flipped():
     assert torch.equal(view_images(columns, flips, SEED, 0), columns)
     middle = view_images(columns, CROP, SEED, 0)[:, 0, 16, 14:18].int()
     assert (middle.diff(dim=1) == 1).all()
+
+
+@pytest.mark.parametrize("room", [True, False])
+def test_views_are_drawn_once_where_there_is_room_for_them(room, monkeypatch):
+    views, drawn = make_views(), []
+    expected = [views.view(pixels(), epoch) for epoch in range(7)]
+    draw = Views.view
+    monkeypatch.setattr(Views, "view", lambda *a: drawn.append(a[2]) or draw(*a))
+    cache = ViewCache(views, torch.device("cpu"))
+    monkeypatch.setattr(cache, "_has_room", lambda size: room and size == pixels().nbytes)
+    found = [cache.view(pixels(), epoch) for epoch in range(7)]
+    assert drawn == ([0, 1, 2] if room else [0, 1, 2, 0, 1, 2, 0]) and cache.how == CROP
+    for (images, logits), (a, b) in zip(found, expected, strict=True):
+        assert torch.equal(images, a) and torch.equal(logits, b)
+
+
+def test_a_processor_keeps_no_views():
+    assert not ViewCache(make_views(), torch.device("cpu"))._has_room(1)
 
 
 def test_large_sets_are_changed_in_parts(monkeypatch):
