@@ -61,6 +61,7 @@ def steps_of(network: ResMLP, training: Training, stored: bool = False) -> Calla
         group["initial_lr"] = group["lr"]
     steps_of_epoch = EPOCH_IMAGES // training.batch_size
     compile_for = phase.epochs * steps_of_epoch
+    torch.compiler.reset()  # or else PyTorch compiles no more than the first eight shapes
     step = training_step(PhaseLoss(phase), optimizer, place, training.fused, compile_for)
     count = 1 if place.type == "cpu" else 32
     images = torch.randint(0, 256, (count * training.batch_size, 3, 32, 32), dtype=torch.uint8)

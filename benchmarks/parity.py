@@ -7,7 +7,8 @@ Run it where data/dataset.npz and data/teacher/float.pt are. For every seed the 
 from that teacher with `training.fused` true and false, from the same initial weights and with the
 same draws; everything else is as in params.yaml (no transfer block by block). Both are then judged
 by the plain float32 network on the VALIDATION images; the test images are not touched. The goal:
-a mean difference within 0.3 points after ten epochs.
+a mean difference within 0.3 points after ten epochs. On CUDA so few epochs are recorded, but not
+compiled (`stages/_device_steps.py`).
 
 It may be stopped at any time: an epoch is resumed from .ckpt, a finished run is in the JSON file
 and is not run again. `--images` takes that many training images only, to try the command out.

@@ -38,7 +38,7 @@ def random_crop(images: Tensor, padding: int, generator: Generator) -> Tensor:
     height, width = images.shape[2:]
     padded = torch.nn.functional.pad(images, (padding,) * 4)
     every, (top, left) = torch.arange(len(images)), corners.cpu() + padding
-    index = torch.stack([every, top, left]).to(images.device)
+    index = torch.stack([every, top, left]).to(images.device, non_blocking=True)
     return padded.unfold(2, height, 1).unfold(3, width, 1)[index[0], :, index[1], index[2]]
 
 
@@ -50,7 +50,7 @@ def random_flip(images: Tensor, generator: Generator) -> Tensor:
     if kernels is not None:
         stay = torch.zeros(len(images), dtype=torch.int64)
         return kernels.shift(images, stay, stay, mirrored)
-    mirrored = mirrored.to(images.device).view(-1, 1, 1, 1)
+    mirrored = mirrored.to(images.device, non_blocking=True).view(-1, 1, 1, 1)
     return torch.where(mirrored, images.flip(3), images)
 
 

@@ -22,7 +22,8 @@ Recorder = Callable[[Callable[[], Outputs]], tuple[Callable[[], None], Outputs]]
 
 _LOG = logging.getLogger(__name__)
 _WARM_UP = 3  # runs before recording, for what only the first ones do (compiling, choosing)
-_WORTH_COMPILING = 10_000  # steps: half a minute of compiling for some tenths of a millisecond each
+_WORTH_COMPILING = 10_000  # steps: some 20 s of compiling for 2 ms each
+_LINE = 300  # characters of what went wrong
 
 
 class EagerStep:
@@ -30,16 +31,12 @@ class EagerStep:
 
     def __init__(self, module: nn.Module, optimizer: AnyOptimizer) -> None:
         self.module, self.optimizer = module, optimizer
+        self.learning_rate = 0.0  # of the last step, in the optimiser's first group
 
     def __call__(self, factor: float, *batch: Tensor) -> Outputs:
         """Update the parameters at `factor` times their rates; return what the module returns."""
-        set_rates(self.optimizer, factor)
+        self.learning_rate = set_rates(self.optimizer, factor)
         return self._update(self.module, *batch)
-
-    @property
-    def learning_rate(self) -> float:
-        """The rate of the last step, in the optimiser's first group."""
-        return float(self.optimizer.param_groups[0]["lr"])
 
     def _update(self, module: Callable[..., Outputs], *batch: Tensor) -> Outputs:
         loss, logits = module(*batch)
@@ -75,7 +72,7 @@ class RecordedStep(EagerStep):
             self._record(self.inputs)
         if self.replay is None:
             return super().__call__(factor, *batch)
-        set_rates(self.optimizer, factor)
+        self.learning_rate = set_rates(self.optimizer, factor)
         for recorded, part in zip(self.inputs, batch, strict=True):
             recorded.copy_(part, non_blocking=True)
         self.replay()
@@ -92,7 +89,8 @@ class RecordedStep(EagerStep):
                 self.replay, self.outputs = self.record(partial(self._update, form, *inputs))
                 return
             except RuntimeError as error:
-                _LOG.info("training without a CUDA graph, which could not be recorded (%s)", error)
+                reason = " ".join(str(error).split())[:_LINE]
+                _LOG.info("a training step could not be recorded as a CUDA graph (%s)", reason)
             finally:
                 restore()
 

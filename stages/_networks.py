@@ -58,7 +58,7 @@ def forward_pass(network: ResMLP, training: Training) -> Callable[[Tensor], Tens
 
     The fused passes where params ask for them and this machine has them (`models.fused_resmlp`);
     the module itself otherwise, and among several processes, which share the norms' statistics. On
-    older GPUs the module's matrix products are in bfloat16.
+    CUDA the module's matrix products are then in bfloat16, where params ask for the fused passes.
     """
     if _fused(network, training):
         return partial(fused_forward, network)

@@ -76,14 +76,18 @@ class Together:
             part.load_state_dict(state)
 
 
-def set_rates(optimizer: AnyOptimizer, factor: float) -> None:
-    """Set every group's rate to `factor` times its initial one; a tensor keeps its address."""
-    for group in optimizer.param_groups:
-        rate = group["initial_lr"] * factor
+def set_rates(optimizer: AnyOptimizer, factor: float) -> float:
+    """Set every group's rate to `factor` times its initial one, and return the first.
+
+    A rate that is a tensor keeps its address.
+    """
+    rates: list[float] = [group["initial_lr"] * factor for group in optimizer.param_groups]
+    for group, rate in zip(optimizer.param_groups, rates, strict=True):
         if isinstance(group["lr"], Tensor):
             group["lr"].fill_(rate)
         else:
             group["lr"] = rate
+    return rates[0]
 
 
 def matrices_apart(module: nn.Module) -> list[ParameterGroup]:

@@ -53,13 +53,13 @@ def apply_operations_plain(images: Tensor, operations: Tensor, negative: Tensor)
     """Compute `apply_operations` in plain PyTorch, on any device."""
     order = operations.argsort()
     sizes = operations.bincount(minlength=len(OPERATIONS)).tolist()
-    groups = images[order.to(images.device)].split(sizes)
-    signs = negative[order].to(images.device).split(sizes)
+    groups = images[order.to(images.device, non_blocking=True)].split(sizes)
+    signs = negative[order].to(images.device, non_blocking=True).split(sizes)
     changed = [
         operation(group, sign) if len(group) else group
         for operation, group, sign in zip(OPERATIONS.values(), groups, signs, strict=True)
     ]
-    return torch.cat(changed)[order.argsort().to(images.device)]
+    return torch.cat(changed)[order.argsort().to(images.device, non_blocking=True)]
 
 
 def kernels_for(device: torch.device) -> ModuleType | None:

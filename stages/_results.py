@@ -114,16 +114,19 @@ def _processors(row: Result) -> list[str]:
 
 
 def _means(groups: dict[str, list[str]]) -> str:
-    """Return the table of those seeds that are measured in float and in INT8."""
-    titles = ["float mean, %", "float deviation, %", "INT8 mean, %", "INT8 deviation, %"]
-    lines = [["network", "n", *titles]]
+    """Return the table of seeds, of each form those that are measured."""
+    lines = [["network"]]
+    for form in ("float", "INT8"):
+        lines[0] += [f"{form} mean, %", f"{form} deviation, %", f"{form} n"]
     for first, names in groups.items():
         results = [_result(name) for name in names]
-        pairs = [(r.float.get("accuracy"), r.int8.get("int8_accuracy")) for r in results]
-        measured = [pair for pair in pairs if None not in pair]
-        cells = ["-"] * len(titles)
-        if len(measured) > 1:
-            columns = [*zip(*measured, strict=True)]
-            cells = [cell(f(c)) for c in columns for f in (statistics.mean, statistics.stdev)]
-        lines.append([first, str(len(measured)), *cells])
+        lines.append([first])
+        for values in (
+            [r.float["accuracy"] for r in results if "accuracy" in r.float],
+            [r.int8["int8_accuracy"] for r in results if "int8_accuracy" in r.int8],
+        ):
+            several = len(values) > 1
+            summary = (statistics.mean, statistics.stdev) if several else ()
+            lines[-1] += [cell(f(values)) for f in summary] or ["-", "-"]
+            lines[-1].append(str(len(values)))
     return markdown(lines)

@@ -1,8 +1,8 @@
-"""The one training loop: phases of epochs, resumable after any kill, the same result every time.
+"""The one training loop: phases of epochs, resumable after any kill, on CPUs with one result.
 
 An epoch draws everything from a generator seeded by (seed, phase, epoch), and the state after it is
 written before the next begins. A run that was interrupted therefore goes on from its last finished
-epoch and ends in the same weights as one that was not.
+epoch and ends in the same weights as one that was not (on CUDA up to the order of float sums).
 """
 
 import csv
@@ -123,6 +123,7 @@ def fit(
         record = training.fused and world_size() == 1
         step = training_step(data_parallel(PhaseLoss(phase)), optimizer, device, record, steps)
         views = None if phase.views is None else ViewCache(phase.views, device)
+        held = (images, labels) if views else (images.to(device), labels.to(device))
         for epoch in range(phase.epochs):
             position = [index, epoch]
             if start is not None and position <= start["position"]:
@@ -130,7 +131,7 @@ def fit(
                     optimizer.load_state_dict(start["optimizer"])
                 continue
             began = time.perf_counter()
-            source = _source(views, epoch, images, labels, training.augment)
+            source = _source(views, epoch, *held, training.augment)
             generator = generator_of(run.seed, *position)
             batches = Batches(*source, training.batch_size, generator, device)
             row = _epoch(phase, epoch, step, model, batches)

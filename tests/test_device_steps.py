@@ -123,7 +123,9 @@ def test_a_step_sets_the_rates_of_all_groups():
     for step in (eager(), recorded(StandIn())):
         step(0.5, *batches(1)[0])
         rates = [float(group["lr"]) for group in step.optimizer.param_groups]
-        assert rates == pytest.approx([0.005, 0.05]) and step.learning_rate == rates[0]
+        assert rates == pytest.approx([0.005, 0.05]) and step.learning_rate == pytest.approx(
+            rates[0]
+        )
 
 
 def test_an_eager_step_leaves_the_gradients_of_its_own_batch():
