@@ -53,3 +53,4 @@ def test_no_variant_departs_from_the_published_recipe(tmp_path):
         assert variant.distill.epochs == 300, variant.name
         assert variant.transfer.epochs_per_block == 50, variant.name
         assert variant.quantize.epochs == 50, variant.name
+        assert variant.quantize.learning_rate == 1e-4, variant.name
