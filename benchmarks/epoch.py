@@ -24,7 +24,7 @@ from unittest import mock
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from models.activations import _lerp
+from models.activations import _lerp, _psa
 from models.resmlp import ResMLP
 from stages import _augment
 from stages._batches import Batches
@@ -87,11 +87,12 @@ def steps_of(network: ResMLP, training: Training, stored: bool = False) -> Calla
 
 @contextmanager
 def plain() -> Iterator[None]:
-    """Run as the published code does: autograd's interpolation, RandAugment image by image."""
+    """Run as the published code does: autograd all the way, RandAugment image by image."""
     with ExitStack() as stack:
         for module in ("bspline", "lerp_psa"):
             target = f"models.activations.{module}.lerp"
             stack.enter_context(mock.patch(target, _lerp.lerp_reference))
+        stack.enter_context(mock.patch("models.activations.lerp_psa.psa", _psa.psa_reference))
         reference = _augment.rand_augment_reference
         stack.enter_context(mock.patch.object(_augment, "rand_augment", reference))
         yield

@@ -82,7 +82,7 @@ def add_pair(typing_context, target, source):
 
 
 @intrinsic
-def _float_of(typing_context, bits):
+def bits_as_float(typing_context, bits):
     """Reinterpret 32 bits as a float32."""
 
     def generate(context, builder, signature, arguments):
@@ -92,7 +92,7 @@ def _float_of(typing_context, bits):
 
 
 @intrinsic
-def _bits_of(typing_context, value):
+def float_as_bits(typing_context, value):
     """Reinterpret a float32 as its 32 bits."""
 
     def generate(context, builder, signature, arguments):
@@ -109,14 +109,14 @@ def widen(value):
 @overload(widen, inline="always")
 def _(value):
     if value == types.uint16:
-        return lambda value: _float_of(np.uint32(value) << np.uint32(16))
+        return lambda value: bits_as_float(np.uint32(value) << np.uint32(16))
     return lambda value: value
 
 
 @njit(**OPTIONS)
 def narrow(value):
     """Return the bits of the bfloat16 nearest to a float32 that is a number, ties to even."""
-    bits = _bits_of(value)
+    bits = float_as_bits(value)
     even = (bits >> np.uint32(16)) & np.uint32(1)
     return np.uint16((bits + np.uint32(0x7FFF) + even) >> np.uint32(16))
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from models.activations._lerp import lerp
+from models.activations._psa import psa
 
 _VALUE_STD = 4.0  # standard deviation of v at initialisation
 
@@ -58,9 +59,5 @@ class LerpPsa(nn.Module):
 
     def psa(self, points: Tensor) -> Tensor:
         """Evaluate psa itself, without grid or residual: points [G] to values [num_features, G]."""
-        # (features, terms, points): sums over the few terms then run along the points
-        sharpness = -1 / (self.query.square() + self.epsilon)
-        distances = (points - self.center.unsqueeze(2)).square()
-        weights = (sharpness.unsqueeze(2) * distances).softmax(dim=1)
-        attention = (self.value.unsqueeze(2) * weights).sum(dim=1) * points
-        return self.scale.unsqueeze(1) * attention + self.offset.unsqueeze(1)
+        own = self.value, self.query, self.center, self.scale, self.offset
+        return psa(points, *own, self.epsilon)
