@@ -15,8 +15,8 @@ and is not run again. `--images` takes that many training images only, to try th
 """
 
 import argparse
+import hashlib
 import json
-import logging
 import statistics
 import time
 from dataclasses import replace
@@ -30,6 +30,7 @@ from stages._dataset import Dataset, Split
 from stages._networks import build_network, device, load_network
 from stages._params import Params, Variant, load_params
 from stages._paths import DATASET, TEACHER, artifact
+from stages._stage import guarded
 from stages._training import Run, accuracy, file_digest, fit, predict, to_tensors
 from stages.distill import distill_phase
 
@@ -81,7 +82,7 @@ def subset(dataset: Dataset, images: int) -> Dataset:
 
 
 def main() -> None:
-    """Run what is missing and print the comparison."""
+    """Read the command line and compare."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--seeds", type=int, default=3)
@@ -89,16 +90,23 @@ def main() -> None:
     parser.add_argument("--variant", default="lerp_psa_h96")
     parser.add_argument("--out", type=Path, default=Path("parity.json"))
     arguments = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    guarded(lambda: compare(arguments))
+
+
+def compare(arguments: argparse.Namespace) -> None:
+    """Run what is missing and print the comparison; PipelineError where an input is missing."""
     params = load_params(ROOT / "params.yaml")
     variant = params.variant(arguments.variant)
     variant = replace(variant, distill=replace(variant.distill, epochs=arguments.epochs))
     dataset = subset(Dataset.load(DATASET), arguments.images)
+    chosen = params.network, params.training, variant
     asked = {
         "variant": variant.name,
         "epochs": arguments.epochs,
         "images": len(dataset.train),
         "teacher": file_digest(artifact(TEACHER, "float.pt"))[:16],
+        "dataset": file_digest(DATASET)[:16],
+        "params": hashlib.sha256(repr(chosen).encode()).hexdigest()[:16],
     }
     results: list[Result] = json.loads(arguments.out.read_text()) if arguments.out.exists() else []
     for fused in (True, False):

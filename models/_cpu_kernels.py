@@ -9,13 +9,15 @@ A kernel takes chunks of its work until none is left. Chunks are cut by shape al
 place of its own for the sums it makes, so that the bits of the result depend neither on the number
 of threads nor on which of them takes which chunk.
 
-numba does not see that a cached kernel is stale when only this file has changed: after an edit here
-delete `__pycache__`.
+numba's cache on disk knows a kernel by the file that it is in. What is in this file goes into all
+of them, so they are kept in a folder named after its content.
 """
 
 # ruff: noqa: ANN001, ANN202 - numba infers the types of what it compiles
 
 import ctypes
+import hashlib
+import os
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +29,22 @@ import torch
 from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic, overload
+
+
+def _keep_cache_by_content() -> None:
+    """Let numba's cache be in a folder for this very file, where there is a place for one."""
+    content = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
+    base = numba.config.CACHE_DIR or Path(__file__).parent / "__pycache__"
+    folder = Path(base) / f"numba-{content[:16]}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return
+    if os.access(folder, os.W_OK):
+        numba.config.CACHE_DIR = str(folder)
+
+
+_keep_cache_by_content()
 
 OPTIONS: dict[str, Any] = {"error_model": "numpy", "boundscheck": False}
 

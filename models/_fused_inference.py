@@ -61,7 +61,7 @@ def _table_branch(mlp: ChannelMlp, scale: Tensor, offset: Tensor) -> Step:
     table_in, *grid_in = mlp.act_in.table()
     table, *grid = mlp.act_hidden.table()
     weight, bias = mlp.linear_1.weight.bfloat16().t(), mlp.linear_1.bias.clone()
-    table_in, table = table_in.contiguous(), table.clone()
+    table_in, table = table_in.clone(), table.clone()
 
     def branch(x: Tensor) -> Tensor:
         u = _lerp_cpu.forward(x, table_in, *grid_in, scale, offset)

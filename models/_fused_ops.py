@@ -220,6 +220,7 @@ def _open(
 
 
 def product(x: Tensor, matrix: Tensor) -> Tensor:
+    """Return x [tokens, batch, A] @ matrix [A, B]."""
     return torch.mm(x.flatten(0, 1), matrix).view(*x.shape[:2], -1)
 
 
@@ -234,6 +235,7 @@ def _weight_gradient(grad: Tensor, x: Tensor) -> np.ndarray:
 
 
 def relu_product(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Return relu(x [tokens, batch, A] @ weight [B, A]^T + bias [B])."""
     if torch.backends.mkldnn.is_available():
         return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "relu", [], "")
     return torch.addmm(bias, x.flatten(0, 1), weight.t()).relu_().view(*x.shape[:2], -1)

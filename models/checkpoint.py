@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from models import published_layout
 from models.atomic_file import replace_on_success
-from models.errors import PipelineError
+from models.errors import PipelineError, one_line
 from models.published_layout import StateDict
 from models.resmlp import ResMLP
 
@@ -49,7 +49,7 @@ def load_state(module: nn.Module, path: Path | str) -> None:
         module.load_state_dict(state)
     except RuntimeError as error:
         raise PipelineError(
-            f"{path} does not fit the network that params.yaml describes: {_reason(error)}"
+            f"{path} does not fit the network that params.yaml describes: {one_line(error)}"
         ) from error
 
 
@@ -65,7 +65,7 @@ def load_published(path: Path | str) -> ResMLP:
         network = published_layout.network_like(state)
         published_layout.fill(network, state)
     except (ArithmeticError, LookupError, RuntimeError, ValueError, PipelineError) as error:
-        reason = f"it has no {error.args[0]}" if isinstance(error, KeyError) else _reason(error)
+        reason = f"it has no {error.args[0]}" if isinstance(error, KeyError) else one_line(error)
         raise PipelineError(f"{path} is not in the published layout: {reason}") from error
     return network
 
@@ -78,14 +78,10 @@ def load_published_into(network: ResMLP, path: Path | str, file: BinaryIO | None
     except (RuntimeError, ValueError) as error:
         raise PipelineError(
             f"{path} is not the published form of the network that params.yaml describes: "
-            f"{_reason(error)}"
+            f"{one_line(error)}"
         ) from error
 
 
 def _save(state: StateDict, path: Path | str) -> None:
     with replace_on_success(path) as temporary, temporary.open("wb") as file:
         torch.save(state, file)
-
-
-def _reason(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]

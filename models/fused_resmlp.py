@@ -95,7 +95,8 @@ def fused_inference(network: ResMLP, dtype: torch.dtype = torch.bfloat16) -> Log
     """Return a function from pixels to the float32 logits of `network` in eval mode.
 
     The network is folded here and now: later changes of its weights are not seen. Where there are
-    no kernels (or an activation without `table`) it runs as `fused_forward` does, unfolded.
+    no kernels (or an activation without `table`) it runs as `fused_forward` does, unfolded, and
+    sees them.
     Raises ValueError where the network is in training mode.
     """
     if network.training:

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from models.errors import one_line
 from stages._optimizers import AnyOptimizer, set_rates
 
 Outputs = tuple[Tensor, Tensor | None]  # the loss and, where it classifies, the logits
@@ -23,7 +24,6 @@ Recorder = Callable[[Callable[[], Outputs]], tuple[Callable[[], None], Outputs]]
 _LOG = logging.getLogger(__name__)
 _WARM_UP = 3  # runs before recording, for what only the first ones do (compiling, choosing)
 _WORTH_COMPILING = 10_000  # steps: some 20 s of compiling for 2 ms each
-_LINE = 300  # characters of what went wrong
 
 
 class EagerStep:
@@ -89,7 +89,7 @@ class RecordedStep(EagerStep):
                 self.replay, self.outputs = self.record(partial(self._update, form, *inputs))
                 return
             except RuntimeError as error:
-                reason = " ".join(str(error).split())[:_LINE]
+                reason = one_line(error)
                 _LOG.info("a training step could not be recorded as a CUDA graph (%s)", reason)
             finally:
                 restore()
@@ -118,12 +118,15 @@ def record_graph(step: Callable[[], Outputs]) -> tuple[Callable[[], None], Outpu
     """Record a step as a CUDA graph; return what replays it, and the outputs it writes to."""
     side = torch.cuda.Stream()
     side.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side):
-        for _ in range(_WARM_UP):
-            step()
-    torch.cuda.current_stream().wait_stream(side)
+    try:
+        with torch.cuda.stream(side):
+            for _ in range(_WARM_UP):
+                step()
+    finally:  # also what undoes a step that failed must come after it
+        torch.cuda.current_stream().wait_stream(side)
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+    # The outer context leads back to this stream where a capture that failed does not.
+    with torch.cuda.stream(torch.cuda.current_stream()), torch.cuda.graph(graph):
         outputs = step()
     return graph.replay, outputs
 

@@ -8,6 +8,7 @@ result is that of one process, up to the order of float sums. The first process 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
@@ -63,6 +64,15 @@ def data_parallel(module: nn.Module) -> nn.Module:
     if world_size() == 1:
         return module
     return DistributedDataParallel(module, broadcast_buffers=False)
+
+
+def from_first(value: Any) -> Any:  # noqa: ANN401 - whatever can be pickled
+    """Return the first process's value in every process: others may have no such file."""
+    if world_size() == 1:
+        return value
+    box = [value]
+    distributed.broadcast_object_list(box, src=0)
+    return box[0]
 
 
 def mean_over_processes(value: Tensor) -> Tensor:

@@ -107,8 +107,9 @@ def in_bfloat16(function: Callable[..., Tensor], device_type: str) -> Callable[.
 def _in_half(
     function: Callable[..., Tensor], network: ResMLP, training: Training
 ) -> Callable[..., Tensor]:
-    place = next(network.parameters()).device.type
-    return in_bfloat16(function, place) if training.fused and place == "cuda" else function
+    place = next(network.parameters()).device
+    half = training.fused and place.type == "cuda" and fused_available(place)
+    return in_bfloat16(function, place.type) if half else function
 
 
 def _fused(network: ResMLP, training: Training) -> bool:

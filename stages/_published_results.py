@@ -5,6 +5,10 @@ ACM TRETS 18(2), 2025, doi 10.1145/3705926. A network that it gives no figure fo
 we have a small convolutional network, it has a ResNet-110.
 """
 
+from typing import Any
+
+from stages._params import VariantNetwork
+
 FLOAT = {
     "teacher": 88.9,
     **{"relu_h192": 87.8, "relu_h96": 86.2, "relu_h48": 83.3, "relu_h24": 78.8},
@@ -12,3 +16,19 @@ FLOAT = {
     **{"lerp_psa_h192": 89.0, "lerp_psa_h96": 88.3, "lerp_psa_h48": 85.9, "lerp_psa_h24": 84.2},
 }
 INT8 = {"relu_h192": 87.9, "relu_h96": 86.1, "lerp_psa_h96": 88.1}
+
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "relu": {},
+    "bspline": {"grid_size": 65, "grid_range": 4.0, "tv2": 1e-5},
+    "lerp_psa": {"grid_size": 64, "grid_range": 4.0, "expansion": 8, "epsilon": 1.0},
+}
+
+
+def name_of(network: VariantNetwork) -> str | None:
+    """Return the name that a student's network has in the tables here; None: it was not published.
+
+    How it was trained does not matter.
+    """
+    name = f"{network.activation}_h{network.hidden_dim}"
+    options = _OPTIONS.get(network.activation)
+    return name if name in FLOAT and options == {**(options or {}), **network.options} else None

@@ -18,13 +18,21 @@ _LEGEND = (
 )
 _MARK = " *"
 _MARK_LEGEND = "\\* at least the published accuracy."
+_SEEDS_LEGEND = (
+    "Mean and standard deviation (of the sample) over n seeds; INT8 - float seed by seed, in "
+    "points:\n"
+)
 
 
 @dataclass(frozen=True)
 class Result:
-    """The metrics of a network: those of its float form, and those of its integers."""
+    """The metrics of a network: those of its float form, and those of its integers.
+
+    `published` is the name under which the paper gives figures for such a network, if it does.
+    """
 
     network: str
+    published: str | None
     float: dict[str, Any]
     int8: dict[str, Any]
 
@@ -53,13 +61,13 @@ def results_text(params: Params) -> str:
     compared = params.data.source == "cifar10"
     groups = seed_groups(params)
     others = {name for group in groups.values() for name in group[1:]}
-    rows = [_result(name) for name in networks(params) if name not in others]
+    rows = [_result(params, name) for name in networks(params) if name not in others]
     parts = [_table(rows, compared), f"{_LEGEND}\n"]
     if compared:
         parts.append(f"{_MARK_LEGEND}\n")
     if others:
         seeded = {name: group for name, group in groups.items() if len(group) > 1}
-        parts += ["Mean and standard deviation (of the sample) over n seeds:\n", _means(seeded)]
+        parts += [_SEEDS_LEGEND, _means(params, seeded)]
     return "\n".join(parts)
 
 
@@ -67,8 +75,11 @@ def _seedless(variant: Variant) -> Variant:
     return replace(variant, name="", distill=replace(variant.distill, seed=None))
 
 
-def _result(name: str) -> Result:
-    return Result(name, read_metrics(metrics("float", name)), read_metrics(metrics("int8", name)))
+def _result(params: Params, name: str) -> Result:
+    float_, int8 = (read_metrics(metrics(form, name)) for form in ("float", "int8"))
+    variant = params.variants.get(name)
+    known = name if variant is None else published.name_of(variant.network)
+    return Result(name, known, float_, int8)
 
 
 def _table(rows: Sequence[Result], compared: bool) -> str:
@@ -80,8 +91,8 @@ def _line(row: Result, compared: bool) -> dict[str, str]:
     """Return the cells of a network by their column's title."""
     line = {"network": row.network}
     for title, value, wanted in (
-        ("float", row.float.get("accuracy"), published.FLOAT.get(row.network)),
-        ("INT8", row.int8.get("int8_accuracy"), published.INT8.get(row.network)),
+        ("float", row.float.get("accuracy"), published.FLOAT.get(row.published or "")),
+        ("INT8", row.int8.get("int8_accuracy"), published.INT8.get(row.published or "")),
     ):
         reached = value is not None and wanted is not None and value >= wanted
         line[f"{title}, %"] = cell(value) + (_MARK if compared and reached else "")
@@ -113,20 +124,23 @@ def _processors(row: Result) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _means(groups: dict[str, list[str]]) -> str:
-    """Return the table of seeds, of each form those that are measured."""
+def _means(params: Params, groups: dict[str, list[str]]) -> str:
+    """Return the table of seeds, of each form those that are measured, and of seeds with both."""
     lines = [["network"]]
-    for form in ("float", "INT8"):
-        lines[0] += [f"{form} mean, %", f"{form} deviation, %", f"{form} n"]
+    for title in ("float", "INT8", "INT8 - float"):
+        unit = "" if "-" in title else ", %"
+        lines[0] += [f"{title} mean{unit}", f"{title} deviation{unit}", f"{title} n"]
     for first, names in groups.items():
-        results = [_result(name) for name in names]
+        results = [_result(params, name) for name in names]
+        floats = [result.float.get("accuracy") for result in results]
+        integers = [result.int8.get("int8_accuracy") for result in results]
+        both = [
+            j - i for i, j in zip(floats, integers, strict=True) if i is not None and j is not None
+        ]
         lines.append([first])
-        for values in (
-            [r.float["accuracy"] for r in results if "accuracy" in r.float],
-            [r.int8["int8_accuracy"] for r in results if "int8_accuracy" in r.int8],
-        ):
-            several = len(values) > 1
-            summary = (statistics.mean, statistics.stdev) if several else ()
-            lines[-1] += [cell(f(values)) for f in summary] or ["-", "-"]
-            lines[-1].append(str(len(values)))
+        for values in (floats, integers, both):
+            measured = [value for value in values if value is not None]
+            summary = (statistics.mean, statistics.stdev) if len(measured) > 1 else ()
+            lines[-1] += [cell(f(measured)) for f in summary] or ["-", "-"]
+            lines[-1].append(str(len(measured)))
     return markdown(lines)

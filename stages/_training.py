@@ -32,6 +32,7 @@ from stages._device_steps import EagerStep, training_step
 from stages._distributed import (
     check_batch_size,
     data_parallel,
+    from_first,
     is_first,
     mean_over_processes,
     world_size,
@@ -114,7 +115,7 @@ def fit(
     check_batch_size(f"{run.section}.batch_size", training.batch_size)
     start = _resume(run, model)
     for index, phase in enumerate(phases):
-        if not phase.epochs:
+        if not phase.epochs or (start and [index, phase.epochs - 1] < start["position"]):
             continue
         optimizer = phase.method.optimizer(phase.groups)
         for group in optimizer.param_groups:
@@ -306,9 +307,12 @@ def _save(run: Run, model: nn.Module, optimizer: AnyOptimizer, position: list[in
 
 
 def _resume(run: Run, model: nn.Module) -> dict[str, Any] | None:
-    if not run.checkpoint.exists():
+    state: dict[str, Any] | None = None
+    if is_first() and run.checkpoint.exists():
+        state = torch.load(run.checkpoint, map_location="cpu", weights_only=True)
+    state = from_first(state)
+    if state is None:
         return None
-    state: dict[str, Any] = torch.load(run.checkpoint, map_location="cpu", weights_only=True)
     model.load_state_dict(state["model"])
     run.rows[:] = state["rows"]
     run.seconds = state["seconds"]

@@ -99,6 +99,38 @@ def test_two_processes_get_the_weights_and_statistics_of_one(results):
         torch.testing.assert_close(two[key], one[key], rtol=0.02, atol=0.02, msg=key)
 
 
+# Each process in a folder of its own, as on two machines; it stops after as many epochs as told.
+APART = """
+import os, runpy, sys
+import stages._training as training
+
+stop, log = int(sys.argv.pop(1)), training._log_epoch
+
+def log_or_stop(run, *rest):
+    log(run, *rest)
+    if len(run.rows) == stop:
+        os._exit(1)
+
+training._log_epoch = log_or_stop
+os.chdir(f"rank{os.environ['RANK']}")
+runpy.run_module("stages.distill", run_name="__main__", alter_sys=True)
+"""
+
+
+def test_machines_with_disks_of_their_own_go_on_together(results, tmp_path):
+    for rank in ("rank0", "rank1"):
+        shutil.copytree(results / "one", tmp_path / rank)
+        (tmp_path / rank / f"data/{NAME}/float.pt").unlink()
+    (tmp_path / "apart.py").write_text(APART)
+    stopped = _run(tmp_path, "apart", "2", NAME, processes=2)
+    assert stopped.returncode != 0
+    assert [*tmp_path.glob("rank0/.ckpt/*.pt")] and not [*tmp_path.glob("rank1/.ckpt/*.pt")]
+    done = _run(tmp_path, "apart", "0", NAME, processes=2)
+    assert done.returncode == 0, done.stderr
+    assert "after epoch 2" in done.stderr
+    assert _history(tmp_path / "rank0") == _history(results / "two")
+
+
 def test_a_batch_that_cannot_be_shared_equally_is_refused(results, tmp_path):
     odd = tmp_path / "odd"
     shutil.copytree(results / "one", odd)

@@ -145,8 +145,19 @@ def test_a_variant_that_differs_in_more_than_the_seed_has_its_own_row():
     other = params.variant("relu_h96_seed1")
     longer = replace(other, distill=replace(other.distill, epochs=99))
     params = replace(params, variants={**params.variants, other.name: longer})
+    put("float", other.name, accuracy=86.2)
     [table] = tables(params)
-    assert other.name in table
+    row = table[other.name]  # beside the figure of the network that it is, trained otherwise
+    assert (row["float, %"], row["published float, %"]) == ("86.20 *", "86.2")
+
+
+def test_another_network_has_no_published_figure():
+    params = seeded(CIFAR10, "relu_h96", 1)
+    other = params.variant("relu_h96_seed1")
+    wider = replace(other, network=replace(other.network, hidden_dim=97))
+    params = replace(params, variants={**params.variants, other.name: wider})
+    [table] = tables(params)
+    assert table[other.name]["published float, %"] == "-"
 
 
 def test_mean_and_deviation_of_the_measured_seeds():
@@ -163,6 +174,10 @@ def test_mean_and_deviation_of_the_measured_seeds():
     variance = sum((value - 86.75) ** 2 for value in floats) / 3  # of the sample: n - 1
     assert row["float deviation, %"] == f"{variance**0.5:.2f}"
     assert row["INT8 deviation, %"] == f"{statistics.stdev(integers):.2f}"
+    differences = [-1.0, -0.5, -1.75]  # seed by seed
+    assert row["INT8 - float mean"] == f"{statistics.mean(differences):.2f}"
+    assert row["INT8 - float deviation"] == f"{statistics.stdev(differences):.2f}"
+    assert row["INT8 - float n"] == "3"
 
 
 def test_a_single_seed_has_no_deviation():
@@ -170,7 +185,7 @@ def test_a_single_seed_has_no_deviation():
     put("float", "relu_h96", accuracy=86.0)
     put("int8", "relu_h96", int8_accuracy=85.0)
     row = tables(params)[1]["relu_h96"]
-    assert row.pop("float n") == row.pop("INT8 n") == "1"
+    assert row.pop("float n") == row.pop("INT8 n") == row.pop("INT8 - float n") == "1"
     assert {cell for title, cell in row.items() if title != "network"} == {"-"}
 
 

@@ -2,7 +2,7 @@
 
 `lerp` is the one entry. It is a torch operator of its own (`lerp_psa::lerp`, with the backward
 `lerp_psa::lerp_backward`), so that torch.compile, autocast and autograd see one opaque node that
-keeps only `x` and the table. `kernels` chooses the arithmetic behind it: numba on the CPU, Triton
+keeps only `x` and the table. `_kernels` chooses the arithmetic behind it: numba on the CPU, Triton
 on CUDA, and for float64, other devices, or where a compiler does not work, plain PyTorch.
 `lerp_reference` is the definition in plain PyTorch that all of them must agree with.
 """
@@ -81,20 +81,20 @@ def _ends(table: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
 
 @torch.library.custom_op("lerp_psa::lerp", mutates_args=())
 def _lerp(x: Tensor, table: Tensor, start: float, step: float) -> Tensor:
-    fused = kernels(x.device.type, x.dtype)
-    if fused is None:
+    kernels = _kernels(x.device.type, x.dtype)
+    if kernels is None:
         return lerp_reference(x, table, start, step).contiguous()
-    return fused.forward(x.contiguous(), table.contiguous(), start, step)
+    return kernels.forward(x.contiguous(), table.contiguous(), start, step)
 
 
 @torch.library.custom_op("lerp_psa::lerp_backward", mutates_args=())
 def _lerp_backward(
     grad: Tensor, x: Tensor, table: Tensor, start: float, step: float
 ) -> tuple[Tensor, Tensor]:
-    fused = kernels(x.device.type, x.dtype)
-    if fused is None:
+    kernels = _kernels(x.device.type, x.dtype)
+    if kernels is None:
         return _backward_plain(grad, x, table, start, step)
-    return fused.backward(grad.contiguous(), x.contiguous(), table.contiguous(), start, step)
+    return kernels.backward(grad.contiguous(), x.contiguous(), table.contiguous(), start, step)
 
 
 def _backward_plain(
@@ -137,7 +137,7 @@ def _autograd(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor, Tensor, None, Non
 _lerp.register_autograd(_autograd, setup_context=_setup_context)
 
 
-def kernels(device: str, dtype: torch.dtype) -> ModuleType | None:
+def _kernels(device: str, dtype: torch.dtype) -> ModuleType | None:
     """Return the fused kernels for a device and dtype, None for plain PyTorch: the one choice."""
     module = {"cpu": "_lerp_cpu", "cuda": "_lerp_triton"}.get(device)
     narrow = dtype in (torch.float32, torch.float16, torch.bfloat16)
@@ -148,10 +148,10 @@ def kernels(device: str, dtype: torch.dtype) -> ModuleType | None:
 def _load(module: str, device: str) -> ModuleType | None:
     """Import and try the kernels once; where they do not work say so in one line, return None."""
     try:
-        fused = importlib.import_module(f"models.activations.{module}")
+        kernels = importlib.import_module(f"models.activations.{module}")
         value, table = torch.zeros(1, 1, device=device), torch.zeros(1, 2, device=device)
-        fused.backward(fused.forward(value, table, 0.0, 1.0), value, table, 0.0, 1.0)
+        kernels.backward(kernels.forward(value, table, 0.0, 1.0), value, table, 0.0, 1.0)
     except Exception as error:  # no compiler, or a broken one, must not stop a training run
         _LOG.info("lerp: plain PyTorch instead of %s on %s (%r)", module, device, error)
         return None
-    return fused
+    return kernels

@@ -1,52 +1,52 @@
 """Personal self-attention at given points: the function that `LerpPsa` interpolates.
 
-`psa_reference` is the definition. Where gradients are asked for on a CPU on which the kernels of
-`_lerp` work, `psa` is a torch operator with loops of its own (`lerp_psa::psa`); everywhere else,
-and without gradients, it is the definition itself.
+`psa_reference` is the definition. `psa` is, for float32 on a CPU where numba works, a torch
+operator with loops of its own (`lerp_psa::psa`), with and without gradients: the tables that are
+trained and those that are exported are equal to the bit. Elsewhere it is the definition itself.
 """
+
+import importlib
+import logging
+from functools import cache
+from types import ModuleType
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
-from models.activations._lerp import kernels
+__all__ = ["Channels", "psa", "psa_reference"]
 
-__all__ = ["psa", "psa_reference"]
+_LOG = logging.getLogger(__name__)
 
 
-def psa(
-    points: Tensor,
-    value: Tensor,
-    query: Tensor,
-    center: Tensor,
-    scale: Tensor,
-    offset: Tensor,
-    epsilon: float,
-) -> Tensor:
+class Channels(NamedTuple):
+    """What a layer learns: value, query and center [F, terms], scale and offset [F]."""
+
+    value: Tensor
+    query: Tensor
+    center: Tensor
+    scale: Tensor
+    offset: Tensor
+
+
+def psa(points: Tensor, channels: Channels, epsilon: float) -> Tensor:
     """Evaluate psa (published system §1) at `points` [G] for every channel: [F, G].
 
-    psa(x) = scale · sum_k value_k x · softmax_k(-(x - center_k)² / (query_k² + epsilon)) + offset;
-    value, query and center are [F, terms], scale and offset [F]. All tensors are of one dtype.
+    psa(x) = scale · sum_k value_k x · softmax_k(-(x - center_k)² / (query_k² + epsilon)) + offset.
+    All tensors are of one dtype.
     """
-    tensors = (points, value, query, center, scale, offset)
-    learning = torch.is_grad_enabled() and value.requires_grad and not points.requires_grad
+    tensors = (points, *channels)
     narrow = all(t.dtype == torch.float32 and t.device.type == "cpu" for t in tensors)
-    if learning and narrow and _compiled():
-        return _psa(*tensors, float(epsilon))
-    return psa_reference(*tensors, epsilon)
+    if narrow and not points.requires_grad and _available():
+        return _psa(points, list(channels), float(epsilon))
+    return psa_reference(points, channels, epsilon)
 
 
-def psa_reference(
-    points: Tensor,
-    value: Tensor,
-    query: Tensor,
-    center: Tensor,
-    scale: Tensor,
-    offset: Tensor,
-    epsilon: float,
-) -> Tensor:
+def psa_reference(points: Tensor, channels: Channels, epsilon: float) -> Tensor:
     """Compute `psa` in plain PyTorch with PyTorch's own gradients: the definition."""
+    value, query, center, scale, offset = channels
     # (features, terms, points): sums over the few terms then run along the points
     sharpness = -1 / (query.square() + epsilon)
     distances = (points - center.unsqueeze(2)).square()
@@ -56,80 +56,58 @@ def psa_reference(
 
 
 @torch.compiler.assume_constant_result
-def _compiled() -> bool:
-    return kernels("cpu", torch.float32) is not None
+def _available() -> bool:
+    return _loops() is not None
+
+
+@cache
+def _loops() -> ModuleType | None:
+    """Import and try the loops once; where they do not work say so in one line, return None."""
+    try:
+        loops = importlib.import_module("models.activations._psa_loops")
+        row, column = np.ones((1, 1), np.float32), np.ones(1, np.float32)
+        loops.psa_forward(column, row, row, row, column, column, 1.0)
+        loops.psa_backward(row, column, row, row, row, column, 1.0)
+    except Exception as error:  # no compiler, or a broken one, must not stop a training run
+        _LOG.info("psa: plain PyTorch on the CPU (%r)", error)
+        return None
+    return loops
 
 
 @torch.library.custom_op("lerp_psa::psa", mutates_args=(), device_types="cpu")
-def _psa(
-    points: Tensor,
-    value: Tensor,
-    query: Tensor,
-    center: Tensor,
-    scale: Tensor,
-    offset: Tensor,
-    epsilon: float,
-) -> Tensor:
-    from models.activations import _psa_loops as loops
-
-    arrays = _arrays(points, value, query, center, scale, offset)
-    return torch.from_numpy(loops.psa_forward(*arrays, epsilon))
+def _psa(points: Tensor, channels: list[Tensor], epsilon: float) -> Tensor:
+    arrays = [t.detach().contiguous().numpy() for t in (points, *channels)]
+    return torch.from_numpy(_loops().psa_forward(*arrays, epsilon))
 
 
 @torch.library.custom_op("lerp_psa::psa_backward", mutates_args=(), device_types="cpu")
 def _psa_backward(
-    grad: Tensor,
-    points: Tensor,
-    value: Tensor,
-    query: Tensor,
-    center: Tensor,
-    scale: Tensor,
-    epsilon: float,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    from models.activations import _psa_loops as loops
-
-    arrays = _arrays(grad, points, value, query, center, scale)
-    gradients = loops.psa_backward(*arrays, epsilon)
-    return tuple(torch.from_numpy(gradient) for gradient in gradients)
+    grad: Tensor, points: Tensor, channels: list[Tensor], epsilon: float
+) -> list[Tensor]:
+    arrays = [t.detach().contiguous().numpy() for t in (grad, points, *channels[:-1])]
+    return [torch.from_numpy(g) for g in _loops().psa_backward(*arrays, epsilon)]
 
 
 @_psa.register_fake
-def _(
-    points: Tensor,
-    value: Tensor,
-    query: Tensor,
-    center: Tensor,
-    scale: Tensor,
-    offset: Tensor,
-    epsilon: float,
-) -> Tensor:
-    return value.new_empty(value.shape[0], points.shape[0])
+def _(points: Tensor, channels: list[Tensor], epsilon: float) -> Tensor:
+    return points.new_empty(channels[0].shape[0], points.shape[0])
 
 
 @_psa_backward.register_fake
-def _(
-    grad: Tensor,
-    points: Tensor,
-    value: Tensor,
-    query: Tensor,
-    center: Tensor,
-    scale: Tensor,
-    epsilon: float,
-) -> tuple[Tensor, ...]:
-    return tuple(torch.empty_like(t) for t in (value, query, center, scale, scale))
+def _(grad: Tensor, points: Tensor, channels: list[Tensor], epsilon: float) -> list[Tensor]:
+    return [torch.empty_like(t, memory_format=torch.contiguous_format) for t in channels]
 
 
-def _setup_context(ctx: FunctionCtx, inputs: tuple, output: Tensor) -> None:
-    *saved, _, ctx.epsilon = inputs
-    ctx.save_for_backward(*saved)
+def _setup_context(
+    ctx: FunctionCtx, inputs: tuple[Tensor, list[Tensor], float], output: Tensor
+) -> None:
+    points, channels, ctx.epsilon = inputs
+    ctx.save_for_backward(points, *channels)
 
 
-def _autograd(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor | None, ...]:
-    return None, *_psa_backward(grad, *ctx.saved_tensors, ctx.epsilon), None
-
-
-def _arrays(*tensors: Tensor) -> list[np.ndarray]:
-    return [tensor.detach().contiguous().numpy() for tensor in tensors]
+def _autograd(ctx: FunctionCtx, grad: Tensor) -> tuple[None, list[Tensor], None]:
+    points, *channels = ctx.saved_tensors
+    return None, _psa_backward(grad, points, channels, ctx.epsilon), None
 
 
 _psa.register_autograd(_autograd, setup_context=_setup_context)

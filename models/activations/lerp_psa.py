@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from models.activations._lerp import lerp
-from models.activations._psa import psa
+from models.activations._psa import Channels, psa
 
 _VALUE_STD = 4.0  # standard deviation of v at initialisation
 
@@ -59,5 +59,5 @@ class LerpPsa(nn.Module):
 
     def psa(self, points: Tensor) -> Tensor:
         """Evaluate psa itself, without grid or residual: points [G] to values [num_features, G]."""
-        own = self.value, self.query, self.center, self.scale, self.offset
-        return psa(points, *own, self.epsilon)
+        channels = Channels(self.value, self.query, self.center, self.scale, self.offset)
+        return psa(points, channels, self.epsilon)
