@@ -1,7 +1,7 @@
 """The compiled loops of `_psa`: personal self-attention at all knots, and its gradients.
 
-PyTorch spends a third of a millisecond on each operator's way through [features, terms, knots],
-forward and backward some thirty of them; here a channel stays in the first-level cache.
+PyTorch sends some thirty operators through [features, terms, knots], forward and backward; here a
+channel goes through all of them while it is in the first-level cache.
 """
 
 # ruff: noqa: ANN001, ANN202 - numba infers the types of what it compiles
