@@ -1,10 +1,13 @@
 """Time and memory of the interpolation kernel against plain PyTorch, torch.compile, ReLU and GELU.
 
-    python -m benchmarks.lerp_kernel [--plot lerp.png] [--quick] [--device cuda] [--seconds 1]
+    python -m benchmarks.lerp_kernel [--plot lerp.png] [--quick] [--device cuda] [--eager]
+                                     [--seconds 1]
 
 prints a Markdown table: milliseconds for forward and backward (median), and in brackets the most
 memory that they hold beyond input and table, in MiB. One sweep over the number of values at 64
-knots, one over the number of knots.
+knots, one over the number of knots. On CUDA the runs are replayed from a graph, as training does
+it, so that the time is the device's; `--eager` calls them from Python one by one, which takes a CPU
+some tenths of a millisecond each.
 """
 
 import argparse
@@ -23,12 +26,14 @@ from torch.nn import functional
 
 from models.activations._lerp import lerp, lerp_reference
 from models.atomic_file import replace_on_success
+from stages._device_steps import record_graph
 
 FEATURES = 96
 SIZES, GRIDS = (10_000, 100_000, 1_000_000, 10_000_000), (8, 16, 32, 64, 128, 256)
 QUICK_SIZES, QUICK_GRIDS = (10_000, 100_000), (8, 64)
 GRID_OF_SIZES, SIZE_OF_GRIDS = 64, 1_000_000
 RANGE = 4.0
+TOGETHER = 20  # runs in a CUDA graph: starting it takes about as long as a small run
 FORMS = ("lerp", "plain PyTorch", "torch.compile", "ReLU", "GELU")
 
 
@@ -96,7 +101,9 @@ def peak_mebibytes(run: Callable[[], None], device: str) -> float:
     return peak / 2**20
 
 
-def measure(form: str, device: str, values: int, knots: int, seconds: float) -> Measurement | None:
+def measure(
+    form: str, device: str, values: int, knots: int, seconds: float, eager: bool
+) -> Measurement | None:
     """Measure forward and backward of one form on about `values` values, rows of `FEATURES`."""
     function = interpolation(form, device, knots)
     if function is None:
@@ -111,12 +118,17 @@ def measure(form: str, device: str, values: int, knots: int, seconds: float) -> 
     for _ in range(3):  # compilers and caches
         run()
     memory = peak_mebibytes(run, device)
-    return Measurement(
-        device, values, knots, form, median_milliseconds(run, device, seconds), memory
-    )
+    if eager or device == "cpu":
+        milliseconds = median_milliseconds(run, device, seconds)
+    else:
+        replay, _ = record_graph(lambda: ([run() for _ in range(TOGETHER)], None))
+        milliseconds = median_milliseconds(replay, device, seconds) / TOGETHER
+    return Measurement(device, values, knots, form, milliseconds, memory)
 
 
-def measure_all(quick: bool, devices: list[str], seconds: float) -> Iterator[Measurement]:
+def measure_all(
+    quick: bool, devices: list[str], seconds: float, eager: bool
+) -> Iterator[Measurement]:
     """Yield the measurements of both sweeps on the devices, each of about so many seconds."""
     sizes, grids = (QUICK_SIZES, QUICK_GRIDS) if quick else (SIZES, GRIDS)
     size_of_grids = sizes[-1] if quick else SIZE_OF_GRIDS
@@ -124,7 +136,7 @@ def measure_all(quick: bool, devices: list[str], seconds: float) -> Iterator[Mea
     for device in devices:
         for values, knots in dict.fromkeys(cases):
             for form in FORMS:
-                measurement = measure(form, device, values, knots, seconds)
+                measurement = measure(form, device, values, knots, seconds, eager)
                 if measurement is not None:
                     yield measurement
 
@@ -176,6 +188,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="few small cases, under a minute")
     found = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
     parser.add_argument("--device", choices=found, help="this one only")
+    parser.add_argument("--eager", action="store_true", help="on CUDA: without a graph")
     parser.add_argument("--seconds", type=float, default=1.0, help="spent on each measurement")
     arguments = parser.parse_args()
     print(
@@ -184,7 +197,7 @@ def main() -> None:
     )
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler announces itself otherwise
     devices = [arguments.device] if arguments.device else found
-    measurements = list(measure_all(arguments.quick, devices, arguments.seconds))
+    measurements = list(measure_all(arguments.quick, devices, arguments.seconds, arguments.eager))
     print(markdown(measurements))
     if arguments.plot is not None:
         plot(measurements, arguments.plot)

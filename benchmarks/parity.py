@@ -27,11 +27,12 @@ import torch
 
 from models.atomic_file import replace_on_success
 from stages._dataset import Dataset, Split
+from stages._evaluation import accuracy, predict, to_tensors
 from stages._networks import build_network, device, load_network
 from stages._params import Params, Variant, load_params
 from stages._paths import DATASET, TEACHER, artifact
 from stages._stage import guarded
-from stages._training import Run, accuracy, file_digest, fit, predict, to_tensors
+from stages._training import Run, file_digest, fit
 from stages.distill import distill_phase
 
 ROOT = Path(__file__).resolve().parent.parent

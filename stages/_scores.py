@@ -3,8 +3,8 @@
 from torch import nn
 
 from stages._dataset import Dataset, Split
+from stages._evaluation import Network, accuracy, predict, to_tensors
 from stages._metrics import Metric
-from stages._training import Network, accuracy, predict, to_tensors
 
 
 def scores(network: nn.Module, forward: Network, dataset: Dataset) -> dict[str, Metric]:

@@ -11,7 +11,7 @@ import json
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from models.errors import PipelineError
 from stages._augment import augment, random_flip
 from stages._batches import Batches, Change
 from stages._cost import write_cost
-from stages._dataset import Dataset, Split
+from stages._dataset import Dataset
 from stages._device_steps import EagerStep, training_step
 from stages._distributed import (
     check_batch_size,
@@ -37,18 +37,14 @@ from stages._distributed import (
     mean_over_processes,
     world_size,
 )
+from stages._evaluation import Loss, Network, Validation, to_tensors
 from stages._optimizers import AnyOptimizer, Method, ParameterGroup
 from stages._params import Augment, Training
 from stages._seeds import generator_of
 from stages._views import ViewCache, Views
 
 _LOG = logging.getLogger(__name__)
-_EVAL_BATCH = 500
 _BAR_STEPS = 20  # steps between two updates of the progress bar's figures
-
-# (images, labels), and with stored views their logits, to the loss and, where it classifies, logits
-Loss = Callable[..., tuple[Tensor, Tensor | None]]
-Network = Callable[[Tensor], Tensor]  # pixels to logits
 
 
 @dataclass(frozen=True)
@@ -57,9 +53,11 @@ class Phase:
 
     `loss(images, labels)` returns the loss and, where it classifies, the logits. `groups` are the
     optimiser's parameter groups. `train` lists the modules that go to training mode; the others
-    stay in eval mode. With `views`, epochs go through stored views in turn in place of drawing new
-    ones, but for the flip, and training calls `loss(images, labels, logits of the view)`. A loss
-    that is `exact` is not compiled: a compiler may round otherwise than the operators one by one.
+    stay in eval mode. A `teacher` is asked about the validation images once, whose loss is then
+    `loss(images, labels, logits of the teacher)`. With `views`, epochs go through stored views in
+    turn in place of drawing new ones, but for the flip, and training calls
+    `loss(images, labels, logits of the view)`. A loss that is `exact` is not compiled: a compiler
+    may round otherwise than the operators one by one.
     """
 
     name: str
@@ -68,6 +66,7 @@ class Phase:
     groups: list[ParameterGroup]
     loss: Loss
     train: list[nn.Module]
+    teacher: Network | None = None
     views: Views | None = None
     exact: bool = False
 
@@ -124,6 +123,7 @@ def fit(
         record = training.fused and world_size() == 1
         step = training_step(data_parallel(PhaseLoss(phase)), optimizer, device, record, steps)
         views = None if phase.views is None else ViewCache(phase.views, device)
+        validation = Validation(phase.loss, dataset.validation, device, phase.teacher)
         held = (images, labels) if views else (images.to(device), labels.to(device))
         for epoch in range(phase.epochs):
             position = [index, epoch]
@@ -136,7 +136,7 @@ def fit(
             generator = generator_of(run.seed, *position)
             batches = Batches(*source, training.batch_size, generator, device)
             row = _epoch(phase, epoch, step, model, batches)
-            row |= _validation(phase, model, dataset.validation, device)
+            row |= validation(model)
             _check_finite(phase, epoch, row)
             run.rows.append({"epoch": len(run.rows) + 1, "phase": phase.name, **row})
             run.seconds += time.perf_counter() - began
@@ -150,26 +150,6 @@ def fit(
         if run.weights is not None:
             save_state(model.cpu(), run.weights)
         run.checkpoint.unlink(missing_ok=True)  # last: a kill at any time loses an epoch at most
-
-
-def to_tensors(split: Split) -> tuple[Tensor, Tensor]:
-    """Return pixels uint8 [n, 3, 32, 32] and labels int64 [n] of a split."""
-    return torch.from_numpy(split.images).permute(0, 3, 1, 2).contiguous(), torch.from_numpy(
-        split.labels
-    )
-
-
-@torch.no_grad()
-def predict(model: Network, images: Tensor, device: torch.device) -> Tensor:
-    """Return the logits [n, classes] of pixels [n, 3, 32, 32], on the CPU; modules in eval mode."""
-    if isinstance(model, nn.Module):
-        model.eval()
-    return torch.cat([model(batch.to(device)).cpu() for batch in images.split(_EVAL_BATCH)])
-
-
-def accuracy(logits: Tensor, labels: Tensor) -> float:
-    """Return the top-1 accuracy in percent."""
-    return 100 * (logits.argmax(dim=1) == labels).double().mean().item()
 
 
 def distillation_loss(
@@ -273,25 +253,6 @@ def _check_finite(phase: Phase, epoch: int, row: dict[str, Any]) -> None:
                 f"{phase.name}: the {key} of epoch {epoch + 1} is {row[key]}; lower learning_rate "
                 "in params.yaml."
             )
-
-
-@torch.no_grad()
-def _validation(
-    phase: Phase, model: nn.Module, split: Split, device: torch.device
-) -> dict[str, float | None]:
-    model.eval()
-    images, labels = to_tensors(split)
-    loss, hits, classified = 0.0, 0, False
-    for x, y in zip(images.split(_EVAL_BATCH), labels.split(_EVAL_BATCH), strict=True):
-        batch_loss, logits = phase.loss(x.to(device), y.to(device))
-        loss += batch_loss.item() * len(x)
-        if logits is not None:
-            classified = True
-            hits += int((logits.argmax(dim=1).cpu() == y).sum())
-    return {
-        "val_loss": round(loss / len(images), 6),
-        "val_accuracy": round(100 * hits / len(images), 3) if classified else None,
-    }
 
 
 def _save(run: Run, model: nn.Module, optimizer: AnyOptimizer, position: list[int]) -> None:

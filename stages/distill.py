@@ -94,8 +94,11 @@ def distill_phase(
         value, logits = loss(*batch)
         return value + penalty(student), logits
 
-    train = [student]
-    return Phase("distill", schedule.epochs, muon(schedule), groups, regularised, train, views)
+    return Phase(
+        *("distill", schedule.epochs, muon(schedule), groups, regularised, [student]),
+        teacher=theirs,
+        views=views,
+    )
 
 
 def _groups(module: nn.Module, spline_learning_rate: float) -> list[ParameterGroup]:

@@ -13,11 +13,11 @@ from models.int_params import save_int_params
 from models.quantize import IntTensor, export, prepare
 from models.resmlp import ResMLP
 from stages._dataset import Dataset
+from stages._evaluation import predict, to_tensors
 from stages._networks import build_network, device
 from stages._params import Params, load_params
 from stages._paths import DATASET, artifact
 from stages._stage import run_variant_stage
-from stages._training import predict, to_tensors
 
 
 def load_quantized(params: Params, name: str, dataset: Dataset) -> ResMLP:

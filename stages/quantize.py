@@ -18,12 +18,13 @@ from models.quantize import prepare
 from models.resmlp import ResMLP
 from stages._dataset import Dataset
 from stages._distributed import process_group, world_size
+from stages._evaluation import to_tensors
 from stages._networks import device, frozen_pass, load_network
 from stages._optimizers import ParameterGroup, adamw
 from stages._params import Params, Training, Variant, load_params
 from stages._paths import DATASET, TEACHER, artifact, history
 from stages._stage import run_variant_stage
-from stages._training import Phase, Run, distillation, file_digest, fit, to_tensors
+from stages._training import Phase, Run, distillation, file_digest, fit
 
 
 def quantize(params: Params, name: str, dataset: Dataset) -> ResMLP:
@@ -36,11 +37,15 @@ def quantize(params: Params, name: str, dataset: Dataset) -> ResMLP:
     calibrate(network, folded, images[: variant.quantize.calibration_images])
     network.to(device())
     teacher = load_network(params, TEACHER, dataset).to(device()).eval().requires_grad_(False)
-    passes = _real_logits(network, params.training), frozen_pass(teacher, params.training)
-    loss = distillation(*passes, variant.distill.temperature, variant.distill.alpha)
+    ours, theirs = _real_logits(network, params.training), frozen_pass(teacher, params.training)
+    loss = distillation(ours, theirs, variant.distill.temperature, variant.distill.alpha)
     groups = _groups(network, variant.quantize.scale_learning_rate)
     schedule = variant.quantize
-    phase = Phase("qat", schedule.epochs, adamw(schedule), groups, loss, [network], exact=True)
+    phase = Phase(
+        *("qat", schedule.epochs, adamw(schedule), groups, loss, [network]),
+        teacher=theirs,
+        exact=True,
+    )
     curve = history("int8", name)
     weights = artifact(name, "qat.pt")
     run = Run(f"{name}-qat", params.seed, curve, _fingerprint(params, variant), weights)

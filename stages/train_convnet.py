@@ -15,13 +15,14 @@ from models.errors import PipelineError
 from stages._convnet import build_convnet, mixed_precision
 from stages._dataset import Dataset
 from stages._distributed import process_group, world_size
+from stages._evaluation import to_tensors
 from stages._networks import device
 from stages._optimizers import ParameterGroup, nesterov
 from stages._params import ConvNet as ConvNetParams
 from stages._params import Params, load_params
 from stages._paths import CONVNET, DATASET, artifact, history
 from stages._stage import run_stage
-from stages._training import Phase, Run, file_digest, fit, to_tensors
+from stages._training import Phase, Run, file_digest, fit
 
 _WHITENING_IMAGES = 5000
 

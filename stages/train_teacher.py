@@ -36,7 +36,8 @@ def train_teacher(params: Params, dataset: Dataset) -> ResMLP:
 
     bank = artifact(CONVNET, "views.npz")
     views = load_views(bank, params.training.augment, params.seed)
-    phase = Phase("distill", how.epochs, muon(how), matrices_apart(network), loss, [network], views)
+    groups = matrices_apart(network)
+    phase = Phase("distill", how.epochs, muon(how), groups, loss, [network], views=views)
     description = [asdict(section) for section in (params.network, params.training, how)]
     fingerprint = [description, params.seed, file_digest(DATASET), file_digest(bank)]
     weights = artifact(TEACHER, "float.pt")

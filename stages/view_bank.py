@@ -11,11 +11,11 @@ from tqdm import tqdm
 
 from stages._convnet import load_convnet, mixed_precision
 from stages._dataset import Dataset
+from stages._evaluation import Network, accuracy, predict, to_tensors
 from stages._networks import device, frozen_pass, load_network
 from stages._params import Params, load_params
 from stages._paths import CONVNET, DATASET, artifact
 from stages._stage import run_variant_stage
-from stages._training import Network, accuracy, predict, to_tensors
 from stages._views import Views, checksum, view_images
 
 

@@ -179,7 +179,7 @@ def test_two_runs_give_the_same_bits(form):
     first, second = (form(x, table, START, STEP, grad) for _ in range(2))
     assert all(torch.equal(a, b) for a, b in zip(first[:2], second[:2], strict=True))
     if form is FORMS["triton"]:  # atomic additions: the order of the sums is the device's
-        torch.testing.assert_close(first[2], second[2])
+        torch.testing.assert_close(first[2], second[2], rtol=1e-4, atol=1e-3)
     else:
         assert torch.equal(first[2], second[2])
 

@@ -18,9 +18,10 @@ from models.errors import PipelineError
 from stages import _training
 from stages._dataset import Dataset, Split
 from stages._device_steps import EagerStep
+from stages._evaluation import accuracy, predict
 from stages._optimizers import adamw
 from stages._params import Augment, Schedule, Training
-from stages._training import Phase, Run, accuracy, distillation_loss, fit, predict
+from stages._training import Phase, Run, distillation_loss, fit
 from stages._views import Views, checksum, view_images
 
 CPU = torch.device("cpu")
