@@ -84,17 +84,19 @@ def curves(names: list[str]) -> list[tuple[int, str, float]]:
 
 def draw(points: list[tuple[int, str, float]], path: Path) -> None:
     """Draw the curves as a PNG."""
-    from matplotlib.figure import Figure  # slow to import, and only needed here
+    import matplotlib  # slow to import, and only needed here
+    from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    figure = Figure(figsize=(9, 4.5), layout="constrained")
     axes = figure.add_subplot()
+    axes.set_prop_cycle(color=matplotlib.colormaps["tab20"].colors)
     for name in dict.fromkeys(name for _, name, _ in points):
         own = [(epoch, value) for epoch, label, value in points if label == name]
-        axes.plot(*zip(*own, strict=True), label=name, marker=".")
+        axes.plot(*zip(*own, strict=True), label=name, marker=".", markersize=3, linewidth=1)
     axes.set(xlabel="epoch", ylabel="validation accuracy, %")
     axes.grid(alpha=0.3)
     if points:
-        axes.legend(fontsize="small")
+        figure.legend(fontsize="small", loc="outside right upper")
     with replace_on_success(path) as temporary:
         figure.savefig(temporary, dpi=100, metadata={"Software": None})
 
