@@ -102,7 +102,7 @@ def test_not_a_number_is_not_lost(broken):
 
 def test_it_is_a_well_formed_operator():
     points, channels = _arguments(3, 4, 7)
-    torch.library.opcheck(_psa._psa, (points, list(channels), 1.0))
+    torch.library.opcheck(_psa._psa, (points, *channels, 1.0))
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")

@@ -9,10 +9,11 @@ import importlib
 import logging
 from functools import cache
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
@@ -40,7 +41,7 @@ def psa(points: Tensor, channels: Channels, epsilon: float) -> Tensor:
     tensors = (points, *channels)
     narrow = all(t.dtype == torch.float32 and t.device.type == "cpu" for t in tensors)
     if narrow and not points.requires_grad and _available():
-        return _psa(points, list(channels), float(epsilon))
+        return _psa(points, *channels, float(epsilon))
     return psa_reference(points, channels, epsilon)
 
 
@@ -74,40 +75,66 @@ def _loops() -> ModuleType | None:
     return loops
 
 
+# Tensor by tensor: a list of them would cost as much as the loops at every call.
 @torch.library.custom_op("lerp_psa::psa", mutates_args=(), device_types="cpu")
-def _psa(points: Tensor, channels: list[Tensor], epsilon: float) -> Tensor:
-    arrays = [t.detach().contiguous().numpy() for t in (points, *channels)]
+def _psa(
+    points: Tensor,
+    value: Tensor,
+    query: Tensor,
+    center: Tensor,
+    scale: Tensor,
+    offset: Tensor,
+    epsilon: float,
+) -> Tensor:
+    arrays = _arrays(points, value, query, center, scale, offset)
     return torch.from_numpy(_loops().psa_forward(*arrays, epsilon))
 
 
 @torch.library.custom_op("lerp_psa::psa_backward", mutates_args=(), device_types="cpu")
 def _psa_backward(
-    grad: Tensor, points: Tensor, channels: list[Tensor], epsilon: float
-) -> list[Tensor]:
-    arrays = [t.detach().contiguous().numpy() for t in (grad, points, *channels[:-1])]
-    return [torch.from_numpy(g) for g in _loops().psa_backward(*arrays, epsilon)]
+    grad: Tensor,
+    points: Tensor,
+    value: Tensor,
+    query: Tensor,
+    center: Tensor,
+    scale: Tensor,
+    epsilon: float,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    arrays = _arrays(grad, points, value, query, center, scale)
+    value, query, center, scale, offset = _loops().psa_backward(*arrays, epsilon)
+    return tuple(map(torch.from_numpy, (value, query, center, scale, offset)))
+
+
+def _arrays(*tensors: Tensor) -> list[NDArray[np.float32]]:
+    return [tensor.detach().contiguous().numpy() for tensor in tensors]
 
 
 @_psa.register_fake
-def _(points: Tensor, channels: list[Tensor], epsilon: float) -> Tensor:
-    return points.new_empty(channels[0].shape[0], points.shape[0])
+def _(points: Tensor, value: Tensor, *others: Tensor | float) -> Tensor:
+    return points.new_empty(value.shape[0], points.shape[0])
 
 
 @_psa_backward.register_fake
-def _(grad: Tensor, points: Tensor, channels: list[Tensor], epsilon: float) -> list[Tensor]:
-    return [torch.empty_like(t, memory_format=torch.contiguous_format) for t in channels]
+def _(
+    grad: Tensor,
+    points: Tensor,
+    value: Tensor,
+    query: Tensor,
+    center: Tensor,
+    scale: Tensor,
+    epsilon: float,
+) -> tuple[Tensor, ...]:
+    like = (value, query, center, scale, scale)
+    return tuple(torch.empty_like(t, memory_format=torch.contiguous_format) for t in like)
 
 
-def _setup_context(
-    ctx: FunctionCtx, inputs: tuple[Tensor, list[Tensor], float], output: Tensor
-) -> None:
-    points, channels, ctx.epsilon = inputs
-    ctx.save_for_backward(points, *channels)
+def _setup_context(ctx: FunctionCtx, inputs: tuple[Any, ...], output: Tensor) -> None:
+    *tensors, _, ctx.epsilon = inputs
+    ctx.save_for_backward(*tensors)
 
 
-def _autograd(ctx: FunctionCtx, grad: Tensor) -> tuple[None, list[Tensor], None]:
-    points, *channels = ctx.saved_tensors
-    return None, _psa_backward(grad, points, channels, ctx.epsilon), None
+def _autograd(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor | None, ...]:
+    return None, *_psa_backward(grad, *ctx.saved_tensors, ctx.epsilon), None
 
 
 _psa.register_autograd(_autograd, setup_context=_setup_context)
