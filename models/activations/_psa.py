@@ -115,16 +115,9 @@ def _(points: Tensor, value: Tensor, *others: Tensor | float) -> Tensor:
 
 
 @_psa_backward.register_fake
-def _(
-    grad: Tensor,
-    points: Tensor,
-    value: Tensor,
-    query: Tensor,
-    center: Tensor,
-    scale: Tensor,
-    epsilon: float,
-) -> tuple[Tensor, ...]:
-    like = (value, query, center, scale, scale)
+def _(grad: Tensor, points: Tensor, *inputs: Tensor | float) -> tuple[Tensor, ...]:
+    *parameters, scale, _ = inputs
+    like = (*parameters, scale, scale)  # the last is offset's, which no gradient depends on
     return tuple(torch.empty_like(t, memory_format=torch.contiguous_format) for t in like)
 
 
