@@ -2,9 +2,10 @@
 
 `python -m benchmarks.training_step [--threads 1] [--batch 128] [--hidden 96] [--profile]` prints
 Markdown: milliseconds (lower quartile) per step for the three activations in float and in
-quantisation-aware training (INT8), per forward pass of a teacher in eval mode, and with `--profile`
-the parts of a fused float step. With one thread the time is that of the processor, which other
-programs disturb least; with more it is that of the clock.
+quantisation-aware training (INT8), for all tables of LERP-PSA with their gradients, per forward
+pass of a teacher in eval mode, and with `--profile` the parts of a fused float step. With one
+thread the time is that of the processor, which other programs disturb least; with more it is that
+of the clock.
 """
 
 import argparse
@@ -12,12 +13,15 @@ import copy
 import statistics
 import time
 from collections.abc import Callable
+from unittest import mock
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 from torch.profiler import ProfilerActivity, profile
 
+from models.activations._psa import psa, psa_reference
+from models.activations.lerp_psa import LerpPsa
 from models.calibrate import calibrate
 from models.fold import fold
 from models.fused_qat import fused_qat_available, fused_qat_forward
@@ -28,7 +32,7 @@ from models.resmlp import ResMLP
 ACTIVATIONS = ("relu", "bspline", "lerp_psa")
 TEACHER_HIDDEN = 384
 PROFILED_STEPS = 20
-PRODUCTS = {"aten::mm", "aten::addmm_", "aten::addmm", "mkldnn::_linear_pointwise"}
+PRODUCTS = {"aten::mm", "aten::bmm", "aten::addmm_", "aten::addmm", "mkldnn::_linear_pointwise"}
 
 
 def milliseconds(run: Callable[[], object], threads: int, seconds: float = 2.0) -> float:
@@ -50,6 +54,20 @@ def training_step(
     """Compute the gradients of one batch."""
     network.zero_grad(set_to_none=True)
     functional.cross_entropy(forward(network, images), labels).backward()
+
+
+def tables(network: ResMLP, plain: bool) -> Callable[[], None]:
+    """Return what evaluates the tables of all LERP-PSA layers and their gradients."""
+    layers = [module for module in network.modules() if isinstance(module, LerpPsa)]
+    form = psa_reference if plain else psa
+
+    def run() -> None:
+        with mock.patch("models.activations.lerp_psa.psa", form):
+            for layer in layers:
+                table, *_ = layer.table()
+                table.backward(torch.ones_like(table))
+
+    return run
 
 
 def plain_forward(network: ResMLP, images: Tensor) -> Tensor:
@@ -123,6 +141,8 @@ def main() -> None:
             for forward in (real_logits, fused_qat_forward)
         )
         _print_row(f"{activation}_h{arguments.hidden} QAT", plain, fused, arguments.threads)
+    forms = (tables(ResMLP("lerp_psa", arguments.hidden), plain) for plain in (True, False))
+    _print_row(f"lerp_psa_h{arguments.hidden} tables", *forms, arguments.threads)
     teacher = ResMLP("relu", TEACHER_HIDDEN).eval().requires_grad_(False)
     folded = fused_inference(teacher)
     _print_row(

@@ -38,32 +38,32 @@ def accuracy(logits: Tensor, labels: Tensor) -> float:
 class Validation:
     """Judges a model by a loss on validation images, which stay on the device.
 
-    A `teacher` that does not change is asked once; its logits are the loss's third argument.
+    A `teacher` that no longer changes is asked here, once; its logits are then the loss's third
+    argument.
     """
 
+    @torch.no_grad()
     def __init__(
         self, loss: Loss, split: Split, device: torch.device, teacher: Network | None = None
     ) -> None:
-        self.loss, self.teacher = loss, teacher
+        self.loss, self.images = loss, len(split)
         size = _BATCH if device.type == "cpu" else _BATCH_ON_ACCELERATOR
         parts = [tensor.to(device).split(size) for tensor in to_tensors(split)]
-        self.batches: list[tuple[Tensor, ...]] = list(zip(*parts, strict=True))
-        self.images = len(split)
+        if teacher is not None:
+            parts.append([teacher(images) for images in parts[0]])
+        self.batches = list(zip(*parts, strict=True))
 
     @torch.no_grad()
     def __call__(self, model: nn.Module) -> dict[str, float | None]:
         """Return `val_loss` and, in percent or None, `val_accuracy`; leave eval mode behind."""
         model.eval()
-        if self.teacher is not None:
-            self.batches = [(x, y, self.teacher(x)) for x, y in self.batches]
-            self.teacher = None
-        loss, hits = 0.0, None
+        losses, hits = [], []  # read at the end alone: reading waits for an accelerator
         for x, y, *target in self.batches:
-            batch_loss, logits = self.loss(x, y, *target)
-            loss = loss + batch_loss.double() * len(x)  # read at the end alone: reading waits
+            loss, logits = self.loss(x, y, *target)
+            losses.append(loss.double() * len(x))
             if logits is not None:
-                hits = (0 if hits is None else hits) + (logits.argmax(dim=1) == y).sum()
+                hits.append((logits.argmax(dim=1) == y).sum())
         return {
-            "val_loss": round(float(loss) / self.images, 6),
-            "val_accuracy": None if hits is None else round(100 * int(hits) / self.images, 3),
+            "val_loss": round(float(sum(losses)) / self.images, 6),
+            "val_accuracy": round(100 * int(sum(hits)) / self.images, 3) if hits else None,
         }

@@ -95,9 +95,7 @@ def distill_phase(
         return value + penalty(student), logits
 
     return Phase(
-        *("distill", schedule.epochs, muon(schedule), groups, regularised, [student]),
-        teacher=theirs,
-        views=views,
+        "distill", schedule.epochs, muon(schedule), groups, regularised, [student], theirs, views
     )
 
 

@@ -42,9 +42,7 @@ def quantize(params: Params, name: str, dataset: Dataset) -> ResMLP:
     groups = _groups(network, variant.quantize.scale_learning_rate)
     schedule = variant.quantize
     phase = Phase(
-        *("qat", schedule.epochs, adamw(schedule), groups, loss, [network]),
-        teacher=theirs,
-        exact=True,
+        "qat", schedule.epochs, adamw(schedule), groups, loss, [network], theirs, exact=True
     )
     curve = history("int8", name)
     weights = artifact(name, "qat.pt")

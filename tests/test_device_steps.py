@@ -211,12 +211,16 @@ def test_a_long_phase_is_compiled():
     assert len(step.forms) == 2 and step.forms[1] is module
 
 
-def wide_passes(network, training):
+def wide_pass(network, training):
     """Stand in for `forward_pass` and its like: what CUDA runs, but in float32."""
     return partial(fused_resmlp.fused_forward, network, dtype=torch.float32)
 
 
-def wide_features(network, training):
+def wide_frozen_pass(network, training):
+    return fused_resmlp.fused_inference(network, dtype=torch.float32)
+
+
+def wide_feature_pass(network, training):
     return partial(fused_resmlp.fused_features, network, dtype=torch.float32)
 
 
@@ -224,9 +228,9 @@ def wide_features(network, training):
 def test_the_fused_passes_compile_as_one_graph(monkeypatch, phase):
     """What CUDA compiles: the plain form of the fused passes, its backward pass, the teacher's."""
     monkeypatch.setattr(fused_resmlp, "_operations", lambda x: _fused_plain)
-    monkeypatch.setattr(stages.distill, "forward_pass", wide_passes)
-    monkeypatch.setattr(stages.distill, "frozen_pass", wide_passes)
-    monkeypatch.setattr(stages.distill, "feature_pass", wide_features)
+    monkeypatch.setattr(stages.distill, "forward_pass", wide_pass)
+    monkeypatch.setattr(stages.distill, "frozen_pass", wide_frozen_pass)
+    monkeypatch.setattr(stages.distill, "feature_pass", wide_feature_pass)
     student, teacher = Loss().network.train(), Loss().network.eval().requires_grad_(False)
     variant = load_params(ROOT / "params.yaml").variant("lerp_psa_h96")
     plain = PhaseLoss(

@@ -54,3 +54,10 @@ def test_no_variant_departs_from_the_published_recipe(tmp_path):
         assert variant.transfer.epochs_per_block == 50, variant.name
         assert variant.quantize.epochs == 50, variant.name
         assert variant.quantize.learning_rate == 1e-4, variant.name
+
+
+def test_the_row_of_the_published_schedule_is_trained_by_it(tmp_path):
+    row = load_params(ROOT / "params.yaml").variant("lerp_psa_h96_paper")
+    recipe = published(tmp_path).variant("lerp_psa_h96")
+    for section in ("network", "transfer", "distill", "quantize"):
+        assert getattr(row, section) == getattr(recipe, section)
