@@ -17,8 +17,19 @@ from models.fused_resmlp import (
 from models.resmlp import ResMLP
 from stages._dataset import Dataset
 from stages._distributed import world_size
-from stages._params import Params, Training
-from stages._paths import TEACHER, artifact
+from stages._params import Params, Training, load_params
+from stages._paths import DATASET, TEACHER, artifact
+
+
+def load_inputs(name: str, *others: str) -> tuple[Params, Dataset]:
+    """Read params.yaml and the data set for a stage that takes a variant or one of `others`.
+
+    A name that is neither is told before data are asked for.
+    """
+    params = load_params()
+    if name not in others:
+        params.variant(name)
+    return params, Dataset.load(DATASET)
 
 
 def build_network(params: Params, name: str, dataset: Dataset) -> ResMLP:

@@ -19,10 +19,11 @@ from stages._networks import (
     feature_pass,
     forward_pass,
     frozen_pass,
+    load_inputs,
     load_network,
 )
 from stages._optimizers import ParameterGroup, matrices_apart, muon
-from stages._params import Params, Training, Variant, load_params
+from stages._params import Params, Training, Variant
 from stages._paths import DATASET, TEACHER, artifact, history
 from stages._stage import run_variant_stage
 from stages._training import (
@@ -124,7 +125,8 @@ def _fingerprint(params: Params, variant: Variant) -> list[object]:
 def main(name: str) -> None:
     """Read the data and the teacher, and train."""
     with process_group():
-        distill(load_params(), name, Dataset.load(DATASET))
+        params, dataset = load_inputs(name)
+        distill(params, name, dataset)
 
 
 if __name__ == "__main__":

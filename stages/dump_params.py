@@ -14,9 +14,9 @@ from models.quantize import IntTensor, export, prepare
 from models.resmlp import ResMLP
 from stages._dataset import Dataset
 from stages._evaluation import predict, to_tensors
-from stages._networks import build_network, device
-from stages._params import Params, load_params
-from stages._paths import DATASET, artifact
+from stages._networks import build_network, device, load_inputs
+from stages._params import Params
+from stages._paths import artifact
 from stages._stage import run_variant_stage
 
 
@@ -29,8 +29,7 @@ def load_quantized(params: Params, name: str, dataset: Dataset) -> ResMLP:
 
 def main(name: str) -> None:
     """Read the QAT network, write its integers and its logits."""
-    params, dataset = load_params(), Dataset.load(DATASET)
-    params.variant(name)
+    params, dataset = load_inputs(name)
     network = load_quantized(params, name, dataset).to(device())
     images, _ = to_tensors(dataset.test)
     network.register_forward_hook(_integers)

@@ -5,9 +5,9 @@ The test accuracy is read here, once per finished network; choices are made on t
 
 from stages._dataset import Dataset
 from stages._metrics import Metric, training_cost, write_metrics
-from stages._networks import device, load_network
-from stages._params import Params, load_params
-from stages._paths import DATASET, cost, metrics
+from stages._networks import device, load_inputs, load_network
+from stages._params import Params
+from stages._paths import TEACHER, cost, metrics
 from stages._scores import scores
 from stages._stage import run_variant_stage
 
@@ -21,8 +21,8 @@ def evaluate(params: Params, name: str, dataset: Dataset) -> dict[str, Metric]:
 
 def main(name: str) -> None:
     """Evaluate the variant `name`, or `teacher`."""
-    result = evaluate(load_params(), name, Dataset.load(DATASET))
-    write_metrics(metrics("float", name), result)
+    params, dataset = load_inputs(name, TEACHER)
+    write_metrics(metrics("float", name), evaluate(params, name, dataset))
 
 
 if __name__ == "__main__":

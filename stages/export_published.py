@@ -10,10 +10,8 @@ from pathlib import Path
 from models.checkpoint import save_published
 from models.published_layout import PUBLISHED_TEACHER, published_file
 from models.resmlp import CIFAR10_MEAN, CIFAR10_STD
-from stages._dataset import Dataset
-from stages._networks import load_network
-from stages._params import load_params
-from stages._paths import DATASET, TEACHER
+from stages._networks import load_inputs, load_network
+from stages._paths import TEACHER
 from stages._stage import run_variant_stage
 
 log = logging.getLogger(__name__)
@@ -23,7 +21,7 @@ EXPORTED = Path("data/published")
 
 def main(name: str) -> None:
     """Export a variant, or the teacher."""
-    params, dataset = load_params(), Dataset.load(DATASET)
+    params, dataset = load_inputs(name, TEACHER)
     network = load_network(params, name, dataset)
     path = EXPORTED / (PUBLISHED_TEACHER if name == TEACHER else published_file(network))
     save_published(network, path)

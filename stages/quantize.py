@@ -19,9 +19,9 @@ from models.resmlp import ResMLP
 from stages._dataset import Dataset
 from stages._distributed import process_group, world_size
 from stages._evaluation import to_tensors
-from stages._networks import device, frozen_pass, load_network
+from stages._networks import device, frozen_pass, load_inputs, load_network
 from stages._optimizers import ParameterGroup, adamw
-from stages._params import Params, Training, Variant, load_params
+from stages._params import Params, Training, Variant
 from stages._paths import DATASET, TEACHER, artifact, history
 from stages._stage import run_variant_stage
 from stages._training import Phase, Run, distillation, file_digest, fit
@@ -82,7 +82,8 @@ def _fingerprint(params: Params, variant: Variant) -> list[object]:
 def main(name: str) -> None:
     """Read the data, the teacher and the student, and quantise."""
     with process_group():
-        quantize(load_params(), name, Dataset.load(DATASET))
+        params, dataset = load_inputs(name)
+        quantize(params, name, dataset)
 
 
 if __name__ == "__main__":

@@ -12,9 +12,9 @@ from tqdm import tqdm
 from stages._convnet import load_convnet, mixed_precision
 from stages._dataset import Dataset
 from stages._evaluation import Network, accuracy, predict, to_tensors
-from stages._networks import device, frozen_pass, load_network
-from stages._params import Params, load_params
-from stages._paths import CONVNET, DATASET, artifact
+from stages._networks import device, frozen_pass, load_inputs, load_network
+from stages._params import Params
+from stages._paths import CONVNET, TEACHER, artifact
 from stages._stage import run_variant_stage
 from stages._views import Views, checksum, view_images
 
@@ -44,8 +44,8 @@ def _forward(params: Params, name: str, dataset: Dataset) -> Network:
 
 def main(name: str) -> None:
     """Read the data and the network, write the views' logits."""
-    params = load_params()
-    view_bank(params, name, Dataset.load(DATASET)).save(artifact(name, "views.npz"))
+    params, dataset = load_inputs(name, CONVNET, TEACHER)
+    view_bank(params, name, dataset).save(artifact(name, "views.npz"))
 
 
 if __name__ == "__main__":

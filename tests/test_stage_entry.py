@@ -129,8 +129,10 @@ def test_a_stage_on_one_wants_one_name(stage, start, folder, capsys):
 
 @pytest.mark.parametrize("stage", ON_VARIANTS)
 @pytest.mark.parametrize("name", ["lerp_psa_h69", "../teacher"])
-def test_an_unknown_variant_is_told_with_the_known_ones(stage, name, start, folder):
-    save_dataset()
+@pytest.mark.parametrize("data", [True, False], ids=["data", "no data"])
+def test_an_unknown_variant_is_told_with_the_known_ones(stage, name, data, start, folder):
+    if data:  # a wrong name is told before data that are missing
+        save_dataset()
     before = files_in(folder)
     assert_one_line(start(stage, name), repr(name), "relu_h96", "bspline_h96", NAME)
     assert files_in(folder) == before
