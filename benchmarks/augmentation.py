@@ -14,10 +14,11 @@ from importlib import import_module
 import torch
 from torch import Generator, Tensor
 
-from stages import _augment, _rand_augment
-from stages._augment import augment
-from stages._params import Augment
-from stages._torchvision import import_torchvision
+from stages.augment import augment as _augment
+from stages.augment import rand_augment as _rand_augment
+from stages.augment.augment import augment
+from stages.pipeline.params import Augment
+from stages.sources.torchvision_import import import_torchvision
 
 EPOCH = 50_000
 PUBLISHED = Augment(crop_padding=4, flip=True, rand_augment=True)

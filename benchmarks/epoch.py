@@ -24,15 +24,16 @@ from unittest import mock
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from models.activations import _lerp, _psa
-from models.resmlp import ResMLP
-from stages import _augment
-from stages._batches import Batches
-from stages._device_steps import training_step
-from stages._networks import device
-from stages._params import Augment, Training, load_params
-from stages._training import Phase, PhaseLoss
+from models.float.activations import lerp as _lerp
+from models.float.activations import psa as _psa
+from models.float.resmlp import ResMLP
+from stages.augment import augment as _augment
 from stages.distill import distill_phase
+from stages.networks.resmlp import device
+from stages.pipeline.params import Augment, Training, load_params
+from stages.training.batches import Batches
+from stages.training.device_steps import training_step
+from stages.training.loop import Phase, PhaseLoss
 
 EPOCH_IMAGES = 50_000
 PUBLISHED = {"relu": 97.5, "lerp_psa": 145.0, "bspline": 161.0}  # s per epoch, 2 cores, the issue
@@ -90,9 +91,9 @@ def plain() -> Iterator[None]:
     """Run as the published code does: autograd all the way, RandAugment image by image."""
     with ExitStack() as stack:
         for module in ("bspline", "lerp_psa"):
-            target = f"models.activations.{module}.lerp"
+            target = f"models.float.activations.{module}.lerp"
             stack.enter_context(mock.patch(target, _lerp.lerp_reference))
-        stack.enter_context(mock.patch("models.activations.lerp_psa.psa", _psa.psa_reference))
+        stack.enter_context(mock.patch("models.float.activations.lerp_psa.psa", _psa.psa_reference))
         reference = _augment.rand_augment_reference
         stack.enter_context(mock.patch.object(_augment, "rand_augment", reference))
         yield

@@ -24,9 +24,9 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from torch.nn import functional
 
-from models.activations._lerp import lerp, lerp_reference
-from models.atomic_file import replace_on_success
-from stages._device_steps import record_graph
+from models.files.atomic import replace_on_success
+from models.float.activations.lerp import lerp, lerp_reference
+from stages.training.device_steps import record_graph
 
 FEATURES = 96
 SIZES, GRIDS = (10_000, 100_000, 1_000_000, 10_000_000), (8, 16, 32, 64, 128, 256)

@@ -8,7 +8,7 @@ from that teacher with `training.fused` true and false, from the same initial we
 same draws; everything else is as in params.yaml (no transfer block by block). Both are then judged
 by the plain float32 network on the VALIDATION images; the test images are not touched. The goal:
 a mean difference within 0.3 points after ten epochs. On CUDA so few epochs are recorded, but not
-compiled (`stages/_device_steps.py`).
+compiled (`stages/training/device_steps.py`).
 
 It may be stopped at any time: an epoch is resumed from .ckpt, a finished run is in the JSON file
 and is not run again. `--images` takes that many training images only, to try the command out.
@@ -25,15 +25,15 @@ from typing import Any
 
 import torch
 
-from models.atomic_file import replace_on_success
-from stages._dataset import Dataset, Split
-from stages._evaluation import accuracy, predict, to_tensors
-from stages._networks import build_network, device, load_network
-from stages._params import Params, Variant, load_params
-from stages._paths import DATASET, TEACHER, artifact
-from stages._stage import guarded
-from stages._training import Run, file_digest, fit
+from models.files.atomic import replace_on_success
 from stages.distill import distill_phase
+from stages.networks.evaluation import accuracy, predict, to_tensors
+from stages.networks.resmlp import build_network, device, load_network
+from stages.pipeline.command import guarded
+from stages.pipeline.dataset import Dataset, Split
+from stages.pipeline.params import Params, Variant, load_params
+from stages.pipeline.paths import DATASET, TEACHER, artifact
+from stages.training.loop import Run, file_digest, fit
 
 ROOT = Path(__file__).resolve().parent.parent
 GOAL = 0.3  # points of accuracy

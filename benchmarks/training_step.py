@@ -20,14 +20,14 @@ from torch import Tensor
 from torch.nn import functional
 from torch.profiler import ProfilerActivity, profile
 
-from models.activations._psa import psa, psa_reference
-from models.activations.lerp_psa import LerpPsa
-from models.calibrate import calibrate
-from models.fold import fold
-from models.fused_qat import fused_qat_available, fused_qat_forward
-from models.fused_resmlp import fused_available, fused_forward, fused_inference
-from models.quantize import prepare
-from models.resmlp import ResMLP
+from models.float.activations.lerp_psa import LerpPsa
+from models.float.activations.psa import psa, psa_reference
+from models.float.fused.passes import fused_available, fused_forward, fused_inference
+from models.float.resmlp import ResMLP
+from models.qat.calibrate import calibrate
+from models.qat.fold import fold
+from models.qat.fused.passes import fused_qat_available, fused_qat_forward
+from models.qat.layers import prepare
 
 ACTIVATIONS = ("relu", "bspline", "lerp_psa")
 TEACHER_HIDDEN = 384
@@ -62,7 +62,7 @@ def tables(network: ResMLP, plain: bool) -> Callable[[], None]:
     form = psa_reference if plain else psa
 
     def run() -> None:
-        with mock.patch("models.activations.lerp_psa.psa", form):
+        with mock.patch("models.float.activations.lerp_psa.psa", form):
             for layer in layers:
                 table, *_ = layer.table()
                 table.backward(torch.ones_like(table))

@@ -1,6 +1,7 @@
 """The network in every numeric form it takes; imports nothing from stages/ or hls/.
 
-resmlp (float network) -> fold (BatchNorms absorbed) -> quantize (INT8 QAT) -> int_params (integer
-schema and files) -> int_resmlp (numpy); fixed_point is the arithmetic they share, activations/ the
-learnable 1-D functions, checkpoint the published files.
+files/      what lies on disk: written whole or not at all, read without trust
+float/      the network in floats, its learnable 1-D activations, fast passes for training
+qat/        folded, calibrated and quantised, still trained by PyTorch
+integer/    the integers themselves: arithmetic, schema, numpy network
 """

@@ -1,1 +1,1 @@
-"""The stages of the pipeline, one module per DVC stage; an underscore marks what they share."""
+"""The DVC graph: one file per stage of dvc.yaml; the rooms below hold what they share."""

@@ -13,23 +13,24 @@ from pathlib import Path
 
 import numpy as np
 
-from hls import gpp
-from hls.accelerator_names import SIMD
-from hls.design import Design, read_design
-from hls.folding import Sizes
-from hls.headers import golden_text, header_files
-from hls.simd_parameters import parameters_text
-from models import int_resmlp
-from models.atomic_file import replace_on_success
-from models.errors import PipelineError
-from models.int_params import IntResMlp, Samples, load_int_params, load_samples
-from stages._dataset import Dataset
-from stages._integer_name import design_of
-from stages._logits import load_logits
-from stages._metrics import Metric, write_metrics
-from stages._params import Csim, load_params
-from stages._paths import DATASET, artifact, design_artifact, metrics
-from stages._stage import run_design_stage
+from hls.cpp.accelerators import SIMD
+from hls.headers.golden import golden_text
+from hls.headers.network import header_files
+from hls.headers.simd_parameters import parameters_text
+from hls.plan.design import Design, read_design
+from hls.plan.sizes import Sizes
+from hls.simulate import gpp
+from models.files.atomic import replace_on_success
+from models.files.errors import PipelineError
+from models.integer import resmlp as int_resmlp
+from models.integer.params import IntResMlp, Samples, load_int_params, load_samples
+from stages.pipeline.command import run_design_stage
+from stages.pipeline.dataset import Dataset
+from stages.pipeline.names import design_of
+from stages.pipeline.params import Csim, load_params
+from stages.pipeline.paths import DATASET, artifact, design_artifact, metrics
+from stages.results.logits import load_logits
+from stages.results.metrics import Metric, write_metrics
 
 BATCH_SIZE = 500  # images turned into tokens at a time: bounds the memory
 

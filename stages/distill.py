@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.activations import penalty, spline_parameters
-from models.resmlp import ResMLP
-from stages._dataset import Dataset
-from stages._distributed import process_group
-from stages._networks import (
+from models.float.activations.registry import penalty, spline_parameters
+from models.float.resmlp import ResMLP
+from stages.augment.views import Views, load_views
+from stages.networks.distributed import process_group
+from stages.networks.resmlp import (
     build_network,
     device,
     feature_pass,
@@ -22,18 +22,12 @@ from stages._networks import (
     load_inputs,
     load_network,
 )
-from stages._optimizers import ParameterGroup, matrices_apart, muon
-from stages._params import Params, Training, Variant
-from stages._paths import DATASET, TEACHER, artifact, history
-from stages._stage import run_variant_stage
-from stages._training import (
-    Phase,
-    Run,
-    distillation,
-    file_digest,
-    fit,
-)
-from stages._views import Views, load_views
+from stages.pipeline.command import run_variant_stage
+from stages.pipeline.dataset import Dataset
+from stages.pipeline.params import Params, Training, Variant
+from stages.pipeline.paths import DATASET, TEACHER, artifact, history
+from stages.training.loop import Phase, Run, distillation, file_digest, fit
+from stages.training.optimizers import ParameterGroup, matrices_apart, muon
 
 _VIEWS = artifact(TEACHER, "views.npz")
 

@@ -6,18 +6,18 @@ that numpy and C++ must reproduce.
 
 import numpy as np
 
-from models.atomic_file import replace_on_success
-from models.checkpoint import load_state
-from models.fold import fold
-from models.int_params import save_int_params
-from models.quantize import IntTensor, export, prepare
-from models.resmlp import ResMLP
-from stages._dataset import Dataset
-from stages._evaluation import predict, to_tensors
-from stages._networks import build_network, device, load_inputs
-from stages._params import Params
-from stages._paths import artifact
-from stages._stage import run_variant_stage
+from models.files.atomic import replace_on_success
+from models.float.checkpoint import load_state
+from models.float.resmlp import ResMLP
+from models.integer.params import save_int_params
+from models.qat.fold import fold
+from models.qat.layers import IntTensor, export, prepare
+from stages.networks.evaluation import predict, to_tensors
+from stages.networks.resmlp import build_network, device, load_inputs
+from stages.pipeline.command import run_variant_stage
+from stages.pipeline.dataset import Dataset
+from stages.pipeline.params import Params
+from stages.pipeline.paths import artifact
 
 
 def load_quantized(params: Params, name: str, dataset: Dataset) -> ResMLP:

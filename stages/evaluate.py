@@ -3,13 +3,13 @@
 The test accuracy is read here, once per finished network; choices are made on the validation split.
 """
 
-from stages._dataset import Dataset
-from stages._metrics import Metric, training_cost, write_metrics
-from stages._networks import device, load_inputs, load_network
-from stages._params import Params
-from stages._paths import TEACHER, cost, metrics
-from stages._scores import scores
-from stages._stage import run_variant_stage
+from stages.networks.resmlp import device, load_inputs, load_network
+from stages.pipeline.command import run_variant_stage
+from stages.pipeline.dataset import Dataset
+from stages.pipeline.params import Params
+from stages.pipeline.paths import TEACHER, cost, metrics
+from stages.results.metrics import Metric, training_cost, write_metrics
+from stages.results.scores import scores
 
 
 def evaluate(params: Params, name: str, dataset: Dataset) -> dict[str, Metric]:

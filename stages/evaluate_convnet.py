@@ -1,13 +1,13 @@
 """Measure the network that the teacher learns from: data/metrics/float/convnet.json."""
 
-from stages._convnet import load_convnet, mixed_precision
-from stages._dataset import Dataset
-from stages._metrics import Metric, training_cost, write_metrics
-from stages._networks import device
-from stages._params import Params, load_params
-from stages._paths import CONVNET, DATASET, cost, metrics
-from stages._scores import scores
-from stages._stage import run_stage
+from stages.networks.convnet import load_convnet, mixed_precision
+from stages.networks.resmlp import device
+from stages.pipeline.command import run_stage
+from stages.pipeline.dataset import Dataset
+from stages.pipeline.params import Params, load_params
+from stages.pipeline.paths import CONVNET, DATASET, cost, metrics
+from stages.results.metrics import Metric, training_cost, write_metrics
+from stages.results.scores import scores
 
 
 def evaluate_convnet(params: Params, dataset: Dataset) -> dict[str, Metric]:

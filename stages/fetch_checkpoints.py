@@ -6,18 +6,18 @@ data/<name>/float.pt, and data/history/float/<name>.{csv,json} of no epochs: non
 
 import io
 
-from models.atomic_file import replace_on_success
-from models.checkpoint import load_published_into, save_state
-from models.errors import PipelineError
-from models.published_layout import PUBLISHED_TEACHER, published_file
-from stages._checkpoint_archive import read_checkpoint
-from stages._cost import write_no_cost
-from stages._dataset import Dataset
-from stages._fetch import archive
-from stages._networks import build_network
-from stages._params import Params, load_params
-from stages._paths import DATASET, TEACHER, artifact, cost, history
-from stages._stage import run_variant_stage
+from models.files.atomic import replace_on_success
+from models.files.errors import PipelineError
+from models.float.checkpoint import load_published_into, save_state
+from models.float.published_layout import PUBLISHED_TEACHER, published_file
+from stages.networks.resmlp import build_network
+from stages.pipeline.command import run_variant_stage
+from stages.pipeline.cost import write_no_cost
+from stages.pipeline.dataset import Dataset
+from stages.pipeline.params import Params, load_params
+from stages.pipeline.paths import DATASET, TEACHER, artifact, cost, history
+from stages.published.archive import read_checkpoint
+from stages.published.fetch import archive
 
 
 def check_asked_for(params: Params, name: str) -> None:

@@ -4,13 +4,13 @@ Reads data/<variant>/int8.pkl; writes data/<variant>/headers/config.hpp and para
 images, so they can be shared.
 """
 
-from hls.headers import config_text, params_text
-from models.atomic_file import replace_on_success
-from models.int_params import load_int_params
-from stages._integer_name import check_integer_name
-from stages._params import load_params
-from stages._paths import artifact
-from stages._stage import run_variant_stage
+from hls.headers.network import config_text, params_text
+from models.files.atomic import replace_on_success
+from models.integer.params import load_int_params
+from stages.pipeline.command import run_variant_stage
+from stages.pipeline.names import check_integer_name
+from stages.pipeline.params import load_params
+from stages.pipeline.paths import artifact
 
 
 def main(name: str) -> None:

@@ -11,25 +11,30 @@ import re
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from hls import resources, simd_model, simd_resources
-from hls.accelerator_names import SIMD, STREAMING
-from hls.dataflow import streaming_network
-from hls.design import Design
-from hls.fifo_depths import Sizing, size_fifos
-from hls.folding import Folding, Sizes, published_folding
-from hls.folding_solver import fold_for_dsp, fold_for_rate
-from models.atomic_file import replace_on_success
-from models.errors import PipelineError
-from models.fixed_point import MAX_FAN_IN
-from models.int_params import load_int_params
-from stages import _designs
-from stages._dataset import Dataset
-from stages._integer_name import design_of
-from stages._metrics import Metric, write_metrics
-from stages._params import IMAGE_SIZE, Params, load_params
-from stages._paths import DATASET, artifact, design_artifact, metrics
-from stages._stage import run_design_stage
-from stages._tables import markdown
+from hls.cpp.accelerators import SIMD, STREAMING
+from hls.headers.design import design_text
+from hls.plan.design import Design
+from hls.plan.estimate import Usage, total
+from hls.plan.simd import cycles as simd_model
+from hls.plan.simd import resources as simd_resources
+from hls.plan.sizes import Sizes
+from hls.plan.streaming import resources
+from hls.plan.streaming.dataflow import streaming_network
+from hls.plan.streaming.fifo_depths import Sizing, size_fifos
+from hls.plan.streaming.folding import Folding, published_folding
+from hls.plan.streaming.folding_solver import fold_for_dsp, fold_for_rate
+from models.files.atomic import replace_on_success
+from models.files.errors import PipelineError
+from models.integer.fixed_point import MAX_FAN_IN
+from models.integer.params import load_int_params
+from stages.pipeline import designs as _designs
+from stages.pipeline.command import run_design_stage
+from stages.pipeline.dataset import Dataset
+from stages.pipeline.names import design_of
+from stages.pipeline.params import IMAGE_SIZE, Params, load_params
+from stages.pipeline.paths import DATASET, artifact, design_artifact, metrics
+from stages.results.markdown import markdown
+from stages.results.metrics import Metric, write_metrics
 
 COLORS = 3
 KNOWN_CLASSES = {"cifar10": 10, "digits": 10}  # a folder must be counted
@@ -142,33 +147,33 @@ def _cycle_metrics(
     }
 
 
-def _resource_metrics(usage: list[resources.Usage]) -> dict[str, Metric]:
-    total = resources.total(usage)
+def _resource_metrics(usage: list[Usage]) -> dict[str, Metric]:
+    sums = total(usage)
     return {
-        "estimate_multipliers": total.multipliers,
-        "estimate_dsp": total.dsp,
-        "estimate_dsp_paired": total.dsp_paired,
-        "estimate_lut_memory": total.lut_memory,
-        "estimate_bram_18k": total.bram,
+        "estimate_multipliers": sums.multipliers,
+        "estimate_dsp": sums.dsp,
+        "estimate_dsp_paired": sums.dsp_paired,
+        "estimate_lut_memory": sums.lut_memory,
+        "estimate_bram_18k": sums.bram,
     }
 
 
-def _layer_table(usage: list[resources.Usage], folding: Folding) -> str:
+def _layer_table(usage: list[Usage], folding: Folding) -> str:
     lines: list[tuple[str, ...]] = [("layer, estimate", "PE x SIMD", *USAGE_TITLES)]
-    for row in (*usage, resources.total(usage)):
+    for row in (*usage, total(usage)):
         fold = getattr(folding, row.layer, None)
         factors = f"{fold.pe} x {fold.simd}" if fold else "-"
         lines.append((row.layer, factors, *_usage_cells(row)))
     return markdown(lines)
 
 
-def _part_table(usage: list[resources.Usage]) -> str:
+def _part_table(usage: list[Usage]) -> str:
     lines: list[tuple[str, ...]] = [("part, estimate", *USAGE_TITLES)]
-    lines += [(row.layer, *_usage_cells(row)) for row in (*usage, resources.total(usage))]
+    lines += [(row.layer, *_usage_cells(row)) for row in (*usage, total(usage))]
     return markdown(lines)
 
 
-def _usage_cells(row: resources.Usage) -> tuple[str, ...]:
+def _usage_cells(row: Usage) -> tuple[str, ...]:
     keys = ("copies", "multipliers", "dsp", "dsp_paired", "lut_memory", "bram")
     return tuple(f"{getattr(row, key)}" for key in keys)
 
@@ -187,7 +192,7 @@ def _figure_table(design: str, figures: dict[str, Metric]) -> str:
 def write_plan(name: str, plan: Design, text: str) -> None:
     """Write what the later stages read, and the tables."""
     files = {"design.json": plan.to_text(), "plan.md": text}
-    files["headers/design.hpp"] = plan.header_text()
+    files["headers/design.hpp"] = design_text(plan)
     for file, content in files.items():
         with replace_on_success(design_artifact(name, file)) as temporary:
             temporary.write_text(content)

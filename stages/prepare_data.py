@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from models.atomic_file import replace_on_success
-from stages._dataset import Dataset, channel_statistics, hold_out
-from stages._params import Data, load_params
-from stages._sources import read_images
-from stages._stage import run_stage
+from models.files.atomic import replace_on_success
+from stages.pipeline.command import run_stage
+from stages.pipeline.dataset import Dataset, channel_statistics, hold_out
+from stages.pipeline.params import Data, load_params
+from stages.sources.registry import read_images
 
 log = logging.getLogger(__name__)
 

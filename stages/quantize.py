@@ -11,20 +11,20 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from models.calibrate import calibrate
-from models.fold import fold
-from models.fused_qat import fused_qat_available, fused_qat_forward
-from models.quantize import prepare
-from models.resmlp import ResMLP
-from stages._dataset import Dataset
-from stages._distributed import process_group, world_size
-from stages._evaluation import to_tensors
-from stages._networks import device, frozen_pass, load_inputs, load_network
-from stages._optimizers import ParameterGroup, adamw
-from stages._params import Params, Training, Variant
-from stages._paths import DATASET, TEACHER, artifact, history
-from stages._stage import run_variant_stage
-from stages._training import Phase, Run, distillation, file_digest, fit
+from models.float.resmlp import ResMLP
+from models.qat.calibrate import calibrate
+from models.qat.fold import fold
+from models.qat.fused.passes import fused_qat_available, fused_qat_forward
+from models.qat.layers import prepare
+from stages.networks.distributed import process_group, world_size
+from stages.networks.evaluation import to_tensors
+from stages.networks.resmlp import device, frozen_pass, load_inputs, load_network
+from stages.pipeline.command import run_variant_stage
+from stages.pipeline.dataset import Dataset
+from stages.pipeline.params import Params, Training, Variant
+from stages.pipeline.paths import DATASET, TEACHER, artifact, history
+from stages.training.loop import Phase, Run, distillation, file_digest, fit
+from stages.training.optimizers import ParameterGroup, adamw
 
 
 def quantize(params: Params, name: str, dataset: Dataset) -> ResMLP:

@@ -7,14 +7,14 @@ import csv
 from pathlib import Path
 from typing import Any
 
-from models.atomic_file import replace_on_success
-from stages._designs import Design
-from stages._metrics import read_metrics
-from stages._params import load_params
-from stages._paths import history, metrics
-from stages._results import networks, results_text
-from stages._stage import run_stage
-from stages._tables import cell, markdown
+from models.files.atomic import replace_on_success
+from stages.pipeline.command import run_stage
+from stages.pipeline.designs import Design
+from stages.pipeline.params import load_params
+from stages.pipeline.paths import history, metrics
+from stages.results.markdown import cell, markdown
+from stages.results.metrics import read_metrics
+from stages.results.summary import networks, results_text
 
 PLOTS = Path("data/plots")
 LEGEND = (

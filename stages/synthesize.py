@@ -13,22 +13,28 @@ import logging
 from collections.abc import KeysView
 from pathlib import Path
 
-from hls import tool
-from hls.accelerator_names import SIMD
-from hls.headers import header_files
-from hls.project import MANIFEST, Manifest, accelerator_sources, read_manifest, write_project
-from hls.project_texts import Target
-from hls.results import Measured, read_brought_back
-from hls.synthesis_metrics import metrics as metrics_of
-from hls.synthesis_metrics import origin, tables
-from models.atomic_file import replace_on_success
-from models.errors import PipelineError
-from stages._designs import Design
-from stages._integer_name import design_of
-from stages._metrics import write_metrics
-from stages._params import Hls, load_params
-from stages._paths import artifact, design_artifact, metrics
-from stages._stage import run_design_stage
+from hls.cpp.accelerators import SIMD
+from hls.headers.network import header_files
+from hls.synthesize import tool
+from hls.synthesize.metrics import metrics as metrics_of
+from hls.synthesize.metrics import origin, tables
+from hls.synthesize.project import (
+    MANIFEST,
+    Manifest,
+    accelerator_sources,
+    read_manifest,
+    write_project,
+)
+from hls.synthesize.project_texts import Target
+from hls.synthesize.results import Measured, read_brought_back
+from models.files.atomic import replace_on_success
+from models.files.errors import PipelineError
+from stages.pipeline.command import run_design_stage
+from stages.pipeline.designs import Design
+from stages.pipeline.names import design_of
+from stages.pipeline.params import Hls, load_params
+from stages.pipeline.paths import artifact, design_artifact, metrics
+from stages.results.metrics import write_metrics
 
 SYNTHESIS = "synthesis"  # the folder of the metrics
 REPORTS = "read the reports in this project folder, brought back from where the tool is"

@@ -10,19 +10,19 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from models.convnet import ConvNet
-from models.errors import PipelineError
-from stages._convnet import build_convnet, mixed_precision
-from stages._dataset import Dataset
-from stages._distributed import process_group, world_size
-from stages._evaluation import to_tensors
-from stages._networks import device
-from stages._optimizers import ParameterGroup, nesterov
-from stages._params import ConvNet as ConvNetParams
-from stages._params import Params, load_params
-from stages._paths import CONVNET, DATASET, artifact, history
-from stages._stage import run_stage
-from stages._training import Phase, Run, file_digest, fit
+from models.files.errors import PipelineError
+from models.float.convnet import ConvNet
+from stages.networks.convnet import build_convnet, mixed_precision
+from stages.networks.distributed import process_group, world_size
+from stages.networks.evaluation import to_tensors
+from stages.networks.resmlp import device
+from stages.pipeline.command import run_stage
+from stages.pipeline.dataset import Dataset
+from stages.pipeline.params import ConvNet as ConvNetParams
+from stages.pipeline.params import Params, load_params
+from stages.pipeline.paths import CONVNET, DATASET, artifact, history
+from stages.training.loop import Phase, Run, file_digest, fit
+from stages.training.optimizers import ParameterGroup, nesterov
 
 _WHITENING_IMAGES = 5000
 

@@ -9,16 +9,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from models.resmlp import ResMLP
-from stages._dataset import Dataset
-from stages._distributed import process_group
-from stages._networks import build_network, device, forward_pass
-from stages._optimizers import matrices_apart, muon
-from stages._params import Params, load_params
-from stages._paths import CONVNET, DATASET, TEACHER, artifact, history
-from stages._stage import run_stage
-from stages._training import Phase, Run, distillation_loss, file_digest, fit
-from stages._views import load_views
+from models.float.resmlp import ResMLP
+from stages.augment.views import load_views
+from stages.networks.distributed import process_group
+from stages.networks.resmlp import build_network, device, forward_pass
+from stages.pipeline.command import run_stage
+from stages.pipeline.dataset import Dataset
+from stages.pipeline.params import Params, load_params
+from stages.pipeline.paths import CONVNET, DATASET, TEACHER, artifact, history
+from stages.training.loop import Phase, Run, distillation_loss, file_digest, fit
+from stages.training.optimizers import matrices_apart, muon
 
 
 def train_teacher(params: Params, dataset: Dataset) -> ResMLP:

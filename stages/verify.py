@@ -6,16 +6,16 @@ differs. Writes data/metrics/int8/<variant>.json and data/<variant>/samples.pkl.
 
 import numpy as np
 
-from models import int_resmlp
-from models.errors import PipelineError
-from models.int_params import load_int_params, save_samples
-from stages._dataset import Dataset
-from stages._integer_name import check_integer_name
-from stages._logits import load_logits
-from stages._metrics import Metric, training_cost, write_metrics
-from stages._params import load_params
-from stages._paths import DATASET, artifact, cost, metrics
-from stages._stage import run_variant_stage
+from models.files.errors import PipelineError
+from models.integer import resmlp as int_resmlp
+from models.integer.params import load_int_params, save_samples
+from stages.pipeline.command import run_variant_stage
+from stages.pipeline.dataset import Dataset
+from stages.pipeline.names import check_integer_name
+from stages.pipeline.params import load_params
+from stages.pipeline.paths import DATASET, artifact, cost, metrics
+from stages.results.logits import load_logits
+from stages.results.metrics import Metric, training_cost, write_metrics
 
 
 def compare(expected: np.ndarray, computed: np.ndarray) -> None:

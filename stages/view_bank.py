@@ -1,7 +1,7 @@
 """Ask a network about views of the training images: data/<convnet or teacher>/views.npz.
 
 The teacher learns from the convolutional network's stored answers, students from the teacher's:
-asking again at every step would cost a good part of the step (`stages/_views.py`).
+asking again at every step would cost a good part of the step (`stages/augment/views.py`).
 """
 
 import logging
@@ -9,14 +9,14 @@ import logging
 import numpy as np
 from tqdm import tqdm
 
-from stages._convnet import load_convnet, mixed_precision
-from stages._dataset import Dataset
-from stages._evaluation import Network, accuracy, predict, to_tensors
-from stages._networks import device, frozen_pass, load_inputs, load_network
-from stages._params import Params
-from stages._paths import CONVNET, TEACHER, artifact
-from stages._stage import run_variant_stage
-from stages._views import Views, checksum, view_images
+from stages.augment.views import Views, checksum, view_images
+from stages.networks.convnet import load_convnet, mixed_precision
+from stages.networks.evaluation import Network, accuracy, predict, to_tensors
+from stages.networks.resmlp import device, frozen_pass, load_inputs, load_network
+from stages.pipeline.command import run_variant_stage
+from stages.pipeline.dataset import Dataset
+from stages.pipeline.params import Params
+from stages.pipeline.paths import CONVNET, TEACHER, artifact
 
 
 def view_bank(params: Params, name: str, dataset: Dataset) -> Views:

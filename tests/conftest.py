@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.fixed_point import TABLE_KNOTS
-from models.int_params import (
+from models.integer.fixed_point import TABLE_KNOTS
+from models.integer.params import (
     Array,
     IntBlock,
     IntChannelMlp,
@@ -19,8 +19,7 @@ from models.int_params import (
     IntTable,
     IntTokenMixer,
 )
-
-ROOT = Path(__file__).resolve().parent.parent
+from tests.support.paths import ROOT
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-ROOT = Path(__file__).resolve().parent.parent
+from tests.support.paths import ROOT
+
 PACKAGES = ("hls", "models", "stages")
 MODULES = sorted(
     path.relative_to(ROOT).as_posix() for name in PACKAGES for path in ROOT.glob(f"{name}/**/*.py")
@@ -22,20 +23,23 @@ MODULES = sorted(
 GRAPH = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 # What the integer side is made of: it runs and is checked where torch is not installed.
 NUMERIC = [
-    *("models/errors.py", "models/atomic_file.py", "models/restricted_pickle.py"),
-    *("models/fixed_point.py", "models/int_params.py", "models/int_resmlp.py"),
+    *("models/files/errors.py", "models/files/atomic.py", "models/files/restricted_pickle.py"),
+    *("models/integer/fixed_point.py", "models/integer/params.py", "models/integer/resmlp.py"),
 ]
 TORCH_FREE = [
     *(*NUMERIC, "models/activations/__init__.py"),
-    *("stages/_params.py", "stages/_dataset.py", "stages/_sources.py"),
+    *("stages/pipeline/params.py", "stages/pipeline/dataset.py", "stages/sources/registry.py"),
     *("stages/verify.py", "stages/generate_headers.py", "stages/csim.py", "stages/synthesize.py"),
-    *("stages/report.py", "stages/readme_tables.py"),
+    *("stages/report.py", "stages/by_hand/readme_tables.py"),
     *(path for path in MODULES if path.startswith("hls/")),
 ]
 # Activations, and the fast paths behind them, are imported by names that are put together at run
 # time. So whoever asks for one by name may come to need any file of the package.
-BY_NAME = {"models.activations.activation_class", "models.activations.build_activation"}
-ACTIVATIONS = {path for path in MODULES if path.startswith("models/activations/")}
+BY_NAME = {
+    "models.float.activations.registry.activation_class",
+    "models.float.activations.registry.build_activation",
+}
+ACTIVATIONS = {path for path in MODULES if path.startswith("models/float/activations/")}
 
 
 @cache

@@ -9,12 +9,14 @@ import pytest
 import torch
 
 from benchmarks import epoch, lerp_kernel, parity, training_step
-from models.activations import _lerp, _psa
-from models.checkpoint import save_state
-from stages import _augment, _rand_augment
-from stages._dataset import Dataset, Split
-from stages._networks import build_network
-from stages._params import load_params
+from models.float.activations import lerp as _lerp
+from models.float.activations import psa as _psa
+from models.float.checkpoint import save_state
+from stages.augment import augment as _augment
+from stages.augment import rand_augment as _rand_augment
+from stages.networks.resmlp import build_network
+from stages.pipeline.dataset import Dataset, Split
+from stages.pipeline.params import load_params
 
 FUSED, PLAIN = epoch.Training(8, True, epoch.FULL), epoch.Training(8, False, epoch.FULL)
 

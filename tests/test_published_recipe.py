@@ -6,9 +6,9 @@ from typing import Any
 
 import yaml
 
-from stages._params import load_params
+from stages.pipeline.params import load_params
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 SETTING = re.compile(r"(?:-S|--set-param) '?([a-z_.0-9]+)=([^\s'\\]+)")
 
 

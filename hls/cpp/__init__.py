@@ -1,0 +1,1 @@
+"""The network in C++ for Vitis HLS: two accelerators, what they share, one test bench."""

@@ -1,0 +1,142 @@
+/// The integer arithmetic of the network: the C++ twin of models/integer/fixed_point.py, name by name.
+///
+///     rounding_shift(v, s) = floor(v / 2^s + 1/2)              AP_RND
+///     saturate(v)          = min(127, max(-128, v))            AP_SAT
+///     requantize(v, s, b)  = saturate(rounding_shift(v, s) + b)
+///     lerp(l, r, k)        = l + rounding_shift((r - l) * k, 2)
+///
+/// Sums are native ints, so that g++ vectorises them; `narrow` passes a result through the ap_int
+/// of its proven width, and the HLS compiler then drops the upper bits of the whole adder tree.
+#pragma once
+
+#include <ap_int.h>
+
+#include <cassert>
+#include <cstdint>
+
+using Int8 = int8_t;
+
+constexpr int int8_min = -128;
+constexpr int int8_max = 127;
+constexpr int max_shift = 16;
+constexpr int max_fan_in = 1 << 10;
+constexpr int table_bits = 2;  // low bits of the input that interpolate between two knots
+constexpr int table_segments = 256 >> table_bits;
+constexpr int table_knots = table_segments + 1;
+
+static_assert(sizeof(int) == 4, "sums of int8 products are held in a native int of 32 bits");
+static_assert((-3 >> 1) == -2, "rounding needs >> of a negative int to round down");
+static_assert(table_knots == (1 << (8 - table_bits)) + 1, "the last segment must have two knots");
+
+/// Bits of the smallest two's complement type that holds -magnitude to magnitude.
+constexpr int signed_bits(int magnitude) {
+  int bits = 1;
+  for (; magnitude > 0; magnitude >>= 1) ++bits;
+  return bits;
+}
+
+/// Bits that hold any sum of `products` products of two int8 values: |a * b| <= 2^14.
+constexpr int accumulator_bits(int products) { return signed_bits(products << 14); }
+
+static_assert(accumulator_bits(1) == 16, "(-128)^2 = 2^14 needs 16 bits");
+static_assert(accumulator_bits(max_fan_in) <= 30, "a rounded sum must stay inside a native int");
+
+/// The same number, which fits `bits` bits: the hardware carries no more of it.
+/// \tparam bits  Width of the two's complement type
+template <int bits>
+int narrow(int value) {
+  const ap_int<bits> held = value;
+  assert(held == value);
+  return held;
+}
+
+/// A register for a sum of `products` int8 products, or for a part of it. C-simulation may hold it
+/// in a native int, several times as fast: `requantize` asserts that the whole sum would have fit.
+#ifdef NATIVE_SUMS
+template <int products>
+using Sum = int;
+#else
+template <int products>
+using Sum = ap_int<accumulator_bits(products)>;
+#endif
+
+/// Divide by 2^shift, rounding half up; shift is 1 to max_shift.
+///
+/// Shifting by shift - 1 first gives the same number as adding 2^(shift - 1) first, with one
+/// shifter instead of two and an adder as narrow as the result.
+inline int rounding_shift(int value, int shift) {
+  assert(1 <= shift && shift <= max_shift);
+  return ((value >> (shift - 1)) + 1) >> 1;
+}
+
+/// Clamp to the int8 range.
+inline Int8 saturate(int value) {
+  return value > int8_max ? int8_max : value < int8_min ? int8_min : value;
+}
+
+/// Bring a sum of int8 products onto the output's grid.
+/// \tparam products  Number of products in the sum
+template <int products>
+Int8 requantize(int sum, int shift, int bias) {
+  static_assert(0 < products && products <= max_fan_in, "a sum has 1 to 1024 products");
+  const int acc = narrow<accumulator_bits(products)>(sum);
+  return saturate(rounding_shift(acc, shift) + bias);
+}
+
+/// Add two int8 values on one grid.
+inline Int8 saturating_add(int a, int b) { return saturate(a + b); }
+
+/// max(0, value).
+inline Int8 relu(int value) { return value > 0 ? value : 0; }
+
+/// Where an int8 value lies in a table: in segment 0..63, `remainder` quarters past its left knot.
+struct TableIndex {
+  uint8_t segment;
+  uint8_t remainder;
+};
+
+static_assert((UINT8_MAX >> table_bits) + 1 < table_knots, "every segment must have a right knot");
+
+inline TableIndex table_index(int value) {
+  const uint8_t offset = static_cast<uint8_t>(value - int8_min);
+  const int remainder = offset & ((1 << table_bits) - 1);
+  return {static_cast<uint8_t>(offset >> table_bits), static_cast<uint8_t>(remainder)};
+}
+
+/// Walk `remainder` quarters of the slope from a knot to the next one; the result lies between
+/// them, so it needs no saturation.
+inline Int8 interpolate(int knot, int slope, int remainder) {
+  return knot + rounding_shift(slope * remainder, table_bits);
+}
+
+/// Interpolate between two knots.
+inline Int8 lerp(int left, int right, int remainder) {
+  return interpolate(left, right - left, remainder);
+}
+
+/// Evaluate one channel's table at an int8 value.
+inline Int8 table_lookup(const int8_t (&knots)[table_knots], int value) {
+  const TableIndex at = table_index(value);
+  return lerp(knots[at.segment], knots[at.segment + 1], at.remainder);
+}
+
+/// A segment of a table: its left knot and what leads to its right one. Both lie in one memory
+/// word, so that a lookup is one read.
+struct Segment {
+  int8_t knot;
+  int16_t slope;  // right knot - left knot: -255 to 255
+};
+
+/// Evaluate one channel's table, given as segments, at an int8 value.
+inline Int8 table_lookup(const Segment (&segments)[table_segments], int value) {
+  const TableIndex at = table_index(value);
+  const Segment segment = segments[at.segment];
+  return interpolate(segment.knot, segment.slope, at.remainder);
+}
+
+/// log2(count): the shift that averages `count` values; 0 where no shift does.
+constexpr int mean_shift(int count) {
+  int shift = 0;
+  while ((2 << shift) <= count) ++shift;
+  return count == (1 << shift) ? shift : 0;
+}

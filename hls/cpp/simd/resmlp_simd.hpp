@@ -1,0 +1,25 @@
+/// The fixed-size accelerator: images in memory, their class scores in memory.
+#pragma once
+
+#include "config.hpp"
+#include "design.hpp"
+#include "program.hpp"
+#include "stream.hpp"
+
+/// What a memory port moves in a cycle: as many int8 values as the array has columns.
+using Word = Vector<Design::columns>;
+
+using Network = Program<Config, Design>;
+
+// Words of each memory in the test bench, whose calls hold up to images_per_call images: the depths
+// of the ports, because co-simulation copies so many.
+constexpr int images_per_call = 8;
+constexpr int parameter_words = Network::parameter_words();
+constexpr int image_words = images_per_call * Network::image_words;
+constexpr int logit_words = images_per_call * Network::logit_words;
+
+/// \param parameters  All parameters in the order of their use (hls/headers/simd_parameters.py)
+/// \param images      int8 patches, image after image: each patch begins a word
+/// \param logits      int8 scores, image after image, each image begins a word
+/// \param count       Images
+void resmlp_simd(const Word* parameters, const Word* images, Word* logits, int count);

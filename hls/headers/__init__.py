@@ -1,0 +1,1 @@
+"""Integers and designs as C++ text, and back."""

@@ -1,0 +1,71 @@
+"""golden.hpp: golden samples and their taps as C++, for the test bench."""
+
+from hls.headers.text import array_text
+from models.integer.params import Samples
+
+GOLDEN_TAP_SAMPLES = 8  # samples whose sublayer outputs are compiled in: each costs g++ 7 MB
+
+_GOLDEN = """\
+/// Golden samples of one network: inputs, logits and taps from numpy. Generated; do not edit.
+#pragma once
+
+#include <cstdint>
+
+{arrays}
+/// What a layer gives for the first `samples` inputs: samples x vectors x channels values.
+struct GoldenTap {{
+  const char* layer;
+  int samples, vectors, channels;
+  const int8_t* values;
+}};
+
+constexpr int num_samples = {count};
+const GoldenTap golden_taps[] = {{
+{taps}
+}};
+"""
+
+
+def golden_text(samples: Samples) -> str:
+    """Return golden.hpp: the inputs and logits of all samples, and the taps of the first ones.
+
+    The outputs of the embedding and of the sublayers come for GOLDEN_TAP_SAMPLES samples, every
+    other layer's for the first sample.
+    """
+    arrays = [
+        array_text("samples_input", samples.input, "int8_t"),
+        array_text("samples_output", samples.output, "int8_t"),
+    ]
+    taps = []
+    for layer, values in samples.layers.items():
+        tap_name = _tap_name(layer)
+        if tap_name is None:
+            continue
+        count = min(GOLDEN_TAP_SAMPLES if _is_sublayer(layer) else 1, len(values))
+        tap = values[:count].reshape(count, -1, values.shape[-1])
+        arrays.append(array_text(f"samples_{layer}", tap, "int8_t"))
+        sizes = ", ".join(str(size) for size in tap.shape)
+        taps.append(f'    {{"{tap_name}", {sizes}, &samples_{layer}[0][0][0]}},')
+    return _GOLDEN.format(arrays="\n".join(arrays), count=len(samples.input), taps="\n".join(taps))
+
+
+def _is_sublayer(layer: str) -> bool:
+    return layer == "embed_linear" or layer.endswith(("_token_mixer", "_mlp"))
+
+
+def _tap_name(layer: str) -> str | None:
+    """Return the name of the stream in resmlp.hpp that holds a layer's output.
+
+    A matrix product and its activation are one process, as are the rescaled shortcut and the
+    addition: what passes between the two is in no stream, and the layer has no tap (None).
+    """
+    if layer.endswith(("_mlp_linear_1", "_res_affine")):
+        return None
+    for suffix, stream in (
+        ("_psa_1", "_act_in"),
+        ("_psa_2", "_act_hidden"),
+        ("_relu", "_act_hidden"),
+    ):
+        if layer.endswith(suffix):
+            return layer.removesuffix(suffix) + stream
+    return layer

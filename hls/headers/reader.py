@@ -1,0 +1,172 @@
+"""An integer network and its golden samples from the arrays of C++ headers, published or ours.
+
+Names are those of `IntResMlp.leaves` with `_w`, `_b`, `_s` behind; a table is `_lerp_lut` (the
+published 64 points, the last repeated), `_lut` (256 entries) or ours: `_segments` (64 pairs of a
+knot and the slope to the next), in earlier headers `_knots` (65).
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+
+from hls.headers.parser import HeaderArray
+from models.files.errors import PipelineError
+from models.integer.fixed_point import INT8_MAX, INT8_MIN, MAX_SHIFT, TABLE_BITS, TABLE_KNOTS
+from models.integer.params import (
+    Array,
+    IntBlock,
+    IntChannelMlp,
+    IntLayer,
+    IntResMlp,
+    IntTable,
+    IntTokenMixer,
+)
+
+# Points of a channel; where there are several, the first counts.
+_TABLES = {
+    "segments": TABLE_KNOTS,
+    "knots": TABLE_KNOTS,
+    "lerp_lut": TABLE_KNOTS - 1,
+    "lut": 256,
+}
+_SLOPE_MAX = INT8_MAX - INT8_MIN
+
+
+@dataclass(frozen=True)
+class HeaderSamples:
+    """Samples of a header: input [n, T, P], inter (often none) [n, T, C], output [n, classes]."""
+
+    input: Array
+    inter: tuple[Array, ...]
+    output: Array
+
+
+def read_network(arrays: Mapping[str, HeaderArray], folder: Path) -> IntResMlp:
+    """Build the network of a folder's arrays, without `input_lut`; PipelineError names the array.
+
+    Arrays of other names than a network's are passed over.
+    """
+    reader = _Reader(arrays, folder)
+    indices = {int(m[1]) for name in arrays if (m := re.match(r"blocks_([0-9]{1,4})_", name))}
+    embed, classifier = reader.layer("embed_linear", 2), reader.layer("classifier_linear", 2)
+    blocks = tuple(reader.block(f"blocks_{index}") for index in range(max(indices, default=0) + 1))
+    for name, array in arrays.items():
+        if re.match("(embed_linear|blocks|classifier_linear)_", name) and name not in reader.used:
+            array.refuse("is no array of a network")
+    try:
+        return IntResMlp(embed, blocks, classifier)
+    except ValueError as error:  # it begins with the name of the array
+        name, _, reason = str(error).partition(" ")
+        for known in (name, *(f"{name.removesuffix('knots')}{table}" for table in _TABLES)):
+            if known in arrays:
+                arrays[known].refuse(reason)
+        raise PipelineError(f"{folder}: {error}.") from error
+
+
+def read_samples(
+    arrays: Mapping[str, HeaderArray], network: IntResMlp, folder: Path
+) -> HeaderSamples | None:
+    """Return the samples among the arrays, None where there are none; PipelineError names them."""
+    if not any(name in arrays for name in ("samples_input", "samples_output")):
+        return None
+    reader = _Reader(arrays, folder)
+    tokens, channels = network.num_patches, network.embed_dim
+    inputs = reader.samples("samples_input", (None, tokens, network.patch_dim))
+    inter = sorted(name for name in arrays if re.fullmatch("samples_inter_[0-9]", name))
+    if len(inter) > len(network.blocks) + 1:
+        arrays[inter[-1]].refuse(f"is one too many for {len(network.blocks)} blocks")
+    return HeaderSamples(
+        inputs,
+        tuple(
+            reader.samples(f"samples_inter_{index}", (len(inputs), tokens, channels))
+            for index in range(len(inter))
+        ),
+        reader.samples("samples_output", (len(inputs), network.num_classes)),
+    )
+
+
+class _Reader:
+    """Takes arrays by name, checks them and remembers which it took."""
+
+    def __init__(self, arrays: Mapping[str, HeaderArray], folder: Path) -> None:
+        self._arrays, self._folder = arrays, folder
+        self.used: set[str] = set()
+
+    def block(self, name: str) -> IntBlock:
+        mixer = {
+            item.name: self.layer(
+                f"{name}_token_mixer_{item.name}", 2 if item.name == "linear" else 1
+            )
+            for item in fields(IntTokenMixer)
+        }
+        mlp = f"{name}_mlp"
+        linear_1, linear_2 = (self.layer(f"{mlp}_linear_{i}", 2) for i in (1, 2))
+        tables = (self._table(f"{mlp}_psa_{i}") for i in (1, 2))
+        return IntBlock(
+            IntTokenMixer(**mixer),
+            IntChannelMlp(linear_1, linear_2, self.layer(f"{mlp}_res_affine", 1), *tables),
+        )
+
+    def layer(self, name: str, dimensions: int) -> IntLayer:
+        """Return a linear layer (2 dimensions) or an affine (1)."""
+        shifts = self._array(f"{name}_s", 1, 1, MAX_SHIFT)
+        try:
+            return IntLayer(self._int8(f"{name}_w", dimensions), self._int8(f"{name}_b", 1), shifts)
+        except ValueError as error:
+            self._arrays[f"{name}_w"].refuse(f"does not fit: {error}")
+
+    def samples(self, name: str, shape: tuple[int | None, ...]) -> Array:
+        """Return an array of samples; None in `shape` stands for any size."""
+        values = self._int8(name, len(shape))
+        wanted = tuple(
+            found if size is None else size for found, size in zip(values.shape, shape, strict=True)
+        )
+        if values.shape != wanted:
+            self._arrays[name].refuse(f"has the sizes {values.shape}, but must have {wanted}")
+        return values
+
+    def _table(self, name: str) -> IntTable | None:
+        found = [key for key in _TABLES if f"{name}_{key}" in self._arrays]
+        self.used |= {f"{name}_{key}" for key in found}
+        if not found:
+            return None
+        points = self._points(f"{name}_{found[0]}", pairs=found[0] == "segments")
+        if points.shape[1] != _TABLES[found[0]]:
+            self._arrays[f"{name}_{found[0]}"].refuse(
+                f"has {points.shape[1]} points a channel, but must have {_TABLES[found[0]]}"
+            )
+        if points.shape[1] == TABLE_KNOTS:
+            return IntTable(points)
+        return IntTable.from_points(points[:, :: 1 << TABLE_BITS] if found[0] == "lut" else points)
+
+    def _points(self, name: str, pairs: bool) -> Array:
+        """Return the points of a table [F, n], which may be given as `pairs` [F, n - 1, 2]."""
+        if not pairs:
+            return self._int8(name, 2)
+        segments = self._array(name, 3, -_SLOPE_MAX, _SLOPE_MAX)
+        ends = segments.sum(axis=-1)
+        knots = np.concatenate([segments[:, :, 0], ends[:, -1:]], axis=1)
+        if np.any(knots[:, 1:] != ends):
+            self._arrays[name].refuse("has a slope that does not lead to the next knot")
+        if knots.min() < INT8_MIN or knots.max() > INT8_MAX:
+            self._arrays[name].refuse("has a knot outside int8")
+        return knots
+
+    def _int8(self, name: str, dimensions: int) -> Array:
+        return self._array(name, dimensions, INT8_MIN, INT8_MAX)
+
+    def _array(self, name: str, dimensions: int, low: int, high: int) -> Array:
+        if name not in self._arrays:
+            raise PipelineError(
+                f"{self._folder}: the array {name} is in none of the headers "
+                f"{', '.join(sorted({array.file for array in self._arrays.values()}))}."
+            )
+        array = self._arrays[name]
+        if array.values.ndim != dimensions:
+            array.refuse(f"has {array.values.ndim} dimensions, but must have {dimensions}")
+        array.check_range(low, high, "the range of its place in the network")
+        self.used.add(name)
+        return array.values.astype(np.int32)

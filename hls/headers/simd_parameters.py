@@ -1,0 +1,130 @@
+"""The parameters of the SIMD accelerator as they lie in its memory, in the order of their use.
+
+Words of `columns` int8 values. First the first tile of the first step; then, for each tile, what is
+read while it is in the array: the next tile, and a share of what the next step needs beside its
+tiles.
+
+    tile      `rows` words, one per output: its weights for `columns` inputs; after the last tile of
+              a group of outputs b, s and, of mlp_linear_2, the residual's w, b, s, `rows` values
+              each
+    beside    token_mixer: w, b, s of affine_1, affine_2 and res_affine, channel by channel;
+              mlp_linear_1: the tables, act_in before act_hidden, `columns` channels at a time: knot
+              by knot
+
+The mean is a product with ones and the shift log2(tokens). What has no meaning is 0, or 1 in a
+shift.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from hls.headers.text import array_text
+from hls.plan.simd.program import Program, Step
+from hls.plan.sizes import Sizes
+from models.integer.fixed_point import mean_shift
+from models.integer.params import IntLayer, IntResMlp, IntTable
+
+Words = npt.NDArray[np.int8]
+
+_HEADER = """\
+/// All parameters in the order of their use, {columns} values to a word. Generated; do not edit.
+#pragma once
+
+#include <cstdint>
+
+{array}"""
+
+
+def parameters_text(network: IntResMlp, array: tuple[int, int]) -> str:
+    """Return parameters.hpp: the memory of parameters for the test bench."""
+    words = parameter_words(network, array)
+    text = array_text("parameters", words, "int8_t")
+    return _HEADER.format(columns=array[1], array=f"alignas({array[1]}) {text}")
+
+
+def parameter_words(network: IntResMlp, array: tuple[int, int]) -> Words:
+    """Return the memory of parameters, [words, columns]; `array` holds rows and columns."""
+    program = Program(Sizes.of(network), *array)
+    steps = program.steps()
+    memory = [_tile(network, program, steps[0], 0)]
+    for step, following in zip(steps, [*steps[1:], None], strict=True):
+        beside = _beside(network, program, following)
+        for tile in range(step.tiles):
+            if tile + 1 < step.tiles:
+                memory.append(_tile(network, program, step, tile + 1))
+            elif following is not None:
+                memory.append(_tile(network, program, following, 0))
+            share = slice(tile * step.beside_share, (tile + 1) * step.beside_share)
+            memory.append(beside[share])
+    return np.concatenate(memory)
+
+
+def _tile(network: IntResMlp, program: Program, step: Step, tile: int) -> Words:
+    """Cut one tile out of a step's matrix; inputs run faster than outputs."""
+    layer = _layer(network, step)
+    output, inputs = divmod(tile, step.input_tiles)
+    rows = slice(output * program.rows, (output + 1) * program.rows)
+    columns = slice(inputs * program.columns, (inputs + 1) * program.columns)
+    parts = [_padded(layer.w[rows, columns], program.rows, program.columns)]
+    if inputs == step.input_tiles - 1:
+        parameters = [(layer.b, 0), (layer.s, 1)]
+        if step.kind == "mlp_linear_2":
+            residual = network.blocks[step.block].mlp.res_affine
+            parameters += [(residual.w, 0), (residual.b, 0), (residual.s, 1)]
+        parts += [_row(values[rows], program, fill) for values, fill in parameters]
+    return np.concatenate(parts)
+
+
+def _layer(network: IntResMlp, step: Step) -> IntLayer:
+    if step.kind == "embed_linear":
+        return network.embed_linear
+    if step.kind == "classifier_linear":
+        return network.classifier_linear
+    if step.kind == "mean":
+        one, tokens = np.ones(1, np.int32), network.num_patches
+        return IntLayer(np.ones((1, tokens), np.int32), 0 * one, mean_shift(tokens) * one)
+    block = network.blocks[step.block]
+    layers = {
+        "token_mixer": block.token_mixer.linear,
+        "mlp_linear_1": block.mlp.linear_1,
+        "mlp_linear_2": block.mlp.linear_2,
+    }
+    return layers[step.kind]
+
+
+def _beside(network: IntResMlp, program: Program, step: Step | None) -> Words:
+    columns = program.columns
+    if step is not None and step.kind == "token_mixer":
+        mixer = network.blocks[step.block].token_mixer
+        layers = (mixer.affine_1, mixer.affine_2, mixer.res_affine)
+        channels = np.stack([getattr(layer, key) for layer in layers for key in "wbs"], axis=1)
+        padded = _padded(channels, len(channels), program.channel_words * columns)
+        return padded.reshape(-1, columns)
+    if step is not None and step.kind == "mlp_linear_1":
+        mlp = network.blocks[step.block].mlp
+        groups = [group for table in (mlp.psa_1, mlp.psa_2) for group in _knots(table, columns)]
+        return np.concatenate([np.empty((0, columns), np.int8), *groups])
+    return np.empty((0, columns), np.int8)
+
+
+def _knots(table: IntTable | None, columns: int) -> Iterator[Words]:
+    knots = np.empty((0, 1), np.int32) if table is None else table.knots
+    for first in range(0, len(knots), columns):
+        group = knots[first : first + columns].T
+        yield _padded(group, len(group), columns)
+
+
+def _padded(values: npt.NDArray[np.integer], rows: int, columns: int) -> Words:
+    """Fill up with zeros below and to the right."""
+    padded = np.zeros((rows, columns), np.int8)
+    padded[: values.shape[0], : values.shape[1]] = values
+    return padded
+
+
+def _row(values: npt.NDArray[np.integer], program: Program, fill: int) -> Words:
+    """Return up to `rows` values as whole words, filled up."""
+    padded = np.full(program.row_words * program.columns, fill, np.int8)
+    padded[: len(values)] = values
+    return padded.reshape(-1, program.columns)

@@ -1,0 +1,1 @@
+"""From sizes to a design: folding, cycles, FIFO depths, resources. Needs no weights."""

@@ -1,0 +1,67 @@
+"""The plan of one design, as stages/plan.py writes it to design.json and later stages read it."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from hls.cpp.accelerators import STREAMING
+from hls.plan.sizes import Sizes
+from hls.plan.streaming.folding import Folding
+from models.files.errors import PipelineError
+
+
+@dataclass(frozen=True)
+class Design:
+    """What is built: a streaming design has a folding and FIFO depths (words), a SIMD one an array.
+
+    `fifo_depths` holds token_mixer_shortcut, mlp_shortcut and link (every other FIFO); `array` the
+    rows and columns of multipliers.
+    """
+
+    variant: str
+    accelerator: str
+    sizes: Sizes
+    folding: Folding | None = None
+    fifo_depths: Mapping[str, int] | None = None
+    array: tuple[int, int] | None = None
+
+    def to_text(self) -> str:
+        """Return design.json."""
+        return json.dumps(asdict(self), indent=2) + "\n"
+
+
+def read_design(path: Path, sizes: Sizes | None = None) -> Design:
+    """Read a design.json; PipelineError if it is not there, no plan or of a network of other sizes.
+
+    `sizes` are those of the network at hand, None if there is none yet.
+    """
+    try:
+        design = _design(json.loads(path.read_text()))
+    except FileNotFoundError:
+        raise PipelineError(
+            f"{path} is missing; run `dvc repro plan` to make it (of a network that was imported: "
+            "`python -m stages.plan NAME`)."
+        ) from None
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise PipelineError(
+            f"{path} is no plan of a design ({type(error).__name__}); run `dvc repro plan` again."
+        ) from None
+    if sizes is not None and design.sizes != sizes:
+        raise PipelineError(
+            f"{path} was made for {design.sizes}, but the network of {design.variant} has {sizes}; "
+            "run `dvc repro plan`."
+        )
+    return design
+
+
+def _design(values: dict[str, Any]) -> Design:
+    values["sizes"] = Sizes(**values["sizes"])
+    if values["accelerator"] == STREAMING:
+        values["folding"] = Folding.from_dict(values["folding"])
+        values["fifo_depths"] = {name: int(n) for name, n in values["fifo_depths"].items()}
+    else:
+        rows, columns = values["array"]
+        values["array"] = (int(rows), int(columns))
+    return Design(**values)

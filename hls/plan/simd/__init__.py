@@ -1,0 +1,1 @@
+"""The fixed-size SIMD accelerator: its program, cycles (model) and resources (estimate)."""

@@ -1,0 +1,219 @@
+"""What the SIMD processor does for one image: hls/cpp/simd/program.hpp, name by name.
+
+Each step is one matrix product. Its weights are cut into tiles of rows x columns; a tile stays in
+the array while all vectors pass, one per cycle, and meanwhile the next tile and what the next step
+needs beside its tiles are read. So a tile takes
+
+    tile_cycles = max(vectors, words of a tile + share of the words beside, SUM_CYCLES)
+
+cycles, and parameters lie in memory in the order of their use (hls/headers/simd_parameters.py).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from math import ceil
+
+from hls.plan.sizes import Sizes
+from models.files.errors import PipelineError
+from models.integer.fixed_point import MAX_SHIFT, TABLE_KNOTS
+
+MAX_SIDE = 64  # rows and columns: a word of columns is one of memory, of 512 bits at most
+SUM_CYCLES = 4  # a sum is read again no sooner: what adding to it takes
+FIFO_WORDS = 512  # between a memory port and the processor
+
+_SEGMENTS = TABLE_KNOTS - 1
+
+KINDS = (
+    *("embed_linear", "token_mixer", "mlp_linear_1", "mlp_linear_2", "mean", "classifier_linear"),
+)
+OUTPUT_PARAMETERS = ("b", "s", "res_affine_w", "res_affine_b", "res_affine_s")
+CHANNEL_PARAMETERS = tuple(
+    f"{layer}_{key}" for layer in ("affine_1", "affine_2", "res_affine") for key in "wbs"
+)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One product; `block` is -1 outside of the blocks.
+
+    Words: `output_words` follow the weights of the last tile of each group of outputs, `next_words`
+    is the next step's first tile, `beside_words` are what the next step needs beside its tiles,
+    and `beside_share` comes of them with each tile.
+    """
+
+    kind: str
+    block: int
+    by_channel: bool
+    vectors: int
+    inputs: int
+    outputs: int
+    input_tiles: int
+    output_tiles: int
+    output_words: int
+    next_words: int = 0
+    beside_words: int = 0
+    beside_share: int = 0
+    tile_cycles: int = 0
+
+    @property
+    def tiles(self) -> int:
+        """Tiles of the matrix."""
+        return self.input_tiles * self.output_tiles
+
+    @property
+    def cycles(self) -> int:
+        """Trips of the step's loop."""
+        return self.tiles * self.tile_cycles
+
+
+@dataclass(frozen=True)
+class Program:
+    """The steps of a network of these sizes on an array of rows x columns multipliers."""
+
+    sizes: Sizes
+    rows: int
+    columns: int
+
+    def __post_init__(self) -> None:
+        for name, number in (("rows", self.rows), ("columns", self.columns)):
+            if number < 1 or number & (number - 1):
+                raise PipelineError(f"array has {number} {name}, but must have a power of two.")
+            if number > MAX_SIDE:
+                raise PipelineError(
+                    f"array has {number} {name}, but must have at most {MAX_SIDE}: a memory port "
+                    f"has {8 * MAX_SIDE} bits, and the store a memory per row and column."
+                )
+        tokens = self.sizes.num_patches
+        if tokens < 2 or tokens & (tokens - 1) or tokens > 1 << MAX_SHIFT:
+            raise PipelineError(
+                f"the network has {tokens} tokens, but their mean is a shift: a power of two of at "
+                "least 2."
+            )
+
+    @property
+    def side(self) -> int:
+        """Rows and columns of a square of the store."""
+        return max(self.rows, self.columns)
+
+    @property
+    def max_vectors(self) -> int:
+        """Most vectors of a step: the words of a memory of sums."""
+        return max(self.sizes.num_patches, self.sizes.embed_dim)
+
+    @property
+    def act_in_words(self) -> int:
+        """Words of a memory of the first tables: a lane's share of the channels."""
+        return _SEGMENTS * ceil(self.sizes.embed_dim / self.side)
+
+    @property
+    def act_hidden_words(self) -> int:
+        """Words of a memory of the second tables."""
+        return _SEGMENTS * ceil(self.sizes.hidden_dim / self.side)
+
+    @property
+    def store_squares(self) -> int:
+        """Squares of all maps: image, two maps of features, hidden features, mean, scores."""
+        sizes, side = self.sizes, self.side
+        height = ceil(sizes.num_patches / side)
+        features = ceil(sizes.embed_dim / side)
+        width = ceil(sizes.patch_dim / side) + 2 * features + ceil(sizes.hidden_dim / side)
+        return height * width + features + ceil(sizes.num_classes / side)
+
+    @property
+    def token_words(self) -> int:
+        """Words of one patch."""
+        return ceil(self.sizes.patch_dim / self.columns)
+
+    @property
+    def image_words(self) -> int:
+        """Words of one image."""
+        return self.sizes.num_patches * self.token_words
+
+    @property
+    def logit_words(self) -> int:
+        """Words of one image's scores."""
+        return ceil(self.sizes.num_classes / self.columns)
+
+    @property
+    def row_words(self) -> int:
+        """Words of `rows` values."""
+        return ceil(self.rows / self.columns)
+
+    @property
+    def channel_words(self) -> int:
+        """Words of the parameters that the token mixer needs of one channel."""
+        return ceil(len(CHANNEL_PARAMETERS) / self.columns)
+
+    @property
+    def start_cycles(self) -> int:
+        """Trips of the loop that reads the image and the first tile."""
+        return max(self.image_words, self.rows + 2 * self.row_words)
+
+    @property
+    def parameter_words(self) -> int:
+        """Words of all parameters."""
+        return sum(
+            step.output_tiles * (step.input_tiles * self.rows + step.output_words)
+            + self.words_beside(step.kind)
+            for step in self.steps()
+        )
+
+    def words_beside(self, kind: str) -> int:
+        """Return the words that a step needs beside its tiles."""
+        if kind == "token_mixer":
+            return self.sizes.embed_dim * self.channel_words
+        if kind == "mlp_linear_1" and self.sizes.has_tables:
+            channels = (self.sizes.embed_dim, self.sizes.hidden_dim)
+            return TABLE_KNOTS * sum(ceil(count / self.columns) for count in channels)
+        return 0
+
+    def tile_words(self, step: Step, last_input: bool) -> int:
+        """Return the words of a tile of a step."""
+        return self.rows + (step.output_words if last_input else 0)
+
+    def steps(self) -> list[Step]:
+        """Return all steps with their cycles."""
+        products = [*self._products()]
+        return [
+            self._timed(step, next_step)
+            for step, next_step in zip(products, [*products[1:], None], strict=True)
+        ]
+
+    def _products(self) -> Iterator[Step]:
+        sizes = self.sizes
+        tokens, channels, hidden = sizes.num_patches, sizes.embed_dim, sizes.hidden_dim
+        yield self._product("embed_linear", -1, tokens, sizes.patch_dim, channels)
+        for block in range(sizes.num_blocks):
+            yield self._product("token_mixer", block, channels, tokens, tokens)
+            yield self._product("mlp_linear_1", block, tokens, channels, hidden)
+            yield self._product("mlp_linear_2", block, tokens, hidden, channels)
+        yield self._product("mean", -1, channels, tokens, 1)
+        yield self._product("classifier_linear", -1, 1, channels, sizes.num_classes)
+
+    def _product(self, kind: str, block: int, vectors: int, inputs: int, outputs: int) -> Step:
+        return Step(
+            kind,
+            block,
+            by_channel=kind in ("token_mixer", "mean"),
+            vectors=vectors,
+            inputs=inputs,
+            outputs=outputs,
+            input_tiles=ceil(inputs / self.columns),
+            output_tiles=ceil(outputs / self.rows),
+            output_words=self.row_words * (len(OUTPUT_PARAMETERS) if kind == "mlp_linear_2" else 2),
+        )
+
+    def _timed(self, step: Step, next_step: Step | None) -> Step:
+        next_words = beside_words = 0
+        if next_step is not None:
+            next_words = self.tile_words(next_step, next_step.input_tiles == 1)
+            beside_words = self.words_beside(next_step.kind)
+        share = ceil(beside_words / step.tiles)
+        words = max(self.tile_words(step, True) if step.tiles > 1 else 0, next_words)
+        return replace(
+            step,
+            next_words=next_words,
+            beside_words=beside_words,
+            beside_share=share,
+            tile_cycles=max(step.vectors, words + share, SUM_CYCLES),
+        )

@@ -1,0 +1,1 @@
+"""The streaming accelerator: folding, dataflow model, FIFO depths and resources (estimate)."""

@@ -1,0 +1,194 @@
+"""The streaming accelerator as a network of processes and FIFOs, from its sizes and folding.
+
+One process per function call in the DATAFLOW regions of resmlp_top.cpp and hls/include, one FIFO
+per stream variable; hls/README.md is the map that this file follows.
+hls/plan/streaming/dataflow_simulation.py runs the network, hls/plan/streaming/fifo_depths.py sizes
+its FIFOs.
+
+What is assumed of the C++ before synthesis: loops at II = 1 that start their next round without a
+pause, and pipelines as deep as `_LATENCY` says. The depths shift the latency of an image by some
+hundred cycles; the interval does not depend on them.
+"""
+
+from collections.abc import Sequence
+from math import ceil, log2
+
+import numpy as np
+
+from hls.plan.sizes import Sizes, products
+from hls.plan.streaming.folding import Folding, check_folding, output_lanes
+from hls.plan.streaming.process_network import Access, Fifo, Network, Process
+
+_LATENCY = {"move": 1, "table": 3, "affine": 4, "add": 1, "map": 2, "product": 4, "mean": 3}
+
+
+def streaming_network(sizes: Sizes, folding: Folding) -> Network:
+    """Describe a streaming design; PipelineError if the folding is impossible."""
+    check_folding(folding, sizes)
+    return _Builder(sizes, folding).build()
+
+
+class _Builder:
+    """Adds processes and FIFOs in the order of the C++ calls; methods have the functions' names."""
+
+    def __init__(self, sizes: Sizes, folding: Folding) -> None:
+        self.sizes, self.folding, self.products = sizes, folding, products(sizes)
+        self.network = Network()
+        self.token_words = sizes.embed_dim // folding.lanes
+        self.map_words = sizes.num_patches * self.token_words
+
+    def build(self) -> Network:
+        """Mirror resmlp_top."""
+        patch_words = self.sizes.num_patches * self.sizes.patch_dim // self.folding.lanes
+        self.each("source", patch_words, 0, [], [self.link("tokens")])
+        self.linear("embed_linear", "", "tokens", self.link("embed_linear"))
+        stream = "embed_linear"
+        for index in range(self.sizes.num_blocks):
+            mixed = self.token_mixer(f"blocks_{index}_token_mixer", stream)
+            last = index == self.sizes.num_blocks - 1
+            stream = self.link("blocks" if last else f"blocks_{index}_mlp")
+            self.channel_mlp(f"blocks_{index}_mlp", mixed, stream)
+        self.mean(stream, self.link("mean"))
+        self.linear("classifier_linear", "", "mean", self.link("logits", lanes=1))
+        self.each("sink", self.sizes.num_classes, 0, ["logits"], [])
+        return self.network
+
+    def token_mixer(self, name: str, stream: str) -> str:
+        """Mirror token_mixer; return the output stream."""
+        words, affine = self.map_words, _LATENCY["affine"]
+        branch, shortcut = self.fork(name, "branch", "token_mixer_shortcut")
+        scaled, mixed = self.link(f"{name}_affine_1"), self.link(f"{name}_linear")
+        y, out = self.link(f"{name}_affine_2"), self.link(name)
+        self.each(f"{name}_duplicate", words, _LATENCY["move"], [stream], [branch, shortcut])
+        self.each(f"{name}_affine_1", words, affine, [branch], [scaled])
+        self.token_linear(f"{name}_linear", scaled, mixed)
+        self.each(f"{name}_affine_2", words, affine, [mixed], [y])
+        self.each(f"{name}_residual", words, affine + _LATENCY["add"], [y, shortcut], [out])
+        return out
+
+    def channel_mlp(self, name: str, stream: str, out: str) -> None:
+        """Mirror channel_mlp; the first table is part of duplicate."""
+        words, tables = self.map_words, self.sizes.has_tables
+        branch, shortcut = self.fork(name, "act_in", "mlp_shortcut")
+        hidden, y = self.link(f"{name}_act_hidden"), self.link(f"{name}_linear_2")
+        prefix = name.removesuffix("mlp")
+        latency = _LATENCY["table" if tables else "move"]
+        self.each(f"{name}_duplicate", words, latency, [stream], [branch, shortcut])
+        self.linear("mlp_linear_1", prefix, branch, hidden, table=tables)
+        self.linear("mlp_linear_2", prefix, hidden, y)
+        residual = _LATENCY["affine"] + _LATENCY["add"]
+        self.each(f"{name}_residual", words, residual, [y, shortcut], [out])
+
+    def fork(self, name: str, branch: str, kind: str) -> tuple[str, str]:
+        """Add the two FIFOs behind duplicate."""
+        bits = 8 * self.folding.lanes
+        return self.link(f"{name}_{branch}"), self.fifo(f"{name}_shortcut", kind, bits)
+
+    def token_linear(self, name: str, stream: str, out: str) -> None:
+        """Mirror token_linear: a transpose, the matrix product, the transpose back."""
+        by_channel, mixed = self.link(f"{name}_by_channel"), self.link(f"{name}_mixed")
+        self.transpose(f"{name}_transpose_in", stream, by_channel)
+        layer = "token_mixer_linear"
+        self.linear(layer, name.removesuffix(layer), by_channel, mixed)
+        self.transpose(f"{name}_transpose_out", mixed, out)
+
+    def transpose(self, name: str, stream: str, out: str) -> None:
+        """Mirror transpose: fill stores a map while drain sends the one before."""
+        bits = 8 * self.sizes.num_patches * self.sizes.embed_dim
+        filled = self.fifo(f"{name}_filled", "map", bits)
+        free = self.fifo(f"{name}_free", "map", bits, initial=2)
+        words = np.arange(self.map_words)
+        first, last = words[:1], words[-1:]
+        taken, given = (Access(free, first), Access(stream, words)), (Access(filled, last),)
+        self.add(f"{name}_fill", self.map_words, 1, _LATENCY["move"], taken, given)
+        whole, sent = (Access(filled, first),), (Access(out, words), Access(free, last))
+        self.add(f"{name}_drain", self.map_words, 1, _LATENCY["map"], whole, sent)
+
+    def linear(self, layer: str, prefix: str, stream: str, out: str, table: bool = False) -> None:
+        """Mirror linear: pack collects the next vector while matrix_vector works on this one."""
+        product, fold = self.products[layer], self.folding.fold(layer)
+        name, handover, lanes = prefix + layer, self.folding.handover, self.folding.lanes
+        vectors, inputs, outputs = product.vectors, product.inputs, product.outputs
+        packed = self.link(f"{name}_packed", lanes=inputs)
+        self.pack(f"{name}_pack", vectors, lanes, inputs, stream, packed, handover)
+        groups = np.arange(outputs // fold.pe)  # of outputs that are complete in the same cycle
+        period = inputs // fold.simd
+        result, out_lanes = self.result(name, layer, out), output_lanes(layer, self.folding)
+        reads = (Access(packed, np.array([0])),)
+        writes = (Access(result, handover + (groups + 1) * period - 1),)
+        latency = _LATENCY["product"] + ceil(log2(fold.simd)) + (_LATENCY["table"] if table else 0)
+        steps = handover + len(groups) * period
+        self.add(f"{name}_matrix_vector", steps, vectors, latency, reads, writes)
+        self.regroup(name, vectors, (fold.pe, outputs, out_lanes), result, out)
+
+    def result(self, name: str, layer: str, out: str) -> str:
+        """Add the FIFO behind matrix_vector, unless its words are those of the output."""
+        pe = self.folding.fold(layer).pe
+        if pe == output_lanes(layer, self.folding):
+            return out
+        return self.link(f"{name}_groups", lanes=pe)
+
+    def regroup(
+        self, name: str, vectors: int, widths: tuple[int, int, int], stream: str, out: str
+    ) -> None:
+        """Mirror linear's tail: words of `pe` elements become words of the output's lanes."""
+        pe, outputs, lanes = widths
+        if pe == lanes:
+            return
+        if pe % lanes == 0:
+            self.unpack(f"{name}_unpack", vectors * outputs, pe, lanes, stream, out)
+        elif lanes % pe == 0:
+            self.pack(f"{name}_pack_groups", vectors * outputs // lanes, pe, lanes, stream, out)
+        else:
+            results = self.link(f"{name}_results", lanes=outputs)
+            self.pack(f"{name}_pack_groups", vectors, pe, outputs, stream, results)
+            self.unpack(f"{name}_unpack", vectors * outputs, outputs, lanes, results, out)
+
+    def pack(
+        self, name: str, words: int, few: int, many: int, stream: str, out: str, handover: int = 0
+    ) -> None:
+        """Mirror pack: collect `many` elements, `few` at a time, and send them as one word."""
+        steps = np.arange(many // few)
+        reads, writes = (Access(stream, steps),), (Access(out, steps[-1:] + handover),)
+        self.add(name, len(steps) + handover, words, _LATENCY["move"], reads, writes)
+
+    def unpack(self, name: str, elements: int, many: int, few: int, stream: str, out: str) -> None:
+        """Mirror unpack: send a word of `many` elements as words of `few`."""
+        steps = np.arange(many // few)
+        reads, writes = (Access(stream, steps[:1]),), (Access(out, steps),)
+        self.add(name, len(steps), elements // many, _LATENCY["move"], reads, writes)
+
+    def mean(self, stream: str, out: str) -> None:
+        """Mirror mean: the averages leave with the last token."""
+        words = np.arange(self.map_words)
+        reads, writes = (Access(stream, words),), (Access(out, words[-self.token_words :]),)
+        self.add("mean", self.map_words, 1, _LATENCY["mean"], reads, writes)
+
+    def each(
+        self, name: str, words: int, latency: int, reads: Sequence[str], writes: Sequence[str]
+    ) -> None:
+        """Add a loop that reads a word of each input and writes one to each output per cycle."""
+        step = np.array([0])
+        inputs, outputs = (tuple(Access(fifo, step) for fifo in side) for side in (reads, writes))
+        self.add(name, 1, words, latency, inputs, outputs)
+
+    def add(
+        self,
+        name: str,
+        steps: int,
+        rounds: int,
+        latency: int,
+        reads: tuple[Access, ...],
+        writes: tuple[Access, ...],
+    ) -> None:
+        """Add a process."""
+        self.network.processes.append(Process(name, steps, rounds, latency, reads, writes))
+
+    def link(self, name: str, lanes: int | None = None) -> str:
+        """Add a FIFO of the common depth; `lanes` elements per word, the design's by default."""
+        return self.fifo(name, "link", 8 * (self.folding.lanes if lanes is None else lanes))
+
+    def fifo(self, name: str, kind: str, bits: int, initial: int = 0) -> str:
+        """Add a FIFO."""
+        self.network.fifos[name] = Fifo(name, kind, bits, initial)
+        return name

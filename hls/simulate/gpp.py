@@ -1,0 +1,175 @@
+"""C-simulation without a licence: the accelerator and its test bench, compiled by g++.
+
+The ap_int and hls_stream headers are the open ones inside the installed hls4ml package; they are
+found without importing it.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib.util import find_spec
+from itertools import pairwise
+from pathlib import Path
+
+from hls.cpp.accelerators import ACCELERATORS, SOURCES, STREAMING
+from models.files.errors import PipelineError
+
+TEST_BENCH = "testbench.cpp"
+FLAGS = (
+    "-std=c++14",
+    "-O3",
+    "-DNATIVE_SUMS",  # hls/cpp/common/fixed_point.hpp
+    "-Wall",
+    "-Wextra",
+    "-Wno-unknown-pragmas",  # #pragma HLS
+    "-Wno-unused-label",  # a loop's label is its name in the reports of Vitis HLS
+    "-Wno-uninitialized",  # ap_private.h sign-extends a value before it sets it
+    "-Wno-maybe-uninitialized",
+)
+
+_RESULT = re.compile(r"^(?:PASS|FAIL) images (\d+) mismatches (\d+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class ImageFiles:
+    """`count` test images: int8 tokens and expected int8 logits, image after image."""
+
+    tokens: Path
+    logits: Path
+    count: int
+
+
+def ap_types_folder() -> Path:
+    """Return the folder of ap_int.h and hls_stream.h; PipelineError if hls4ml is not installed."""
+    spec = find_spec("hls4ml")
+    for package in (spec.submodule_search_locations or []) if spec else []:
+        folder = Path(package) / "templates" / "vivado" / "ap_types"
+        if (folder / "ap_int.h").is_file() and (folder / "hls_stream.h").is_file():
+            return folder
+    raise PipelineError(
+        "C-simulation needs the ap_int headers of the Python package hls4ml, which are not "
+        "installed; run `pip install hls4ml`."
+    )
+
+
+def compiler_path(compiler: str) -> str:
+    """Return the full path of a C++ compiler; PipelineError if it is not there."""
+    path = shutil.which(compiler)
+    if path is None:
+        raise PipelineError(
+            f"csim.compiler is {compiler!r}, which is not on PATH; install it (Debian: "
+            "`apt install g++`) or name another C++ compiler in params.yaml."
+        )
+    return path
+
+
+def build(
+    compiler: str,
+    headers: Sequence[Path],
+    folder: Path,
+    log: Path,
+    flags: Sequence[str] = (),
+    accelerator: str = STREAMING,
+) -> Path:
+    """Compile the test bench of an accelerator into `folder` and return its path.
+
+    `headers` are the folders of the generated headers. What the compiler says goes to `log`;
+    PipelineError quotes its first error.
+    """
+    design = ACCELERATORS[accelerator]
+    sources = [SOURCES / design.source, SOURCES / TEST_BENCH]
+    includes = [*(SOURCES / folder for folder in design.include_folders), *headers]
+    return compile_program(compiler, sources, includes, folder / "testbench", log, flags)
+
+
+def compile_program(
+    compiler: str,
+    sources: Sequence[Path],
+    includes: Sequence[Path],
+    binary: Path,
+    log: Path,
+    flags: Sequence[str] = (),
+) -> Path:
+    """Compile the sources side by side, beside `binary`, link them and return its path.
+
+    What the compiler says goes to `log`; PipelineError quotes its first error.
+    """
+    path = compiler_path(compiler)
+    options = [*FLAGS, *_native(path), *flags]
+    options += [f"-I{include.resolve()}" for include in includes]
+    options += ["-isystem", str(ap_types_folder())]
+    objects = [str(binary.with_name(f"{source.name}.o")) for source in sources]
+    with ThreadPoolExecutor(len(sources)) as pool:
+        commands = [
+            [path, *options, "-c", str(source), "-o", target]
+            for source, target in zip(sources, objects, strict=True)
+        ]
+        done = list(pool.map(lambda command: run(command, log), commands))
+    if all(process.returncode == 0 for process in done):
+        done.append(run([path, *flags, *objects, "-o", str(binary)], log))
+    for process in done:
+        if process.returncode != 0:
+            reason = first_line(process.stdout, "error") or f"status {process.returncode}"
+            raise PipelineError(f"{compiler} cannot compile the HLS code: {reason}; see {log}.")
+    return binary
+
+
+def simulate(binary: Path, log: Path, images: ImageFiles | None = None, jobs: int = 1) -> int:
+    """Run the golden samples, and `images` split over `jobs` processes; return the images run.
+
+    The samples come one by one, then in calls of several images, as the images do.
+    PipelineError quotes the first difference: a layer's output or a logit that is not the expected
+    one, or a stream that ran dry or kept something.
+    """
+    commands = [[str(binary), os.devnull, os.devnull, "0", "0"]]
+    if images is not None and images.count > 0:
+        commands = _shares(binary, images, jobs)
+    with ThreadPoolExecutor(len(commands)) as pool:
+        done = list(pool.map(lambda command: run(command, log), commands))
+    for process in done:
+        result = _RESULT.search(process.stdout)
+        if process.returncode != 0 or result is None or result[2] != "0":
+            reason = first_line(process.stdout, "MISMATCH|ssert|ERROR") or "it ended early"
+            raise PipelineError(
+                f"C-simulation failed: {reason} (status {process.returncode}); see {log}."
+            )
+    return images.count if images is not None else 0
+
+
+def default_jobs() -> int:
+    """Return the number of processes that fill this machine."""
+    return os.cpu_count() or 1
+
+
+def _shares(binary: Path, images: ImageFiles, jobs: int) -> list[list[str]]:
+    jobs = min(jobs, images.count)
+    bounds = [images.count * job // jobs for job in range(jobs + 1)]
+    files = [str(binary), str(images.tokens), str(images.logits)]
+    return [[*files, str(first), str(last - first)] for first, last in pairwise(bounds)]
+
+
+def _native(compiler: str) -> list[str]:
+    """Return the flag that lets the compiler use this machine's vector units, if it knows it."""
+    flag = "-march=native"
+    check = [compiler, flag, "-E", "-x", "c++", os.devnull, "-o", os.devnull]
+    return [flag] if subprocess.run(check, capture_output=True).returncode == 0 else []
+
+
+def run(command: Sequence[str], log: Path) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end; what it prints goes to `log` too."""
+    process = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+    )
+    with log.open("a") as file:  # one write per command, so that parallel ones do not mix
+        file.write(f"$ {' '.join(command)}\n{process.stdout}\n")
+    return process
+
+
+def first_line(text: str, pattern: str) -> str | None:
+    """Return the first line with the regular expression in it."""
+    found = re.search(rf"^.*(?:{pattern}).*$", text, re.MULTILINE)
+    return found[0].strip() if found else None

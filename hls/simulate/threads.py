@@ -1,0 +1,94 @@
+"""The accelerator as a process network: does it come to a standstill with the FIFOs it has?
+
+Its C++ runs with one thread per dataflow process and blocking FIFOs (hls/cpp/threaded/hls_stream.h)
+as deep as its STREAM pragmas say: they are turned into calls before the compiler sees them, so what
+is checked is what the HLS compiler reads. Independent of the simulation in
+hls/plan/streaming/dataflow_simulation.py.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hls.cpp.accelerators import ACCELERATORS, SOURCES, STREAMING
+from hls.simulate import gpp
+from models.files.atomic import replace_on_success
+from models.files.errors import PipelineError
+
+_PRAGMA = re.compile(r"^#pragma HLS STREAM variable = (\w+) depth = (\S+)$", re.MULTILINE)
+_FIFO = re.compile(r"^FIFO (\w+) (\d+) of (\d+) words, (\d+) at most$", re.MULTILINE)
+_WAIT = re.compile(r"^PROCESS (\w+) waits for (?:a (word) in|(room) in) (\w+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Level:
+    """Words in a FIFO at the end of a run, its depth, and the most words it held.
+
+    The most depends on how the threads were scheduled; what is left after a deadlock does not.
+    """
+
+    words: int
+    depth: int
+    high_water: int
+
+
+@dataclass(frozen=True)
+class Wait:
+    """A process and the FIFO where it waits for a `word` or for `room`."""
+
+    process: str
+    lacks: str
+    fifo: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended: all images through, or a deadlock, in which every process waits."""
+
+    deadlock: bool
+    levels: Mapping[str, Level]
+    waits: tuple[Wait, ...]
+
+
+def build(compiler: str, headers: Sequence[Path], folder: Path, log: Path) -> Path:
+    """Compile the check of one design into `folder`; return the program.
+
+    `headers` are the folders of config.hpp, params.hpp and design.hpp. PipelineError quotes the
+    compiler's first error.
+    """
+    sources = folder / "threaded"
+    streaming = ACCELERATORS[STREAMING]
+    headers_of = [path for pattern in streaming.headers for path in SOURCES.glob(pattern)]
+    for path in (*headers_of, SOURCES / streaming.source):
+        with replace_on_success(sources / path.name) as temporary:
+            temporary.write_text(_PRAGMA.sub(r"\1.set_depth(\2);", path.read_text()))
+    shim = SOURCES / "threaded"
+    units = [sources / "resmlp_top.cpp", shim / "network.cpp", shim / "deadlock.cpp"]
+    includes = [shim, sources, *headers]
+    flags = ("-O1", "-pthread")
+    return gpp.compile_program(compiler, units, includes, folder / "deadlock", log, flags)
+
+
+def run(
+    binary: Path, log: Path, images: gpp.ImageFiles, depths: Mapping[str, int] | None = None
+) -> Outcome:
+    """Stream the images through the design, one behind the other.
+
+    `depths` replaces the depth, in words, of the FIFOs with that name in the source (such as
+    token_mixer_shortcut). PipelineError if a logit is not the expected one.
+    """
+    command = [str(binary), str(images.tokens), str(images.logits), str(images.count)]
+    command += [f"{name}={depth}" for name, depth in (depths or {}).items()]
+    process = gpp.run(command, log)
+    deadlock = process.stdout.startswith("DEADLOCK\n")
+    if process.returncode != (1 if deadlock else 0):
+        reason = gpp.first_line(process.stdout, "ERROR|COMPLETE|ssert") or "it ended early"
+        raise PipelineError(
+            f"The accelerator in threads failed: {reason} (status {process.returncode}); see {log}."
+        )
+    levels = {name: Level(*map(int, numbers)) for name, *numbers in _FIFO.findall(process.stdout)}
+    waits = [
+        Wait(name, word or room, fifo) for name, word, room, fifo in _WAIT.findall(process.stdout)
+    ]
+    return Outcome(deadlock, levels, tuple(waits))

@@ -1,0 +1,1 @@
+"""The HLS tool driven where it is installed, and its reports read."""

@@ -1,0 +1,187 @@
+"""A self-contained project folder of one design, for the tool here or on another machine.
+
+    src/             C++ of design and test bench, headers
+    hls_config.cfg   for v++ and vitis-run          run.tcl   for vitis_hls and vivado_hls
+    README.md        the commands                   manifest.json   top, target, sha256 of sources
+
+The tool's output goes to a folder whose name holds the hash of the sources, so reports of earlier
+sources cannot pass for these. The test bench holds images: the folder is never shared with it.
+"""
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from hls.cpp.accelerators import ACCELERATORS, SOURCES
+from hls.synthesize.project_texts import (
+    CONFIG,
+    EXPORTS,
+    SCRIPT,
+    Target,
+    config_text,
+    readme_text,
+    script_text,
+)
+from hls.synthesize.report_files import read_text
+from models.files.errors import PipelineError
+
+MANIFEST = "manifest.json"
+SOURCE_FOLDER = "src"
+
+FILES = (SOURCE_FOLDER, CONFIG, SCRIPT, "README.md", MANIFEST)
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The files of a design: C++ to synthesise, C++ of the test bench, and what they include.
+
+    All names differ, because they lie in one folder of the project.
+    """
+
+    top: str
+    design: tuple[Path, ...]
+    test_bench: tuple[Path, ...]
+    headers: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a project folder is: of which design, for which target, from which sources."""
+
+    name: str
+    top: str
+    target: Target
+    sources: Mapping[str, str]  # path in the project -> sha256
+
+    @property
+    def source_hash(self) -> str:
+        """One sha256 over the names and hashes of all sources."""
+        lines = (f"{digest}  {file}\n" for file, digest in sorted(self.sources.items()))
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+    @property
+    def work(self) -> str:
+        """Where the config file flow writes."""
+        return f"work_{self.source_hash[:12]}"
+
+    @property
+    def project(self) -> str:
+        """Where the Tcl flow writes."""
+        return f"project_{self.source_hash[:12]}"
+
+
+def accelerator_sources(accelerator: str, *generated: Path) -> Sources:
+    """Return the files of an accelerator; `generated` are the headers of a design."""
+    files = ACCELERATORS[accelerator]
+    headers = [path for pattern in files.headers for path in sorted(SOURCES.glob(pattern))]
+    design, test_bench = (SOURCES / files.source,), (SOURCES / "testbench.cpp",)
+    return Sources(files.top, design, test_bench, (*headers, *generated))
+
+
+def write_project(folder: Path, name: str, sources: Sources, target: Target) -> Manifest:
+    """Write the project folder, in place of an older one, and return its manifest.
+
+    The same sources and target give the same bytes. What else lies in the folder, such as reports
+    of a run in it, stays. PipelineError names a missing source.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
+        complete = Path(temporary) / folder.name
+        manifest = _fill(complete, name, sources, target)
+        if folder.exists():
+            old = folder.rename(Path(temporary) / "old")
+            for other in old.iterdir():
+                if other.name not in FILES:
+                    other.rename(complete / other.name)
+        complete.rename(folder)
+    return manifest
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Read a manifest.json; PipelineError if it is not there, is no manifest or holds odd paths."""
+    try:
+        values = json.loads(read_text(path))
+        target = Target(**_fields(Target, values.pop("target")))
+        manifest = Manifest(target=target, **_fields(Manifest, values, without="target"))
+        sources = dict(manifest.sources)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise PipelineError(
+            f"{path} is no manifest of a project ({type(error).__name__}); write the project anew."
+        ) from None
+    for file, digest in sources.items():
+        if not isinstance(digest, str) or len(digest) != 64 or not _is_inside(file):
+            raise PipelineError(f"{path} has an odd source, {file[:80]!r}; write the project anew.")
+    return manifest
+
+
+def check_sources(folder: Path, manifest: Manifest, all_of_them: bool = True) -> None:
+    """Check that the sources in a project folder are those of its manifest.
+
+    PipelineError names the first that was changed or, if `all_of_them` shall be there, is missing.
+    """
+    for file, digest in manifest.sources.items():
+        path = folder / file
+        if not path.is_file():
+            if all_of_them:
+                raise PipelineError(f"{path} is missing; write the project anew.")
+        elif _sha256(path) != digest:
+            raise PipelineError(
+                f"{path} is not the file that {folder / MANIFEST} lists: it was changed; write the "
+                "project anew."
+            )
+
+
+def _fill(folder: Path, name: str, sources: Sources, target: Target) -> Manifest:
+    if target.export not in EXPORTS:
+        raise PipelineError(f"export is {target.export!r}, but must be one of {EXPORTS}.")
+    (folder / SOURCE_FOLDER).mkdir(parents=True)
+    hashes = {}
+    for source in (*sources.design, *sources.test_bench, *sources.headers):
+        inside = _inside(source)
+        if inside in hashes:
+            raise PipelineError(f"{source}: the design has two files of this name; rename one.")
+        try:
+            shutil.copyfile(source, folder / inside)
+        except OSError as error:
+            raise PipelineError(
+                f"{source} cannot be copied into the project: {error.strerror}."
+            ) from None
+        hashes[inside] = _sha256(folder / inside)
+    manifest = Manifest(name, sources.top, target, dict(sorted(hashes.items())))
+    files = [_inside(file) for file in sources.design], [_inside(f) for f in sources.test_bench]
+    texts = {
+        CONFIG: config_text(sources.top, *files, target),
+        SCRIPT: script_text(sources.top, *files, target, manifest.project),
+        "README.md": readme_text(name, sources.top, target, manifest.work, manifest.project),
+        MANIFEST: json.dumps(asdict(manifest), indent=2) + "\n",
+    }
+    for file, text in texts.items():
+        (folder / file).write_text(text)
+    return manifest
+
+
+def _inside(source: Path) -> str:
+    return f"{SOURCE_FOLDER}/{source.name}"
+
+
+def _is_inside(file: str) -> bool:
+    path = PurePosixPath(file)
+    return len(path.parts) == 2 and path.parts[0] == SOURCE_FOLDER and path.name != ".."
+
+
+def _fields(cls: type, values: dict[str, Any], without: str = "") -> dict[str, Any]:
+    """Return `values` if they are exactly the fields of the dataclass; KeyError if not."""
+    names = {field.name for field in fields(cls)} - {without}
+    if set(values) != names:
+        raise KeyError(str(set(values) ^ names))
+    return values
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,138 @@
+"""Read the files of an HLS tool without trusting them: bounded, no entities, numbers or an error.
+
+A report may come from another machine, be cut off, or belong to another program. Every reader here
+returns checked values or raises PipelineError with the name of the file.
+"""
+
+import re
+from pathlib import Path
+from xml.etree.ElementTree import Element, TreeBuilder
+from xml.parsers import expat
+
+from models.files.errors import PipelineError
+
+MAX_BYTES = 64 * 2**20  # the largest project-wide csynth.xml seen has 2.7 MB
+MAX_DEPTH = 64  # levels of elements; loops nest deepest, and ten of them would be many
+UNKNOWN = {"", "undef", "?", "-", "NA", "N/A"}  # what the tools write for: not known
+
+_COUNT = re.compile(r"\d{1,15}", re.ASCII)
+_NUMBER = re.compile(r"-?\d{1,9}(\.\d{1,9})?", re.ASCII)
+_RANGE = re.compile(r"\s*([^~\s]*)\s*~\s*([^~\s]*)\s*")
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a report or a log of at most MAX_BYTES; odd bytes become U+FFFD."""
+    return _read(path).decode("utf-8", errors="replace")
+
+
+def read_profile(path: Path) -> Element:
+    """Return the <profile> element of a report; a doctype (it could declare entities) is refused.
+
+    PipelineError if the file cannot be read, is cut off, is no XML or is no report.
+    """
+    data = _read(path)
+    builder, depth = TreeBuilder(), 0
+
+    def start(tag: str, attributes: dict[str, str]) -> None:
+        nonlocal depth
+        depth += 1
+        if depth > MAX_DEPTH:
+            raise PipelineError(f"{path} nests more than {MAX_DEPTH} elements; it is no report.")
+        builder.start(tag, attributes)
+
+    def end(tag: str) -> None:
+        nonlocal depth
+        depth -= 1
+        builder.end(tag)
+
+    def doctype(*_: object) -> None:
+        raise PipelineError(f"{path} has a document type, which no report of the tool has.")
+
+    parser = expat.ParserCreate()
+    parser.buffer_text = True
+    parser.StartElementHandler, parser.EndElementHandler = start, end
+    parser.CharacterDataHandler = builder.data
+    parser.StartDoctypeDeclHandler = doctype
+    try:
+        parser.Parse(data, True)
+    except (expat.ExpatError, LookupError, ValueError) as error:  # the last two: odd encodings
+        raise PipelineError(
+            f"{path} is cut off or is no XML ({error}); copy the report again."
+        ) from None
+    root = builder.close()
+    if root.tag != "profile":
+        raise PipelineError(
+            f"{path} is no report of an HLS tool: its root element is <{root.tag}>, but must be "
+            "<profile>."
+        )
+    return root
+
+
+def find(element: Element, tags: str, path: Path) -> Element:
+    """Return the element at `tags`; PipelineError names the file that lacks it."""
+    found = element.find(tags)
+    if found is None:
+        raise PipelineError(f"{path} is no complete report: it has no element {tags}.")
+    return found
+
+
+def text_of(element: Element, tags: str) -> str | None:
+    """Return the text at `tags` without the blanks around it, or None if it stands for unknown."""
+    text = (element.findtext(tags) or "").strip()
+    return None if text in UNKNOWN else text
+
+
+def required_text(element: Element, tags: str, path: Path) -> str:
+    """Return the text at `tags`; PipelineError if it is not there."""
+    text = text_of(element, tags)
+    if text is None:
+        raise PipelineError(f"{path} is no complete report: it has no {tags}.")
+    return text
+
+
+def count(text: str | None, where: str) -> int | None:
+    """Return a number of cycles or blocks; None where the tool does not know it."""
+    text = (text or "").strip()
+    if text in UNKNOWN:
+        return None
+    if not _COUNT.fullmatch(text):
+        raise PipelineError(f"{where} is {text[:40]!r}, but must be a whole number or undef.")
+    return int(text)
+
+
+def number(text: str | None, where: str) -> float | None:
+    """Return a period in ns; None where the tool does not know it."""
+    text = (text or "").strip()
+    if text in UNKNOWN:
+        return None
+    if not _NUMBER.fullmatch(text):
+        raise PipelineError(f"{where} is {text[:40]!r}, but must be a number or undef.")
+    return float(text)
+
+
+def bounds(element: Element | None, where: str) -> tuple[int | None, int | None]:
+    """Return the least and the most of: `12`, `6 ~ 9`, undef, or <range> with <min> and <max>."""
+    if element is None:
+        return None, None
+    if element.find("range") is not None:
+        return (
+            count(element.findtext("range/min"), where),
+            count(element.findtext("range/max"), where),
+        )
+    text = element.text or ""
+    match = _RANGE.fullmatch(text)
+    if match:
+        return count(match[1], where), count(match[2], where)
+    value = count(text, where)
+    return value, value
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise PipelineError(f"{path} cannot be read: {error.strerror}.") from None
+    if len(data) > MAX_BYTES:
+        raise PipelineError(f"{path} has more than {MAX_BYTES >> 20} MB; it is no report.")
+    return data

@@ -1,0 +1,167 @@
+"""What a run of the tool measured: find its reports and check whose they are.
+
+The reports lie where the tool wrote them or in a folder brought back from another machine; the file
+names are the same in all generations, the folders are not, so only the names count.
+"""
+
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from hls.synthesize.project import MANIFEST, Manifest, check_sources, read_manifest
+from hls.synthesize.report_files import read_text
+from hls.synthesize.reports import Csynth, Export, read_csynth, read_export
+from hls.synthesize.simulation_reports import Cosim, csim_passed, read_cosim
+from models.files.errors import PipelineError
+
+_OUTPUT = re.compile(
+    r"(work|project)_[0-9a-f]{12}"
+)  # the names that hls/synthesize/project.py gives
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The reports of one run; None: the step was not asked for, or left no report."""
+
+    csynth: Csynth
+    csim: bool | None = None
+    cosim: Cosim | None = None
+    export: Export | None = None
+
+
+def find_report(folder: Path, manifest: Manifest, *names: str) -> Path | None:
+    """Return the report of the first of the file `names` that is anywhere in `folder`, or None.
+
+    Hidden folders and output folders of other sources are passed over. PipelineError if two
+    different files qualify.
+    """
+    for name in names:
+        found = [
+            path
+            for path in sorted(folder.rglob(name))
+            if path.is_file() and not _is_elsewhere(path.relative_to(folder), manifest)
+        ]
+        if len({path.read_bytes() for path in found}) > 1:
+            raise PipelineError(
+                f"{found[0]} and {found[-1]} differ; remove the reports of the older run."
+            )
+        if found:
+            return found[0]
+    return None
+
+
+def read_results(folder: Path, manifest: Manifest) -> Measured:
+    """Read all reports in `folder`; PipelineError if one is missing, bad or of another design."""
+    top = manifest.top
+    path = find_report(folder, manifest, f"{top}_csynth.xml", "csynth.xml")
+    if path is None:
+        raise PipelineError(
+            f"{folder} holds no synthesis report {top}_csynth.xml of these sources."
+        )
+    csynth = _with_modules(read_csynth(path), path, folder, manifest)
+    target = manifest.target
+    _belongs(path, "top function", csynth.top.name, top)
+    _belongs(path, "part", _plain(csynth.part), _plain(target.part), csynth.part)
+    if csynth.clock_target_ns is not None and abs(csynth.clock_target_ns - target.clock_ns) > 0.006:
+        _belongs(path, "clock", f"{csynth.clock_target_ns:g} ns", f"{target.clock_ns:g} ns")
+    if csynth.flow_target is not None:
+        _belongs(path, "flow target", csynth.flow_target, target.flow_target)
+    log = find_report(folder, manifest, f"{top}_csim.log")
+    csim = None if log is None else csim_passed(read_text(log))
+    if csim is False:
+        raise PipelineError(f"C simulation failed, says {log}; mend the design first.")
+    return Measured(csynth, csim, _cosim(folder, manifest), _export(folder, manifest))
+
+
+def read_brought_back(folder: Path, manifest: Manifest) -> Measured:
+    """Read reports from another machine after checking that they are of the project `manifest`.
+
+    Top function, part, clock and the sha256 of every source must be the same, also in the copies
+    of the sources that came back. PipelineError names the first difference.
+    """
+    found = [folder / MANIFEST]
+    if not found[0].is_file():
+        found = sorted(folder.rglob(MANIFEST))
+    if len(found) != 1:
+        raise PipelineError(
+            f"{folder} must hold one {MANIFEST}, but holds {len(found)}; bring back the whole "
+            "project folder."
+        )
+    path, theirs = found[0], read_manifest(found[0])
+    _belongs(path, "top function", theirs.top, manifest.top)
+    _belongs(path, "part", theirs.target.part, manifest.target.part)
+    _belongs(path, "clock", f"{theirs.target.clock_ns} ns", f"{manifest.target.clock_ns} ns")
+    for file in sorted({*theirs.sources, *manifest.sources}):
+        if theirs.sources.get(file) != manifest.sources.get(file):
+            raise PipelineError(
+                f"{path} is of other sources: {file} differs from the design {manifest.name}; run "
+                "the tool on the present project."
+            )
+    check_sources(path.parent, theirs, all_of_them=False)
+    return read_results(folder, manifest)
+
+
+def _with_modules(csynth: Csynth, path: Path, folder: Path, manifest: Manifest) -> Csynth:
+    """Add the modules, which lie in csynth.xml (2020.2 and newer) or in files beside the top's."""
+    wide = find_report(folder, manifest, "csynth.xml")
+    if wide is not None and not csynth.modules:
+        other = read_csynth(wide)
+        if other.top.name == csynth.top.name:
+            csynth = replace(csynth, modules=other.modules, loops=other.loops)
+    if csynth.modules:
+        return csynth
+    children = [
+        child
+        for child in map(read_csynth, sorted(path.parent.glob("*_csynth.xml")))
+        if child.top.name != csynth.top.name
+    ]
+    return replace(
+        csynth,
+        modules=tuple(child.top for child in children),
+        loops=csynth.loops + tuple(loop for child in children for loop in child.loops),
+    )
+
+
+def _cosim(folder: Path, manifest: Manifest) -> Cosim | None:
+    path = find_report(folder, manifest, f"{manifest.top}_cosim.rpt", "hls_cosim.rpt")
+    if path is None:
+        return None
+    cosim = read_cosim(path)
+    if not cosim.passed:
+        raise PipelineError(f"Co-simulation did not pass, says {path}.")
+    if not cosim.latency.max and not cosim.total_cycles:
+        raise PipelineError(f"{path} says Pass after 0 cycles, which is no co-simulation.")
+    return cosim
+
+
+def _export(folder: Path, manifest: Manifest) -> Export | None:
+    names = "export_impl.xml", "export_syn.xml", f"{manifest.top}_export.xml"
+    path = find_report(folder, manifest, *names)
+    if path is None:
+        return None
+    export = read_export(path)
+    if export.top is not None:
+        _belongs(path, "top function", export.top, manifest.top)
+    if export.part is not None:
+        _belongs(path, "part", _plain(export.part), _plain(manifest.target.part), export.part)
+    return export
+
+
+def _is_elsewhere(path: Path, manifest: Manifest) -> bool:
+    """Tell whether a file lies in an output folder of other sources or in a hidden folder."""
+    return any(
+        part.startswith(".")
+        or (_OUTPUT.fullmatch(part) and part not in (manifest.work, manifest.project))
+        for part in path.parts[:-1]
+    )
+
+
+def _belongs(path: Path, what: str, found: str, wanted: str, shown: str | None = None) -> None:
+    if found != wanted:
+        raise PipelineError(
+            f"{path} is of another design: its {what} is {shown or found}, but must be {wanted}."
+        )
+
+
+def _plain(part: str) -> str:
+    return part.replace("-", "").lower()

@@ -1,0 +1,68 @@
+"""What HLS tools say of simulations: the co-simulation report (.rpt) and the C-simulation log."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from hls.synthesize.report_files import count, read_text
+from hls.synthesize.reports import Span
+from models.files.errors import PipelineError
+
+RTL_KINDS = ("VHDL", "Verilog", "SystemC")
+
+_CSIM_DONE = re.compile(r"CSim done with (\d+) errors")
+
+
+@dataclass(frozen=True)
+class Cosim:
+    """What co-simulation measured; `passed` is None when no language was run.
+
+    An interval needs two transactions, so a test bench with one leaves it None.
+    """
+
+    rtl: str | None
+    passed: bool | None
+    latency: Span
+    interval: Span
+    total_cycles: int | None
+
+
+def read_cosim(path: Path) -> Cosim:
+    """Read <top>_cosim.rpt: the row of the language that was run, whichever it was.
+
+    A pass is no proof: a report may say Pass with 0 cycles.
+    """
+    rows: dict[str, list[str]] = {}
+    for line in read_text(path).splitlines():
+        cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
+        if cells[0] not in RTL_KINDS:
+            continue
+        if len(cells) not in (8, 9) or cells[0] in rows:  # 8: up to 2019.2, without the total
+            raise PipelineError(f"{path}: the row of {cells[0]} is not as expected; is it cut off?")
+        rows[cells[0]] = cells[1:]
+    if not rows:
+        raise PipelineError(
+            f"{path} is no co-simulation report: it has no row of {', '.join(RTL_KINDS)}."
+        )
+    for rtl, row in rows.items():
+        if row[0] != "NA":
+            return _cosim(rtl, row, path)
+    return Cosim(None, None, Span(), Span(), None)
+
+
+def csim_passed(log: str) -> bool | None:
+    """Return whether C simulation ended without errors; None where the log tells of no end.
+
+    The exit status is no proof: batch runs are known to end with 0 after a failed test bench.
+    """
+    found = _CSIM_DONE.findall(log)
+    return None if not found else all(errors.strip("0") == "" for errors in found)
+
+
+def _cosim(rtl: str, row: list[str], path: Path) -> Cosim:
+    status, *cells = row
+    if status not in ("Pass", "Fail"):
+        raise PipelineError(f"{path}: {rtl} is {status[:40]!r}, but must be Pass, Fail or NA.")
+    values = [count(cell, f"{path}: a cell of {rtl}") for cell in cells]
+    total = values[6] if len(values) > 6 else None
+    return Cosim(rtl, status == "Pass", Span(*values[:3]), Span(*values[3:6]), total)

@@ -1,0 +1,214 @@
+"""Find an HLS tool, run its steps on a copy of a project, and say in one sentence what went wrong.
+
+Three generations: vitis-run with v++ (config file from 2023.2 on, before that a Tcl script),
+`vitis_hls -f` (2020.1 to 2024.2) and `vivado_hls -f`. Everything that the tool says goes to a log;
+a step counts only when its own evidence is there, because an exit status of 0 proves nothing.
+"""
+
+import logging
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from hls.synthesize.project import FILES, MANIFEST, Manifest, check_sources, read_manifest
+from hls.synthesize.project_texts import SCRIPT, unified_commands
+from hls.synthesize.report_files import MAX_BYTES
+from hls.synthesize.results import Measured, find_report, read_results
+from hls.synthesize.simulation_reports import csim_passed, read_cosim
+from hls.synthesize.tool_log import reason
+from models.files.errors import PipelineError
+
+TOOLS = ("vitis-run", "vitis_hls", "vivado_hls")  # in the order of search
+STEPS = ("C simulation", "C synthesis", "co-simulation", "implementation")
+POLL_SECONDS = 0.2
+GRACE_SECONDS = 5.0  # between asking a timed-out tool to end and killing it
+
+_VERSION = re.compile(r"/(20\d\d\.\d)(?:\.\d)?/")  # /tools/Xilinx/Vitis/2023.1/bin/vitis-run
+_FIRST_CONFIG_VERSION = "2023.2"
+_PROGRESS = re.compile(r"(ERROR|CRITICAL WARNING|INFO: \[(HLS 200-(10|42|111)|SIM|COSIM|IMPL))\b")
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A front end: its name in `TOOLS`; driven by a config file or by a Tcl script."""
+
+    name: str
+    config: bool = False
+
+    def commands(self, manifest: Manifest) -> list[tuple[str, ...]]:
+        """Return the command lines for a project, in their order."""
+        if self.config:
+            return unified_commands(manifest.target, manifest.work)
+        script = ("--mode", "hls", "--tcl", SCRIPT) if self.name == "vitis-run" else ("-f", SCRIPT)
+        return [(self.name, *script)]
+
+
+def find_tool(wanted: str = "auto") -> Tool | None:
+    """Return the newest front end on PATH, or the `wanted` one of TOOLS, or None."""
+    for name in TOOLS if wanted == "auto" else (wanted,):
+        path = shutil.which(name)
+        if path:
+            return Tool(name, name == "vitis-run" and _takes_config_files(path))
+    return None
+
+
+def absent(wanted: str = "auto") -> str:
+    """Return the sentence that says that the tool is not here."""
+    names = (
+        "no Vitis HLS (vitis-run, vitis_hls, vivado_hls)" if wanted == "auto" else f"no {wanted}"
+    )
+    return f"There is {names} on PATH: nothing was synthesised."
+
+
+def run(tool: Tool, project: Path, folder: Path, log: Path, timeout_minutes: float) -> Measured:
+    """Run every step on a copy of `project`, return what was measured, and leave it in `folder`.
+
+    What the tool says goes to `log`, and the milestones of it to the screen. PipelineError says in
+    one sentence why there is no result; `folder` is then as before, and what the tool did lies in
+    <folder>_run.
+    """
+    manifest = read_manifest(project / MANIFEST)
+    check_sources(project, manifest)
+    scratch = folder.with_name(f"{folder.name}_run")
+    shutil.rmtree(scratch, ignore_errors=True)
+    _copy(project, scratch)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_bytes(b"")
+    deadline = time.monotonic() + 60 * timeout_minutes
+    wanted = _wanted(manifest)
+    commands = tool.commands(manifest)
+    for command, steps in zip(commands, _shares(wanted, len(commands)), strict=True):
+        logging.info("%s: %s with %s", manifest.name, ", ".join(steps), command[0])
+        start = log.stat().st_size
+        status = _run(command, scratch, log, deadline)
+        said = _text(log, start)
+        missing = _first_missing(steps, scratch, manifest, said)
+        if status != 0 or missing is not None:
+            why = f"the {timeout_minutes:g} minutes of hls.timeout_minutes were over"
+            why = why if status is None else reason(status, said)
+            step = missing or steps[-1]
+            raise PipelineError(f"{command[0]} stopped in {step}: {why}; see {log}.")
+    try:
+        measured = read_results(scratch, manifest)
+    except PipelineError as error:
+        raise PipelineError(f"{str(error).rstrip('.')}; see {log}.") from None
+    shutil.rmtree(folder, ignore_errors=True)
+    scratch.rename(folder)
+    return measured
+
+
+def _copy(project: Path, folder: Path) -> None:
+    """Copy the files of a project without what a run inside it may have left there."""
+    folder.mkdir(parents=True)
+    for name in FILES:
+        copy = shutil.copytree if (project / name).is_dir() else shutil.copyfile
+        copy(project / name, folder / name)
+
+
+def _takes_config_files(path: str) -> bool:
+    """Tell by the installation's folder; where that names no version, by v++ beside it."""
+    version = _VERSION.search(os.path.realpath(path))
+    new = version is None or version[1] >= _FIRST_CONFIG_VERSION
+    return new and shutil.which("v++") is not None
+
+
+def _wanted(manifest: Manifest) -> tuple[str, ...]:
+    target = manifest.target
+    asked = (True, True, target.cosim, target.export != "none")
+    return tuple(step for step, is_asked in zip(STEPS, asked, strict=True) if is_asked)
+
+
+def _shares(steps: tuple[str, ...], commands: int) -> list[tuple[str, ...]]:
+    """Return the steps of each command: one a command, or all of them in the one script."""
+    return [steps] if commands == 1 else [(step,) for step in steps]
+
+
+def _run(command: tuple[str, ...], folder: Path, log: Path, deadline: float) -> int | None:
+    """Return the exit status, or None if the deadline came first; leaves no process behind.
+
+    The tool writes to the file itself: a pipe would stay open as long as any child of it lives.
+    """
+    with log.open("ab") as file, log.open("rb") as seen:
+        file.write(f"$ {' '.join(command)}\n".encode())
+        file.flush()
+        seen.seek(0, os.SEEK_END)
+        try:
+            process = subprocess.Popen(
+                command,
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise PipelineError(f"{command[0]} cannot be started: {error.strerror}.") from None
+        try:
+            while process.poll() is None and time.monotonic() < deadline:
+                time.sleep(POLL_SECONDS)
+                _show_progress(seen.readlines())
+            status = process.poll()
+        finally:
+            _end_group(process)
+        _show_progress(seen.readlines())
+    return status
+
+
+def _show_progress(lines: list[bytes]) -> None:
+    for line in lines:
+        text = line.decode(errors="replace").strip()
+        if _PROGRESS.match(text):
+            logging.info("  %s", text)
+
+
+def _end_group(process: subprocess.Popen[bytes]) -> None:
+    """End the tool and all that it started: ask, wait, kill."""
+    if process.poll() is None:
+        _signal_group(process, signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(GRACE_SECONDS)
+    _signal_group(process, signal.SIGKILL)
+    process.wait()
+
+
+def _signal_group(process: subprocess.Popen[bytes], number: int) -> None:
+    with suppress(ProcessLookupError, PermissionError):  # nobody of the group is left
+        os.killpg(process.pid, number)
+
+
+def _first_missing(
+    steps: tuple[str, ...], folder: Path, manifest: Manifest, said: str
+) -> str | None:
+    """Return the first step without evidence: a line of the log, a report, a pass of cosim.
+
+    `said` is what the tool wrote while it took these steps.
+    """
+    top = manifest.top
+    reports = {
+        "C synthesis": (f"{top}_csynth.xml",),
+        "co-simulation": (f"{top}_cosim.rpt", "hls_cosim.rpt"),
+        "implementation": (f"export_{manifest.target.export}.xml", f"{top}_export.xml"),
+    }
+    for step in steps:
+        if step == "C simulation":
+            report = find_report(folder, manifest, f"{top}_csim.log")
+            if not csim_passed(said + ("" if report is None else _text(report))):
+                return step
+            continue
+        report = find_report(folder, manifest, *reports[step])
+        if report is None or (step == "co-simulation" and not read_cosim(report).passed):
+            return step
+    return None
+
+
+def _text(log: Path, start: int = 0) -> str:
+    """Return a log from byte `start` on, or the end of it if that is long."""
+    with log.open("rb") as file:
+        file.seek(max(start, log.stat().st_size - MAX_BYTES))
+        return file.read().decode(errors="replace")

@@ -1,0 +1,1 @@
+"""What lies on disk is written whole or not at all, read without trust, refused in a sentence."""

@@ -1,0 +1,221 @@
+"""Read a pickle that holds only dictionaries, lists, tuples, strings, bytes, integers and arrays.
+
+A pickle is a program. This reader runs a small subset of it: every opcode is looked at before the
+first one runs, and the names a pickle may ask for stand in `_CONSTRUCTORS`; none of them leads to
+a function of Python or numpy. An array arrives as a numeric dtype, a shape and bytes, and is built
+here from those three, so a forged dtype or shape never reaches numpy's own `__setstate__`.
+"""
+
+import math
+import pickle
+import pickletools
+from collections.abc import Callable
+from io import BytesIO
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from models.files.errors import PipelineError
+
+# fmt: off
+_OPCODES = frozenset({
+    "PROTO", "FRAME", "STOP", "MARK", "POP", "POP_MARK", "NONE", "NEWTRUE", "NEWFALSE",
+    "INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4",
+    "STRING", "BINSTRING", "SHORT_BINSTRING",
+    "UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8",
+    "BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8",
+    "EMPTY_LIST", "LIST", "APPEND", "APPENDS", "EMPTY_DICT", "DICT", "SETITEM", "SETITEMS",
+    "EMPTY_TUPLE", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3",
+    "GET", "BINGET", "LONG_BINGET", "PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE",
+    "GLOBAL", "STACK_GLOBAL", "REDUCE", "BUILD",
+})
+# fmt: on
+_PUTS = frozenset({"PUT", "BINPUT", "LONG_BINPUT"})
+_ADMITTED = "dictionaries, lists, tuples, strings, bytes, integers and numeric numpy arrays"
+
+
+def restricted_load(file: BinaryIO, name: str) -> Any:  # noqa: ANN401  what a pickle holds
+    """Return what the pickle in `file` holds; `name` is what errors call the file.
+
+    Admitted are dict, list, tuple, str, bytes, int, bool, None and boolean, integer or float numpy
+    arrays, pickled by Python 2 (byte strings become latin-1 str) or 3. Anything else, and damage,
+    raises `PipelineError`; nothing the pickle names is ever imported or called.
+    """
+    data = file.read()
+    try:
+        _check_opcodes(data)
+        unpickler = _Unpickler(BytesIO(data), encoding="latin1")
+        return _Resolver(len(data)).resolve(unpickler.load())
+    except _Refused as refused:
+        raise PipelineError(
+            f"{name} {refused}, but only {_ADMITTED} are read from pickles; "
+            "get the file again from a source you trust"
+        ) from None
+    except Exception as error:  # garbage makes the unpickler raise nearly every built-in exception
+        raise PipelineError(
+            f"{name} is no complete pickle ({type(error).__name__}: {error}); "
+            "it is damaged or cut short, make or download it again"
+        ) from error
+
+
+class _Refused(Exception):
+    """The pickle is well formed but holds something that is not admitted."""
+
+
+def _check_opcodes(data: bytes) -> None:
+    """Refuse opcodes outside the subset, cut-off arguments and memo indices that waste memory.
+
+    The unpickler grows its memo to twice the largest index it meets; an honest pickle numbers its
+    entries one by one, so the index never exceeds the number of opcodes before it.
+    """
+    for count, (opcode, argument, _) in enumerate(pickletools.genops(data)):
+        if opcode.name not in _OPCODES:
+            raise _Refused(f"uses the pickle instruction {opcode.name}")
+        if opcode.name in _PUTS and argument is not None and argument > count:
+            raise ValueError(f"memo index {argument} after {count} instructions")
+
+
+class _Unpickler(pickle.Unpickler):
+    """An unpickler that finds only `_CONSTRUCTORS`."""
+
+    def find_class(self, module: str, name: str) -> "_Constructor":
+        try:
+            return _CONSTRUCTORS[module, name]
+        except KeyError:
+            raise _Refused(f"asks for {module}.{name}") from None
+
+
+class _Constructor:
+    """What a pickle gets for an admitted name: callable, and without attributes to set."""
+
+    __slots__ = ("_function",)
+    _function: Callable[..., object]
+
+    def __init__(self, function: Callable[..., object]) -> None:
+        object.__setattr__(self, "_function", function)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise _Refused(f"sets the attribute {name} of a constructor")
+
+    def __call__(self, *arguments: object) -> object:
+        return self._function(*arguments)
+
+
+class _PickledDtype:
+    """A dtype on its way through the unpickler; its state is only the byte order."""
+
+    __slots__ = ("dtype",)
+    __hash__ = None  # type: ignore[assignment]
+
+    def __init__(self, code: object, *_: object) -> None:
+        dtype = np.dtype(code) if isinstance(code, str) else None
+        if dtype is None or dtype.kind not in "biuf":
+            raise _Refused(f"holds an array of type {code!r}")
+        self.dtype = dtype
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        _, order, subarray, names, fields, *_ = state
+        if (subarray, names, fields) != (None, None, None) or order not in ("<", ">", "=", "|"):
+            raise _Refused("holds an array of a structured type")
+        self.dtype = self.dtype.newbyteorder(order)
+
+
+class _PickledArray:
+    """An array on its way through the unpickler: its bytes, type, shape and order, unchecked."""
+
+    __slots__ = ("parts",)
+    __hash__ = None  # type: ignore[assignment]
+
+    def __init__(self, *parts: object) -> None:
+        self.parts = parts
+
+    def __setstate__(self, state: tuple[object, ...]) -> None:
+        _, shape, dtype, fortran_order, content = state
+        self.parts = content, dtype, shape, "F" if fortran_order else "C"
+
+    def content(self) -> bytes | bytearray:
+        """Return the bytes of the elements, which Python 2 held in a string."""
+        content = self.parts[0]
+        content = content.encode("latin1") if isinstance(content, str) else content
+        if not isinstance(content, bytes | bytearray):
+            raise _Refused(f"holds an array made of a {type(content).__name__}")
+        return content
+
+    def build(self, content: bytes | bytearray) -> npt.NDArray[Any]:
+        """Return a new array of native byte order; `content` must fill the shape exactly."""
+        _, pickled, shape, order = self.parts
+        if not isinstance(pickled, _PickledDtype) or not isinstance(shape, tuple):
+            raise _Refused("holds an array without a plain type or shape")
+        dtype = pickled.dtype
+        if math.prod(shape) * dtype.itemsize != len(content):
+            raise ValueError(f"{len(content)} bytes for an array of shape {shape} and type {dtype}")
+        flat = np.frombuffer(content, dtype).astype(dtype.newbyteorder("="))
+        return flat.reshape(shape, order="F" if order == "F" else "C")
+
+
+def _encode(text: str, encoding: str) -> bytes:
+    """Return the bytes that Python 3 hides in a latin-1 string for protocols 0 to 2."""
+    if encoding != "latin1":
+        raise _Refused(f"encodes a string as {encoding!r}")
+    return text.encode("latin1")
+
+
+def _array_class(*_: object) -> None:
+    raise _Refused("calls numpy.ndarray")
+
+
+_CONSTRUCTORS = {
+    ("numpy", "ndarray"): _Constructor(_array_class),  # only ever an argument of _reconstruct
+    ("numpy", "dtype"): _Constructor(_PickledDtype),
+    ("_codecs", "encode"): _Constructor(_encode),
+}
+for _core in ("numpy.core", "numpy._core"):  # before and since numpy 2
+    _CONSTRUCTORS[f"{_core}.multiarray", "_reconstruct"] = _Constructor(lambda *_: _PickledArray())
+    _CONSTRUCTORS[f"{_core}.numeric", "_frombuffer"] = _Constructor(_PickledArray)
+
+
+class _Resolver:
+    """Puts the finished arrays in place, visiting everything shared once.
+
+    In an honest pickle every array brings its own bytes, so all arrays together are no larger than
+    the file; a forged one could build thousands from the same bytes.
+    """
+
+    def __init__(self, file_size: int) -> None:
+        self._bytes_left = file_size
+        self._seen: dict[
+            int, tuple[object, object]
+        ] = {}  # the first keeps the id from being reused
+
+    def resolve(self, value: object) -> object:
+        """Return `value` with every `_PickledArray` in it replaced by its array."""
+        if type(value) in (str, bytes, int, bool, type(None)):
+            return value
+        if id(value) not in self._seen:
+            self._seen[id(value)] = (value, value)  # for a container that holds itself
+            self._seen[id(value)] = (value, self._resolve_new(value))
+        return self._seen[id(value)][1]
+
+    def _resolve_new(self, value: object) -> object:
+        if isinstance(value, _PickledArray):
+            return self._array(value)
+        if isinstance(value, tuple):
+            return tuple(map(self.resolve, value))
+        if isinstance(value, list):
+            value[:] = map(self.resolve, value)
+        elif isinstance(value, dict):
+            for key, item in value.items():
+                if not isinstance(key, str | bytes | int):
+                    raise _Refused(f"holds a dictionary key of type {type(key).__name__}")
+                value[key] = self.resolve(item)
+        else:
+            raise _Refused(f"holds a bare {type(value).__name__.strip('_')}")
+        return value
+
+    def _array(self, pickled: _PickledArray) -> npt.NDArray[Any]:
+        content = pickled.content()
+        self._bytes_left -= len(content)
+        if self._bytes_left < 0:
+            raise ValueError("its arrays are larger than the file")
+        return pickled.build(content)

@@ -1,0 +1,1 @@
+"""The networks in PyTorch floats: ResMLP, the ConvNet its teacher learns from, their weights."""

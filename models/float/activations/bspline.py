@@ -1,0 +1,56 @@
+"""Linear B-spline activation: a learnable piecewise linear function per channel.
+
+Published system §1; method: Bohra et al., "Learning activation functions in deep (spline) neural
+networks", 2020.
+"""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from models.float.activations.lerp import lerp
+
+_LEAKY_SLOPE = 0.01  # the initial function is a leaky ReLU
+
+
+class BSpline(nn.Module):
+    """Coefficients at knots step*k, k = -(G-1)/2 … (G-1)/2, step = grid_range / ((G-1)/2).
+
+    Linear between knots, the outer segments extended linearly. `tv2` weighs the regulariser that
+    keeps the function close to few linear pieces. Parameter: coefficients [num_features, G].
+    """
+
+    learnable = True
+
+    def __init__(
+        self,
+        num_features: int,
+        grid_size: int = 65,
+        grid_range: float = 4.0,
+        tv2: float = 1e-5,
+    ) -> None:
+        super().__init__()
+        self.step = grid_range / (grid_size // 2)
+        self.start = -grid_range
+        self.tv2 = tv2
+        knots = self.start + self.step * torch.arange(grid_size)
+        values = torch.where(knots > 0, knots, _LEAKY_SLOPE * knots)
+        self.coefficients = nn.Parameter(values.repeat(num_features, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map [..., num_features] to the same shape, each channel by its own spline."""
+        return lerp(x, *self.table())
+
+    def table(self) -> tuple[Tensor, float, float]:
+        """Return the coefficients [num_features, G], the first knot and the step."""
+        return self.coefficients, self.start, self.step
+
+    def penalty(self) -> Tensor:
+        """tv2 · sum |c[k-1] - 2 c[k] + c[k+1]| / step over knots and channels (TV2, §1)."""
+        second_differences = self.coefficients.diff(n=2, dim=1)
+        return self.tv2 * second_differences.abs().sum() / self.step
+
+    def spline_parameters(self) -> Iterator[nn.Parameter]:
+        """Yield the coefficients, which the published recipe gives an optimiser of their own."""
+        yield self.coefficients

@@ -1,0 +1,126 @@
+"""Fused forward and backward of `lerp` on the CPU, compiled by numba when first imported.
+
+The kernels compute lerp(scale * x + offset), scale and offset per channel: a norm before the
+activation, or the bias of a linear layer, then costs no pass of its own. x, y and the gradient of x
+are float32 or bfloat16, every sum is float32. (In bfloat16 the position in the grid is
+x * (scale / step) + (offset - start) / step, which spares a division.)
+"""
+
+import torch
+from torch import Tensor
+
+from models.float.activations.kernels.lerp_loops import BACKWARD, FORWARD
+
+_CHUNK = 16384  # fewest values per chunk: about 20 microseconds of work
+_MOST_CHUNKS = 64
+
+
+def forward(
+    x: Tensor,
+    table: Tensor,
+    start: float,
+    step: float,
+    scale: Tensor | None = None,
+    offset: Tensor | None = None,
+) -> Tensor:
+    """Return lerp(scale * x + offset) in x's dtype.
+
+    x [..., F], the float32 table [F, G], scale and offset [F] (ones and zeros where not given) are
+    contiguous.
+    """
+    wide = x.float() if x.dtype == torch.float16 else x
+    y = torch.empty_like(wide)
+    inputs = _inputs(wide, table, start, step, scale, offset)
+    FORWARD(_chunks(x), **inputs, y=y)
+    return y.to(x.dtype)
+
+
+def backward(
+    grad: Tensor, x: Tensor, table: Tensor, start: float, step: float
+) -> tuple[Tensor, Tensor]:
+    """Return the gradients of x and of the table; all arguments contiguous, the table float32."""
+    if x.dtype == torch.float16:
+        grad, x = grad.float(), x.float()
+        grad_x, grad_table = backward(grad, x, table, start, step)
+        return grad_x.half(), grad_table
+    grad_x, segments, _ = _backward_sums(grad, x, table, start, step, None, None)
+    return grad_x, _table_gradient(segments)
+
+
+def affine_backward(
+    grad: Tensor,
+    x: Tensor,
+    table: Tensor,
+    start: float,
+    step: float,
+    scale: Tensor | None,
+    offset: Tensor | None,
+    others: Tensor | None = None,
+) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+    """Return the gradients of x, the table, the offset and (where there is one) the scale.
+
+    `grad` and `others` are of x's dtype, float32 or bfloat16; `others`, the gradient that x gets
+    from elsewhere, is added to the gradient of x in the same pass. All arguments are contiguous.
+    """
+    grad_x, segments, products = _backward_sums(
+        grad, x, table, start, step, scale, offset, others=others
+    )
+    # Within a segment the slope is one number: the offset's gradient needs no sum of its own.
+    grad_offset = (table.diff(dim=1) * segments[:, :-1, 0]).sum(dim=1) / step
+    return grad_x, _table_gradient(segments), grad_offset, products
+
+
+def _inputs(
+    x: Tensor,
+    table: Tensor,
+    start: float,
+    step: float,
+    scale: Tensor | None,
+    offset: Tensor | None,
+) -> dict[str, Tensor | float]:
+    features, knots = table.shape
+    return {
+        "rows": x.numel() // features,
+        "features": features,
+        "knots": knots,
+        "narrow": x.dtype == torch.bfloat16,
+        "start": start,
+        "step": step,
+        "x": x,
+        "scale": torch.ones(features) if scale is None else scale,
+        "offset": torch.zeros(features) if offset is None else offset,
+        "table": table,
+    }
+
+
+def _backward_sums(
+    grad: Tensor,
+    x: Tensor,
+    table: Tensor,
+    start: float,
+    step: float,
+    scale: Tensor | None,
+    offset: Tensor | None,
+    others: Tensor | None = None,
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Return the gradient of x, per segment the sums of grad and rest * grad, and of the scale."""
+    chunks = min(_chunks(x), max(1, x.numel() // (8 * table.numel())))
+    grad_x, segments = torch.empty_like(x), torch.empty(chunks, *table.shape, 2)
+    products = None if scale is None else torch.empty(chunks, table.shape[0])
+    inputs = _inputs(x, table, start, step, scale, offset)
+    outputs = {"y": grad_x, "segments": segments}
+    outputs |= {} if others is None else {"others": others}
+    outputs |= {} if products is None else {"products": products}
+    BACKWARD(chunks, **inputs, grad=grad, **outputs)
+    return grad_x, segments.sum(dim=0), None if products is None else products.sum(dim=0)
+
+
+def _table_gradient(segments: Tensor) -> Tensor:
+    total, right = segments.unbind(dim=-1)
+    gradient = total - right
+    gradient[:, 1:] += right[:, :-1]
+    return gradient
+
+
+def _chunks(x: Tensor) -> int:
+    return min(max(1, x.numel() // _CHUNK), _MOST_CHUNKS)

@@ -1,0 +1,130 @@
+"""The compiled loops of `_psa`: personal self-attention at all knots, and its gradients.
+
+PyTorch sends some thirty operators through [features, terms, knots], forward and backward; here a
+channel goes through all of them while it is in the first-level cache.
+"""
+
+# ruff: noqa: ANN001, ANN202 - numba infers the types of what it compiles
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from models.float.activations.kernels.bfloat16 import OPTIONS, bits_as_float
+from models.float.activations.kernels.openmp import compiled
+
+Floats = NDArray[np.float32]
+
+_LOG2_E = np.float32(1.4426950408889634)
+_LOWEST = np.float32(-126.0)  # 2^x is no smaller: the least normal float32
+# 2^r for r in [-1/2, 1/2]: the Taylor polynomial of degree 6, in error by less than 2e-7
+_C1, _C2, _C3 = np.float32(0.6931471806), np.float32(0.2402265070), np.float32(0.0555041087)
+_C4, _C5, _C6 = np.float32(0.0096181291), np.float32(0.0013333558), np.float32(0.0001540353)
+
+
+@njit(**OPTIONS)
+def _exp(x):
+    """Return e^x for x <= 0, as arithmetic that becomes vector code."""
+    power = x * _LOG2_E
+    power = _LOWEST if power < _LOWEST else power  # not-a-number stays what it is
+    whole = np.floor(power + np.float32(0.5))
+    r = power - whole
+    fraction = _C3 + r * (_C4 + r * (_C5 + r * _C6))
+    fraction = np.float32(1) + r * (_C1 + r * (_C2 + r * fraction))
+    return fraction * bits_as_float(np.uint32(np.int32(whole) + np.int32(127)) << np.uint32(23))
+
+
+@njit(**OPTIONS)
+def _attend(points, value, sharpness, center, weights, attention) -> None:
+    """Write a channel's softmax weights [terms, points] and attention [points]."""
+    terms, count = weights.shape
+    for k in range(terms):
+        for g in range(count):
+            distance = points[g] - center[k]
+            weights[k, g] = -sharpness[k] * distance * distance
+    largest, total = weights[0].copy(), np.zeros(count, np.float32)
+    for k in range(1, terms):
+        for g in range(count):
+            largest[g] = max(largest[g], weights[k, g])
+    attention[:] = 0
+    for k in range(terms):
+        for g in range(count):
+            weights[k, g] = _exp(weights[k, g] - largest[g])
+            total[g] += weights[k, g]
+            attention[g] += value[k] * weights[k, g]
+    for g in range(count):
+        attention[g] /= total[g]
+    for k in range(terms):
+        for g in range(count):
+            weights[k, g] /= total[g]
+
+
+@njit(fastmath={"reassoc"}, **OPTIONS)
+def _term_gradients(points, center, sharpness, value, weights, attention, above):
+    """Return the sums over all points that a term's value, sharpness and center get."""
+    grad_value, grad_sharpness = np.float32(0), np.float32(0)
+    grad_center = np.float32(0)
+    for g in range(points.size):
+        share = above[g] * weights[g]
+        distance = points[g] - center
+        inner = share * (value - attention[g])
+        grad_value += share
+        grad_sharpness -= inner * distance * distance
+        grad_center += inner * distance
+    return grad_value, grad_sharpness, np.float32(2) * sharpness * grad_center
+
+
+@compiled
+def psa_forward(
+    points: Floats,
+    value: Floats,
+    query: Floats,
+    center: Floats,
+    scale: Floats,
+    offset: Floats,
+    epsilon: float,
+) -> Floats:
+    """Return psa [features, points] from value, query, center [features, terms] and the rest."""
+    features, terms = value.shape
+    result = np.empty((features, points.size), np.float32)
+    weights = np.empty((terms, points.size), np.float32)
+    sharpness = np.float32(1) / (query * query + np.float32(epsilon))
+    for f in range(features):
+        own = result[f]
+        _attend(points, value[f], sharpness[f], center[f], weights, own)
+        for g in range(points.size):
+            own[g] = scale[f] * (own[g] * points[g]) + offset[f]
+    return result
+
+
+@compiled
+def psa_backward(
+    grad: Floats,
+    points: Floats,
+    value: Floats,
+    query: Floats,
+    center: Floats,
+    scale: Floats,
+    epsilon: float,
+) -> tuple[Floats, Floats, Floats, Floats, Floats]:
+    """Return the gradients of value, query, center, scale and offset from that of the result."""
+    features, terms = value.shape
+    grad_value, grad_query = np.empty_like(value), np.empty_like(query)
+    grad_center, grad_scale = np.empty_like(center), np.empty_like(scale)
+    grad_offset = np.empty_like(scale)
+    weights = np.empty((terms, points.size), np.float32)
+    attention, above = np.empty_like(points), np.empty_like(points)
+    sharpness = np.float32(1) / (query * query + np.float32(epsilon))
+    for f in range(features):
+        _attend(points, value[f], sharpness[f], center[f], weights, attention)
+        for g in range(points.size):
+            above[g] = grad[f, g] * points[g]
+        grad_scale[f], grad_offset[f] = (above * attention).sum(), grad[f].sum()
+        above *= scale[f]
+        for k in range(terms):
+            grad_value[f, k], grad_sharpness, grad_center[f, k] = _term_gradients(
+                points, center[f, k], sharpness[f, k], value[f, k], weights[k], attention, above
+            )
+            slope = np.float32(-2) * query[f, k] * sharpness[f, k] * sharpness[f, k]
+            grad_query[f, k] = grad_sharpness * slope
+    return grad_value, grad_query, grad_center, grad_scale, grad_offset

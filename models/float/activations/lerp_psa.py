@@ -1,0 +1,63 @@
+"""LERP-PSA: personal self-attention evaluated on a grid, linearly interpolated.
+
+Published system §1: per channel, with K expansion terms,
+
+    psa(x) = o · sum_k v_k x · softmax_k( -(x - c_k)^2 / (q_k^2 + ε) ) + p
+    act(x) = x + lerp(psa, x)
+"""
+
+import torch
+from torch import Tensor, nn
+
+from models.float.activations.lerp import lerp
+from models.float.activations.psa import Channels, psa
+
+_VALUE_STD = 4.0  # standard deviation of v at initialisation
+
+
+class LerpPsa(nn.Module):
+    """x + psa(x), psa taken at `grid_size` knots over [-grid_range, grid_range].
+
+    Between knots linear interpolation, outside linear extrapolation of the first and last segment.
+    Parameters: value v, query q, center c [num_features, expansion], scale o, offset p
+    [num_features]. Their gradients flow through the knot values.
+    """
+
+    learnable = True
+
+    def __init__(
+        self,
+        num_features: int,
+        grid_size: int = 64,
+        grid_range: float = 4.0,
+        expansion: int = 8,
+        epsilon: float = 1.0,
+    ) -> None:
+        super().__init__()
+        shape = (num_features, expansion)
+        self.value = nn.Parameter(_VALUE_STD * torch.randn(shape))
+        self.query = nn.Parameter(torch.ones(shape))
+        self.center = nn.Parameter(torch.empty(shape).uniform_(-1.0, 1.0))
+        self.scale = nn.Parameter(torch.ones(num_features))
+        self.offset = nn.Parameter(torch.zeros(num_features))
+        self.epsilon = epsilon
+        self.start, self.step = -grid_range, 2 * grid_range / (grid_size - 1)
+        knots = torch.linspace(-grid_range, grid_range, grid_size)
+        self.register_buffer("knots", knots, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map [..., num_features] to the same shape, each channel by its own function."""
+        return lerp(x, *self.table())
+
+    def table(self) -> tuple[Tensor, float, float]:
+        """Return knots + psa(knots) [num_features, grid_size], the first knot and the step.
+
+        Interpolation keeps straight lines, so this table holds the residual as well.
+        """
+        knots = self.knots.to(self.value.dtype)
+        return knots + self.psa(knots), self.start, self.step
+
+    def psa(self, points: Tensor) -> Tensor:
+        """Evaluate psa itself, without grid or residual: points [G] to values [num_features, G]."""
+        channels = Channels(self.value, self.query, self.center, self.scale, self.offset)
+        return psa(points, channels, self.epsilon)

@@ -1,0 +1,133 @@
+"""Personal self-attention at given points: the function that `LerpPsa` interpolates.
+
+`psa_reference` is the definition. `psa` is, for float32 on a CPU where numba works, a torch
+operator with loops of its own (`lerp_psa::psa`), with and without gradients: the tables that are
+trained and those that are exported are equal to the bit. Elsewhere it is the definition itself.
+"""
+
+import importlib
+import logging
+from functools import cache
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.autograd.function import FunctionCtx
+
+__all__ = ["Channels", "psa", "psa_reference"]
+
+_LOG = logging.getLogger(__name__)
+
+
+class Channels(NamedTuple):
+    """What a layer learns: value, query and center [F, terms], scale and offset [F]."""
+
+    value: Tensor
+    query: Tensor
+    center: Tensor
+    scale: Tensor
+    offset: Tensor
+
+
+def psa(points: Tensor, channels: Channels, epsilon: float) -> Tensor:
+    """Evaluate psa (published system §1) at `points` [G] for every channel: [F, G].
+
+    psa(x) = scale · sum_k value_k x · softmax_k(-(x - center_k)² / (query_k² + epsilon)) + offset.
+    All tensors are of one dtype.
+    """
+    tensors = (points, *channels)
+    narrow = all(t.dtype == torch.float32 and t.device.type == "cpu" for t in tensors)
+    if narrow and not points.requires_grad and _available():
+        return _psa(points, *channels, float(epsilon))
+    return psa_reference(points, channels, epsilon)
+
+
+def psa_reference(points: Tensor, channels: Channels, epsilon: float) -> Tensor:
+    """Compute `psa` in plain PyTorch with PyTorch's own gradients: the definition."""
+    value, query, center, scale, offset = channels
+    # (features, terms, points): sums over the few terms then run along the points
+    sharpness = -1 / (query.square() + epsilon)
+    distances = (points - center.unsqueeze(2)).square()
+    weights = (sharpness.unsqueeze(2) * distances).softmax(dim=1)
+    attention = (value.unsqueeze(2) * weights).sum(dim=1) * points
+    return scale.unsqueeze(1) * attention + offset.unsqueeze(1)
+
+
+@torch.compiler.assume_constant_result
+def _available() -> bool:
+    return _loops() is not None
+
+
+@cache
+def _loops() -> ModuleType | None:
+    """Import and try the loops once; where they do not work say so in one line, return None."""
+    try:
+        loops = importlib.import_module("models.float.activations.kernels.psa_loops")
+        row, column = np.ones((1, 1), np.float32), np.ones(1, np.float32)
+        loops.psa_forward(column, row, row, row, column, column, 1.0)
+        loops.psa_backward(row, column, row, row, row, column, 1.0)
+    except Exception as error:  # no compiler, or a broken one, must not stop a training run
+        _LOG.info("psa: plain PyTorch on the CPU (%r)", error)
+        return None
+    return loops
+
+
+# Tensor by tensor, because PyTorch takes much longer over an operator with a list of them.
+@torch.library.custom_op("lerp_psa::psa", mutates_args=(), device_types="cpu")
+def _psa(
+    points: Tensor,
+    value: Tensor,
+    query: Tensor,
+    center: Tensor,
+    scale: Tensor,
+    offset: Tensor,
+    epsilon: float,
+) -> Tensor:
+    arrays = _arrays(points, value, query, center, scale, offset)
+    return torch.from_numpy(_loops().psa_forward(*arrays, epsilon))
+
+
+@torch.library.custom_op("lerp_psa::psa_backward", mutates_args=(), device_types="cpu")
+def _psa_backward(
+    grad: Tensor,
+    points: Tensor,
+    value: Tensor,
+    query: Tensor,
+    center: Tensor,
+    scale: Tensor,
+    epsilon: float,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    arrays = _arrays(grad, points, value, query, center, scale)
+    value, query, center, scale, offset = _loops().psa_backward(*arrays, epsilon)
+    return tuple(map(torch.from_numpy, (value, query, center, scale, offset)))
+
+
+def _arrays(*tensors: Tensor) -> list[NDArray[np.float32]]:
+    return [tensor.detach().contiguous().numpy() for tensor in tensors]
+
+
+@_psa.register_fake
+def _(points: Tensor, value: Tensor, *others: Tensor | float) -> Tensor:
+    return points.new_empty(value.shape[0], points.shape[0])
+
+
+@_psa_backward.register_fake
+def _(grad: Tensor, points: Tensor, *inputs: Tensor | float) -> tuple[Tensor, ...]:
+    *parameters, scale, _ = inputs
+    like = (*parameters, scale, scale)  # the last is offset's, which no gradient depends on
+    return tuple(torch.empty_like(t, memory_format=torch.contiguous_format) for t in like)
+
+
+def _setup_context(ctx: FunctionCtx, inputs: tuple[Any, ...], output: Tensor) -> None:
+    *tensors, _, ctx.epsilon = inputs
+    ctx.save_for_backward(*tensors)
+
+
+def _autograd(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor | None, ...]:
+    return None, *_psa_backward(grad, *ctx.saved_tensors, ctx.epsilon), None
+
+
+_psa.register_autograd(_autograd, setup_context=_setup_context)

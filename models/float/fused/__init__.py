@@ -1,0 +1,1 @@
+"""The same ResMLP as few passes over memory, for training."""

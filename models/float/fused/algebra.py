@@ -1,0 +1,194 @@
+"""The small algebra of the fused passes, compiled: norms absorbed by weights, and the gradients.
+
+With r = 1 / sqrt(variance + eps) a norm is scale * x + offset, scale = gamma r,
+offset = beta - scale * mean. PyTorch would spend as long on these vectors as on the streams.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.float.activations.kernels.bfloat16 import narrow, widen
+from models.float.activations.kernels.openmp import compiled
+
+Floats = NDArray[np.float32]
+Halves = NDArray[np.uint16]  # the bits of bfloat16
+
+
+@compiled
+def fold_norm(mean: Floats, variance: Floats, eps: float, gamma: Floats, beta: Floats) -> Floats:
+    """Return r, scale and offset [3, C]."""
+    norm = np.empty((3, mean.size), np.float32)
+    for c in range(mean.size):
+        norm[0, c] = 1 / np.sqrt(variance[c] + np.float32(eps))
+        norm[1, c] = gamma[c] * norm[0, c]
+        norm[2, c] = beta[c] - norm[1, c] * mean[c]
+    return norm
+
+
+@compiled
+def statistics(sums: Floats, count: int) -> Floats:
+    """Return mean and biased variance [2, C] of `count` values from sums of parts [U, 2, C]."""
+    total, result = np.zeros(sums.shape[1:]), np.empty(sums.shape[1:], np.float32)
+    for unit in range(sums.shape[0]):
+        for row in range(2):
+            for c in range(sums.shape[2]):
+                total[row, c] += sums[unit, row, c]
+    for c in range(sums.shape[2]):
+        mean = total[0, c] / count  # in float64: the difference below may cancel
+        result[0, c] = mean
+        result[1, c] = max(total[1, c] / count - mean * mean, 0.0)
+    return result
+
+
+@compiled
+def through_statistics(
+    grad_mean: Floats, grad_variance: Floats, mean: Floats, count: int
+) -> Floats:
+    """Return [2, C]: mean and variance add [0] + [1] * y to the gradient of the stream y.
+
+    That is grad_mean / count + grad_variance * 2 (y - mean) / count.
+    """
+    grads = np.empty((2, mean.size), np.float32)
+    for c in range(mean.size):
+        grads[1, c] = np.float32(2) * grad_variance[c] / np.float32(count)
+        grads[0, c] = grad_mean[c] / np.float32(count) - grads[1, c] * mean[c]
+    return grads
+
+
+@compiled
+def unfold_norm(
+    grad_scale: Floats, grad_offset: Floats, mean: Floats, gamma: Floats, norm: Floats
+) -> Floats:
+    """Return the gradients of mean, variance, gamma and beta [4, C] from those of the affine."""
+    grads = np.empty((4, mean.size), np.float32)
+    for c in range(mean.size):
+        r = norm[0, c]
+        own = grad_scale[c] - grad_offset[c] * mean[c]
+        grads[0, c] = -grad_offset[c] * norm[1, c]
+        grads[1, c] = np.float32(-0.5) * own * gamma[c] * r * r * r
+        grads[2, c] = own * r
+        grads[3, c] = grad_offset[c]
+    return grads
+
+
+@compiled
+def fold_mixer(
+    norm: Floats, weight: Floats, bias: Floats, outer: Floats, constant: Floats
+) -> tuple[Halves, Floats, Floats]:
+    """Return weight as bfloat16, scale [C] and shift [T, C] of y = x + scale * (W x) + shift."""
+    tokens, features = bias.size, outer.size
+    half = round_weight(weight)
+    shift = np.empty((tokens, features), np.float32)
+    for i in range(tokens):
+        row = weight[i].sum()
+        for c in range(features):
+            shift[i, c] = constant[c] + outer[c] * (row * norm[2, c] + bias[i])
+    return half, outer * norm[1], shift
+
+
+@compiled
+def unfold_mixer(
+    grad_folded: Floats,
+    grad_scale: Floats,
+    grad_shift: Floats,
+    norm: Floats,
+    weight: Floats,
+    bias: Floats,
+    outer: Floats,
+) -> tuple[Floats, Floats, Floats, Floats]:
+    """Return the gradients of weight, bias, outer and constant [2, C], and of the norm [2, C]."""
+    tokens, features = bias.size, outer.size
+    grad_weight, grad_bias = np.empty_like(weight), np.empty_like(bias)
+    grad_outer, grad_norm = np.zeros((2, features), np.float32), np.zeros((2, features), np.float32)
+    for c in range(features):
+        grad_outer[0, c] = grad_scale[c] * norm[1, c]
+        grad_norm[0, c] = grad_scale[c] * outer[c]
+    mixed = np.empty(features, np.float32)
+    for i in range(tokens):
+        row = weight[i].sum()
+        for c in range(features):
+            own = grad_shift[i, c]
+            grad_outer[0, c] += own * (row * norm[2, c] + bias[i])
+            grad_outer[1, c] += own
+            mixed[c] = own * outer[c]
+            grad_norm[1, c] += mixed[c] * row
+        grad_bias[i] = mixed.sum()
+        grad_row = (mixed * norm[2]).sum()
+        for j in range(tokens):
+            grad_weight[i, j] = grad_folded[i, j] + grad_row
+    return grad_weight, grad_bias, grad_outer, grad_norm
+
+
+@compiled
+def fold_first(norm: Floats, weight: Floats, bias: Floats) -> tuple[Halves, Halves]:
+    """Return weight * scale and bias + weight @ offset in bfloat16: a linear layer on norm(x)."""
+    half, half_bias = np.empty(weight.shape, np.uint16), np.empty(bias.shape, np.uint16)
+    for h in range(bias.size):
+        for c in range(weight.shape[1]):
+            half[h, c] = narrow(weight[h, c] * norm[1, c])
+        half_bias[h] = narrow(bias[h] + (weight[h] * norm[2]).sum())
+    return half, half_bias
+
+
+@compiled
+def unfold_first(
+    grad_folded: Floats, grad_bias: Floats, norm: Floats, weight: Floats
+) -> tuple[Floats, Floats]:
+    """Return the gradients of weight and of the norm [2, C]; the bias keeps its gradient."""
+    grad_weight, grad_norm = np.empty_like(weight), np.zeros((2, weight.shape[1]), np.float32)
+    for h in range(grad_bias.size):
+        for c in range(weight.shape[1]):
+            own = grad_folded[h, c]
+            grad_weight[h, c] = own * norm[1, c] + grad_bias[h] * norm[2, c]
+            grad_norm[0, c] += own * weight[h, c]
+            grad_norm[1, c] += grad_bias[h] * weight[h, c]
+    return grad_weight, grad_norm
+
+
+@compiled
+def fold_second(
+    weight: Floats, bias: Floats, outer: Floats, constant: Floats
+) -> tuple[Halves, Floats]:
+    """Return outer * weight in bfloat16 and outer * bias + constant."""
+    half = np.empty(weight.shape, np.uint16)
+    for c in range(outer.size):
+        for h in range(weight.shape[1]):
+            half[c, h] = narrow(weight[c, h] * outer[c])
+    return half, outer * bias + constant
+
+
+@compiled
+def unfold_second(
+    grad_folded: Floats, grad_bias: Floats, weight: Floats, bias: Floats, outer: Floats
+) -> tuple[Floats, Floats, Floats]:
+    """Return the gradients of weight, bias and outer; that of the constant is `grad_bias`."""
+    grad_weight, grad_outer = np.empty_like(weight), grad_bias * bias
+    products = np.empty(weight.shape[1], np.float32)
+    for c in range(outer.size):
+        for h in range(weight.shape[1]):
+            own = grad_folded[c, h]
+            grad_weight[c, h] = own * outer[c]
+            products[h] = own * weight[c, h]
+        grad_outer[c] += products.sum()
+    return grad_weight, grad_bias * outer, grad_outer
+
+
+@compiled
+def add_halves(parts: Halves) -> Floats:
+    """Return the sum over the first of three dimensions of bfloat16 in float32."""
+    total = np.zeros(parts.shape[1:], np.float32)
+    for part in range(parts.shape[0]):
+        for i in range(parts.shape[1]):
+            for j in range(parts.shape[2]):
+                total[i, j] += widen(parts[part, i, j])
+    return total
+
+
+@compiled
+def round_weight(weight: Floats) -> Halves:
+    """Return a matrix as bfloat16."""
+    half = np.empty(weight.shape, np.uint16)
+    for i in range(weight.shape[0]):
+        for j in range(weight.shape[1]):
+            half[i, j] = narrow(weight[i, j])
+    return half

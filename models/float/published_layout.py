@@ -1,0 +1,173 @@
+"""The published FP32 layout: the authors' names of our weights, both ways, file contents apart.
+
+`_MODULES`, the two orders of parts and `_PARAMETERS` are the one table that knows those names
+(published system §3); reading and writing both go by it.
+"""
+
+import re
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from models.float.activations.bspline import BSpline
+from models.float.activations.lerp_psa import LerpPsa
+from models.float.resmlp import ResMLP
+
+StateDict = dict[str, Tensor]
+
+# Our module, the published one; {} is the block. Sublayer 0 is cross-patch, 1 cross-channel.
+_MODULES = {
+    "embed_linear": "embed_linear",
+    "blocks.{}.token_mixer.affine_1": "layers.{}.layers.0.affine_1.bn",
+    "blocks.{}.token_mixer.affine_2": "layers.{}.layers.0.affine_2",
+    "blocks.{}.token_mixer.linear": "layers.{}.layers.0.layers",
+    "blocks.{}.mlp.affine_1": "layers.{}.layers.1.affine_1.bn",
+    "blocks.{}.mlp.affine_2": "layers.{}.layers.1.affine_2",
+    "norm": "affine.bn",
+    "classifier": "classifier",
+}
+_SEQUENCE = "layers.{}.layers.1.layers"  # holds these, numbered from 0
+_RELU_PARTS = ("linear_1", "act_hidden", "linear_2")
+_LEARNABLE_PARTS = ("act_in", "linear_1", "act_hidden", "linear_2")
+_PARAMETERS = {  # of activations; others are called the same here and there
+    "coefficients": "_coefficients_vect",  # one vector there, channel after channel
+    "value": "psa.v_weight",
+    "query": "psa.q_weight",
+    "center": "psa.q_bias",
+    "scale": "psa.o_weight",
+    "offset": "psa.o_bias",
+}
+_MAX_WEIGHTS = 1 << 24  # of one layer; the published ones have at most 384 x 96
+PUBLISHED_TEACHER = "teacher_model.bin"
+
+
+def published_file(student: ResMLP) -> str:
+    """Return where the published archive keeps a student: `bspline_65_1e-5/h_div_2_model.bin`."""
+    mlp = student.blocks[0].mlp
+    hidden_dim, embed_dim = mlp.linear_1.weight.shape
+    folder = "baseline"
+    if isinstance(mlp.act_hidden, LerpPsa):
+        folder = f"lerp_psa_{len(mlp.act_hidden.knots)}"
+    elif isinstance(mlp.act_hidden, BSpline):
+        tv2 = np.format_float_scientific(mlp.act_hidden.tv2, trim="-", exp_digits=1)
+        folder = f"bspline_{mlp.act_hidden.coefficients.shape[1]}_{tv2}"
+    wider = hidden_dim >= embed_dim
+    ratio = hidden_dim / embed_dim if wider else embed_dim / hidden_dim
+    return f"{folder}/h_{'mul' if wider else 'div'}_{ratio:g}_model.bin"
+
+
+def network_like(state: StateDict) -> ResMLP:
+    """Build the network whose sizes and options the tensors of a published file show.
+
+    KeyError, ValueError and their like where they show none.
+    """
+    sequence = _SEQUENCE.format(0)
+    embed_dim, patch_dim = state["embed_linear.weight"].shape
+    learnable = f"{sequence}.0.weight" not in state
+    hidden_dim = len(state[f"{sequence}.{int(learnable)}.weight"])
+    activation, options = "relu", {}
+    if f"{sequence}.0._coefficients_vect" in state:
+        grid_size = state[f"{sequence}.0._coefficients_vect"].numel() // embed_dim
+        activation, options = "bspline", {"grid_size": grid_size}
+    elif learnable:
+        activation, options = "lerp_psa", _psa_options(state, f"{sequence}.0.psa")
+    if (embed_dim + hidden_dim) * max(patch_dim, hidden_dim, *options.values()) > _MAX_WEIGHTS:
+        raise ValueError(f"it asks for layers of more than {_MAX_WEIGHTS} weights")
+    return ResMLP(
+        activation,
+        hidden_dim,
+        options,
+        embed_dim=embed_dim,
+        patch_size=round((patch_dim / 3) ** 0.5),
+        num_blocks=len({match[0] for key in state if (match := re.match(r"layers\.\d+\.", key))}),
+        num_classes=len(state["classifier.bias"]),
+    )
+
+
+def published_state(network: ResMLP) -> StateDict:
+    """Return a network's weights and constants under the published key names."""
+    ours = network.state_dict()
+    state = {
+        published: ours[key].flatten() if key.endswith(".coefficients") else ours[key]
+        for key, published in _published_keys(network).items()
+    }
+    for name, module in network.named_modules():
+        if isinstance(module, LerpPsa):
+            prefix = f"{_published_module(network, name)}.psa"
+            state |= {f"{prefix}.{key}": tensor for key, tensor in _constants(module).items()}
+    return state
+
+
+def fill(network: ResMLP, state: StateDict) -> None:
+    """Load a published state dict into a network; ValueError unless it is exactly of that form."""
+    expected = published_state(network)
+    for words, keys in (("no", expected.keys() - state), ("the unknown", state.keys() - expected)):
+        if keys:
+            raise ValueError(f"it has {words} key {min(keys)}")
+    for key, like in expected.items():
+        _check(key, state[key], like)
+    ours = network.state_dict()
+    for key, published in _published_keys(network).items():
+        ours[key].copy_(state[published].view_as(ours[key]))
+
+
+def _published_keys(network: ResMLP) -> dict[str, str]:
+    """Return the published name of every key of a network, but for mean and std."""
+    keys = {}
+    for key in network.state_dict():
+        module, _, leaf = key.rpartition(".")
+        if module != "input":
+            keys[key] = f"{_published_module(network, module)}.{_PARAMETERS.get(leaf, leaf)}"
+    return keys
+
+
+def _published_module(network: ResMLP, name: str) -> str:
+    relu = isinstance(network.blocks[0].mlp.act_in, nn.Identity)
+    parts = _RELU_PARTS if relu else _LEARNABLE_PARTS
+    sublayer, _, part = name.rpartition(".")
+    if sublayer.endswith(".mlp") and part in parts:
+        template = f"{_SEQUENCE}.{parts.index(part)}"
+    else:
+        template = _MODULES[re.sub(r"\.\d+\.", ".{}.", name, count=1)]
+    return template.format(*re.findall(r"\.(\d+)\.", name))
+
+
+def _constants(act: LerpPsa) -> StateDict:
+    """Return what the published LERP-PSA keeps beside its weights.
+
+    The first two are options of ours; the third, where each channel begins in a table, is theirs
+    alone.
+    """
+    channels = torch.arange(len(act.scale), device=act.knots.device)
+    return {
+        "epsilon": act.knots.new_tensor([act.epsilon]),
+        "grid": act.knots.unsqueeze(1).repeat(1, len(channels)),
+        "grid_ifeat_offset": len(act.knots) * channels.unsqueeze(0),
+    }
+
+
+def _check(key: str, tensor: Tensor, like: Tensor) -> None:
+    if tensor.shape != like.shape or tensor.is_floating_point() != like.is_floating_point():
+        raise ValueError(
+            f"{key} has shape {list(tensor.shape)} and type {tensor.dtype}, but must have "
+            f"{list(like.shape)} and {like.dtype}"
+        )
+    if not tensor.isfinite().all():
+        raise ValueError(f"{key} holds values that are no finite numbers")
+    if key.endswith((".epsilon", ".grid")) and not torch.allclose(tensor.to(like), like, atol=1e-6):
+        raise ValueError(f"{key} is {_range(tensor)}, but the network's is {_range(like)}")
+
+
+def _range(tensor: Tensor) -> str:
+    return f"{tensor.min():g} to {tensor.max():g}"
+
+
+def _psa_options(state: StateDict, prefix: str) -> dict[str, float]:
+    grid = state[f"{prefix}.grid"]
+    return {
+        "grid_size": len(grid),
+        "grid_range": float(grid.max()),
+        "expansion": state[f"{prefix}.v_weight"].shape[1],
+        "epsilon": float(state[f"{prefix}.epsilon"]),
+    }

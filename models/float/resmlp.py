@@ -1,0 +1,246 @@
+"""The ResMLP for 32x32 RGB images, with pluggable activations (published system §1).
+
+One class for every network of the paper: the activation is an argument. The same modules serve
+training, the folded network (`models.qat.fold`) and INT8 (`models.qat.layers`), which replace parts
+but never the data flow written here.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import torch
+from torch import Tensor, distributed, nn
+
+from models.float.activations.registry import activation_class, build_activation
+
+IMAGE_SIZE = 32
+IMAGE_CHANNELS = 3
+CIFAR10_MEAN = (0.4914, 0.4822, 0.4465)  # published system §2
+CIFAR10_STD = (0.2470, 0.2435, 0.2616)
+_BRANCH_SCALE = 0.1  # initial scale of each residual branch
+
+
+class Affine(nn.Module):
+    """Scale and offset per channel: weight * x + bias, on [..., num_features]."""
+
+    def __init__(self, num_features: int, scale: float = 1.0) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.full((num_features,), scale))
+        self.bias = nn.Parameter(torch.zeros(num_features))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map [..., num_features] to the same shape."""
+        return self.weight * x + self.bias
+
+
+class _SumOverProcesses(torch.autograd.Function):
+    """The sum of a tensor over all processes; so is its gradient."""
+
+    @staticmethod
+    def forward(ctx: object, x: Tensor) -> Tensor:
+        total = x.clone()
+        distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: object, grad: Tensor) -> Tensor:
+        total = grad.clone()
+        distributed.all_reduce(total)
+        return total
+
+
+class ChannelNorm(nn.BatchNorm1d):
+    """BatchNorm over the channels of [batch, tokens, channels], statistics over the first two.
+
+    Processes that train together (torch.distributed) share their statistics, on any device.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map [..., channels] to the same shape."""
+        rows = x.reshape(-1, x.shape[-1])
+        if self.training and distributed.is_initialized():
+            return self._forward_shared(rows).view(x.shape)
+        return super().forward(rows).view(x.shape)
+
+    def _forward_shared(self, rows: Tensor) -> Tensor:
+        count = len(rows) * distributed.get_world_size()
+        mean = _SumOverProcesses.apply(rows.sum(dim=0)) / count
+        centered = rows - mean
+        var = _SumOverProcesses.apply(centered.square().sum(dim=0)) / count
+        with torch.no_grad():
+            unbiased = var * count / max(count - 1, 1)
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_var.lerp_(unbiased, self.momentum)
+            self.num_batches_tracked += 1
+        return centered * (self.weight * (var + self.eps).rsqrt()) + self.bias
+
+
+class TokenLinear(nn.Linear):
+    """A linear layer over the tokens of [batch, tokens, channels], the same for every channel."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map [batch, in_tokens, channels] to [batch, out_tokens, channels]."""
+        return torch.matmul(self.weight, x) + self.bias.unsqueeze(-1)
+
+
+class Residual(nn.Module):
+    """The addition that closes a sublayer; a module because INT8 replaces it."""
+
+    def forward(self, x: Tensor, branch: Tensor) -> Tensor:
+        """Return x + branch."""
+        return x + branch
+
+
+class Normalize(nn.Module):
+    """Pixels 0..255 of [batch, 3, height, width] to zero mean and unit deviation per colour.
+
+    `mean` and `std` are those of pixel / 255. They are buffers, so a checkpoint carries them.
+    """
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32))
+        self.register_buffer("std", torch.tensor(std, dtype=torch.float32))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map uint8 or float pixels to float32."""
+        mean, std = 255 * self.mean.view(-1, 1, 1), 255 * self.std.view(-1, 1, 1)
+        return (images - mean) / std
+
+
+class Patchify(nn.Module):
+    """Images [batch, 3, 32, 32] to tokens [batch, patches, patch_dim].
+
+    Token order is row-major over the patch grid, inside a patch (row, column, channel).
+    """
+
+    def __init__(self, patch_size: int) -> None:
+        super().__init__()
+        self.patch_size = patch_size
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Cut the images into patches."""
+        batch, channels, height, width = images.shape
+        size = self.patch_size
+        grid = images.view(batch, channels, height // size, size, width // size, size)
+        tokens = (height // size) * (width // size)
+        return grid.permute(0, 2, 4, 3, 5, 1).reshape(batch, tokens, size * size * channels)
+
+
+class MeanPool(nn.Module):
+    """Average over the tokens; a module because INT8 replaces it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map [batch, tokens, channels] to [batch, channels]."""
+        return x.mean(dim=1)
+
+
+class TokenMixer(nn.Module):
+    """The paper's cross-patch sublayer: x + affine_2(linear(affine_1(x)))."""
+
+    def __init__(self, embed_dim: int, num_patches: int) -> None:
+        super().__init__()
+        self.affine_1 = ChannelNorm(embed_dim)
+        self.linear = TokenLinear(num_patches, num_patches)
+        self.affine_2 = Affine(embed_dim, _BRANCH_SCALE)
+        self.residual = Residual()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map [batch, patches, embed_dim] to the same shape."""
+        return self.residual(x, self.affine_2(self.linear(self.affine_1(x))))
+
+
+class ChannelMlp(nn.Module):
+    """The paper's cross-channel sublayer: x + affine_2(linear_2(act(linear_1(act(affine_1(x)))))).
+
+    `act_in` works on embed_dim channels (identity in the ReLU network), `act_hidden` on hidden_dim.
+    """
+
+    def __init__(
+        self, embed_dim: int, hidden_dim: int, act_in: nn.Module, act_hidden: nn.Module
+    ) -> None:
+        super().__init__()
+        self.affine_1 = ChannelNorm(embed_dim)
+        self.act_in = act_in
+        self.linear_1 = nn.Linear(embed_dim, hidden_dim)
+        self.act_hidden = act_hidden
+        self.linear_2 = nn.Linear(hidden_dim, embed_dim)
+        self.affine_2 = Affine(embed_dim, _BRANCH_SCALE)
+        self.residual = Residual()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map [batch, patches, embed_dim] to the same shape."""
+        hidden = self.act_hidden(self.linear_1(self.act_in(self.affine_1(x))))
+        return self.residual(x, self.affine_2(self.linear_2(hidden)))
+
+
+class ResMlpBlock(nn.Module):
+    """Cross-patch, then cross-channel."""
+
+    def __init__(self, token_mixer: TokenMixer, mlp: ChannelMlp) -> None:
+        super().__init__()
+        self.token_mixer = token_mixer
+        self.mlp = mlp
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map [batch, patches, embed_dim] to the same shape."""
+        return self.mlp(self.token_mixer(x))
+
+
+class ResMLP(nn.Module):
+    """Patches, an embedding, `num_blocks` blocks, a norm, the mean over tokens, a classifier.
+
+    Takes pixels: normalisation is its first layer, so that float and INT8 share one input.
+    `activation` names an entry of `models.float.activations.registry.REGISTRY`, built with
+    `options` for every place: a learnable one stands before and after `linear_1`, ReLU only after.
+    """
+
+    def __init__(
+        self,
+        activation: str,
+        hidden_dim: int,
+        options: Mapping[str, float] | None = None,
+        embed_dim: int = 96,
+        patch_size: int = 4,
+        num_blocks: int = 4,
+        num_classes: int = 10,
+        mean: Sequence[float] = CIFAR10_MEAN,
+        std: Sequence[float] = CIFAR10_STD,
+    ) -> None:
+        super().__init__()
+        learnable = activation_class(activation).learnable
+        num_patches = (IMAGE_SIZE // patch_size) ** 2
+
+        def act(num_features: int) -> nn.Module:
+            return build_activation(activation, num_features, **(options or {}))
+
+        def block() -> ResMlpBlock:
+            act_in = act(embed_dim) if learnable else nn.Identity()
+            mlp = ChannelMlp(embed_dim, hidden_dim, act_in, act(hidden_dim))
+            return ResMlpBlock(TokenMixer(embed_dim, num_patches), mlp)
+
+        self.input = Normalize(mean, std)
+        self.patchify = Patchify(patch_size)
+        self.embed_linear = nn.Linear(patch_size * patch_size * IMAGE_CHANNELS, embed_dim)
+        self.blocks = nn.ModuleList(block() for _ in range(num_blocks))
+        self.norm = ChannelNorm(embed_dim)
+        self.pool = MeanPool()
+        self.classifier = nn.Linear(embed_dim, num_classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map pixels 0..255 [batch, 3, 32, 32] to logits [batch, num_classes]."""
+        x = self.embed(images)
+        for block in self.blocks:
+            x = block(x)
+        return self.classifier(self.pool(self.norm(x)))
+
+    def embed(self, images: Tensor) -> Tensor:
+        """Map pixels [batch, 3, 32, 32] to the embedded tokens [batch, patches, embed_dim]."""
+        return self.embed_linear(self.patchify(self.input(images)))
+
+    def forward_blocks(self, images: Tensor) -> Iterator[Tensor]:
+        """Yield the features [batch, patches, embed_dim] after the embedding and each block."""
+        x = self.embed(images)
+        yield x
+        for block in self.blocks:
+            x = block(x)
+            yield x

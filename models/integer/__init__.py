@@ -1,0 +1,1 @@
+"""The integers: arithmetic, schema and files, the network in numpy. Needs no torch."""

@@ -1,0 +1,207 @@
+"""The integer ResMLP in numpy: what the hardware computes, from `IntResMlp` parameters.
+
+Two ways through the layers, equal bit for bit: int32 arrays and the rules of `fixed_point`
+(`exact_integers=True`, the reference), and the same integers held in float32, where BLAS does the
+products. Float32 holds every sum exactly while |sum x*w| <= 2^24, which is asserted per layer. Then
+floor(v·2^-s + ½ + b) is rounding_shift(v, s) + b: exactly where the result is inside int8 (s <= 16
+and |b| <= 128 leave it 24 bits), and beyond that both saturate alike.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+from models.integer import fixed_point
+from models.integer.params import (
+    Array,
+    IntBlock,
+    IntChannelMlp,
+    IntLayer,
+    IntResMlp,
+    IntTable,
+    IntTokenMixer,
+    Samples,
+)
+
+Values = npt.NDArray[Any]  # integers, as int32 or held in float32
+Record = Callable[[str, Array], None]  # called with the name and output of each layer
+_FLOAT32_EXACT = 1 << 24
+
+
+def make_input_lut(abs_max: float, mean: Sequence[float], std: Sequence[float]) -> Array:
+    """Return the int8 value of every pixel value per colour channel, [3, 256].
+
+    clamp(round((pixel/255 - mean) / std · 128/abs_max)): `abs_max` is the normalised magnitude that
+    the int8 range stands for (published system §3; 2.0901384 for the published ReLU-96).
+    """
+    pixels = np.arange(256) / 255
+    real = (pixels - np.reshape(mean, (3, 1))) / np.reshape(std, (3, 1))
+    rounded = np.floor(real * (-fixed_point.INT8_MIN / abs_max) + 0.5)
+    return np.asarray(fixed_point.saturate(rounded).astype(np.int32))
+
+
+def patchify(images: npt.NDArray[np.integer], patch_dim: int) -> Array:
+    """Cut images [n, 32, 32, 3] into tokens [n, patches, patch_dim].
+
+    Token order is row-major over the patch grid, inside a patch (row, column, channel).
+    """
+    count, height, width, channels = images.shape
+    size = round((patch_dim / channels) ** 0.5)
+    grid = images.reshape(count, height // size, size, width // size, size, channels)
+    tokens = (height // size) * (width // size)
+    return grid.transpose(0, 1, 3, 2, 4, 5).reshape(count, tokens, patch_dim).astype(np.int32)
+
+
+def quantize_images(network: IntResMlp, images: npt.NDArray[np.uint8]) -> Array:
+    """Turn uint8 images [n, 32, 32, 3] into int8 tokens [n, patches, patch_dim]."""
+    if network.input_lut is None:
+        raise ValueError("this network has no input_lut: the scale of its input is not known")
+    quantized = np.stack([network.input_lut[c][images[..., c]] for c in range(3)], axis=-1)
+    return patchify(quantized, network.patch_dim)
+
+
+def forward(
+    network: IntResMlp,
+    tokens: Array,
+    record: Record | None = None,
+    exact_integers: bool = False,
+) -> Array:
+    """Compute int8 logits [n, classes] of int8 tokens [n, patches, patch_dim].
+
+    `record(name, values)` is called with the output of every layer under its published name.
+    """
+
+    def note(name: str, values: Values) -> None:
+        if record is not None:
+            record(name, values.astype(np.int32))
+
+    x = _linear(network.embed_linear, tokens.astype(np.int32 if exact_integers else np.float32))
+    note("embed_linear", x)
+    for index, block in enumerate(network.blocks):
+        x = _block(block, x, f"blocks_{index}", note)
+    shift = fixed_point.mean_shift(network.num_patches)
+    total = x.sum(axis=1, dtype=x.dtype).astype(np.int32)
+    mean: Values = fixed_point.rounding_shift(total, shift).astype(x.dtype)
+    note("mean", mean)
+    logits = _linear(network.classifier_linear, mean)
+    note("classifier_linear", logits)
+    return logits.astype(np.int32)
+
+
+def evaluate(
+    network: IntResMlp,
+    images: npt.NDArray[np.uint8],
+    batch_size: int = 32,
+    threads: int | None = None,
+) -> Array:
+    """Return the int8 logits [n, classes] of uint8 images.
+
+    Memory is bounded by the batch: about 60 kB per image and layer, small enough for the
+    processor's caches. Each of the `threads` (default: one per core) takes whole batches.
+    """
+    batches = [images[start : start + batch_size] for start in range(0, len(images), batch_size)]
+    if not batches:
+        return np.empty((0, network.num_classes), np.int32)
+
+    def logits(batch: npt.NDArray[np.uint8]) -> Array:
+        return forward(network, quantize_images(network, batch))
+
+    workers = threads or len(os.sched_getaffinity(0))
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(workers) as pool:
+        return np.concatenate(list(pool.map(logits, batches)))
+
+
+def accuracy(logits: npt.NDArray[np.integer], labels: npt.NDArray[np.integer]) -> float:
+    """Return the top-1 accuracy in percent; the first of equal logits is the class."""
+    return float(100 * np.mean(logits.argmax(axis=1) == labels))
+
+
+def make_samples(network: IntResMlp, tokens: Array, labels: npt.NDArray[np.integer]) -> Samples:
+    """Run the network on `tokens` and keep the output of every layer."""
+    layers: dict[str, Array] = {}
+    output = forward(network, tokens, layers.__setitem__)
+    names = ["embed_linear", *(f"blocks_{i}_mlp" for i in range(len(network.blocks)))]
+    inter = tuple(layers[name] for name in names)
+    return Samples(tokens, labels.astype(np.int32), inter, output, layers)
+
+
+Note = Callable[[str, Values], None]
+
+
+def _block(block: IntBlock, x: Values, name: str, note: Note) -> Values:
+    x = _token_mixer(block.token_mixer, x, f"{name}_token_mixer", note)
+    return _channel_mlp(block.mlp, x, f"{name}_mlp", note)
+
+
+def _token_mixer(p: IntTokenMixer, x: Values, name: str, note: Note) -> Values:
+    y = _affine(p.affine_1, x)
+    note(f"{name}_affine_1", y)
+    y = _token_linear(p.linear, y)
+    note(f"{name}_linear", y)
+    y = _affine(p.affine_2, y)
+    note(f"{name}_affine_2", y)
+    return _residual(p.res_affine, x, y, name, note)
+
+
+def _channel_mlp(p: IntChannelMlp, x: Values, name: str, note: Note) -> Values:
+    y = x
+    if p.psa_1:
+        y = _activation(p.psa_1, x)
+        note(f"{name}_psa_1", y)
+    y = _linear(p.linear_1, y)
+    note(f"{name}_linear_1", y)
+    y = _activation(p.psa_2, y) if p.psa_2 else fixed_point.relu(y)
+    note(f"{name}_psa_2" if p.psa_2 else f"{name}_relu", y)
+    y = _linear(p.linear_2, y)
+    note(f"{name}_linear_2", y)
+    return _residual(p.res_affine, x, y, name, note)
+
+
+def _residual(res: IntLayer, x: Values, branch: Values, name: str, note: Note) -> Values:
+    shortcut = _affine(res, x)
+    note(f"{name}_res_affine", shortcut)
+    total: Values = fixed_point.saturating_add(branch, shortcut)
+    note(name, total)
+    return total
+
+
+def _affine(layer: IntLayer, x: Values) -> Values:
+    return _requantize(x * layer.w.astype(x.dtype), layer.s, layer.b)
+
+
+def _activation(table: IntTable, x: Values) -> Values:
+    row_starts = 256 * np.arange(len(table.knots), dtype=np.int32) - fixed_point.INT8_MIN
+    index = x.astype(np.int32)
+    index += row_starts
+    return table.lut.astype(x.dtype).ravel().take(index)
+
+
+def _linear(layer: IntLayer, x: Values) -> Values:
+    return _requantize(np.matmul(x, _weights(layer, x).T), layer.s, layer.b)
+
+
+def _token_linear(layer: IntLayer, x: Values) -> Values:
+    acc = np.matmul(_weights(layer, x), x)
+    return _requantize(acc, layer.s[:, None], layer.b[:, None])
+
+
+def _weights(layer: IntLayer, x: Values) -> Values:
+    """Return w in the type of x; float32 only where every possible sum is exact in it."""
+    bound = int(np.abs(layer.w).sum(axis=1).max()) * -fixed_point.INT8_MIN
+    assert x.dtype != np.float32 or bound <= _FLOAT32_EXACT, f"a sum may reach {bound}, not exact"
+    return layer.w.astype(x.dtype)
+
+
+def _requantize(acc: Values, shift: Array, bias: Array) -> Values:
+    """Apply `fixed_point.requantize`; a float32 `acc` is overwritten."""
+    if acc.dtype == np.int32:
+        return np.asarray(fixed_point.requantize(acc, shift, bias))
+    acc *= np.exp2(-shift).astype(np.float32)
+    acc += (bias + 0.5).astype(np.float32)
+    np.floor(acc, out=acc)
+    return np.asarray(np.clip(acc, fixed_point.INT8_MIN, fixed_point.INT8_MAX, out=acc))

@@ -1,0 +1,1 @@
+"""The network in integer units while it trains: folded, calibrated, quantised."""

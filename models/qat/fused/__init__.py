@@ -1,0 +1,1 @@
+"""The INT8 network as few passes over memory, for training; the same integers."""

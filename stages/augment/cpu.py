@@ -1,0 +1,220 @@
+"""Crop, flip and RandAugment on the CPU: one image after another, in the first-level cache.
+
+Compiled by numba when first called. The arithmetic is that of `stages.augment.operations`, rounding
+by rounding, and what is fixed comes from there as `Constants`. One thread; the GIL is released, so
+that another thread can train meanwhile.
+"""
+
+# ruff: noqa: ANN001, ANN202 - numba infers the types of what it compiles
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numba import njit
+from torch import Tensor
+
+# Operations by their place in `stages.augment.operations.OPERATIONS`; 0 is Identity.
+_FIRST_MOVE, _LAST_MOVE = 1, 5
+_BRIGHTNESS, _COLOR, _CONTRAST, _SHARPNESS, _POSTERIZE, _SOLARIZE = 6, 7, 8, 9, 10, 11
+_AUTO_CONTRAST, _EQUALIZE = 12, 13
+
+_RED, _GREEN, _BLUE = np.float32(0.2989), np.float32(0.587), np.float32(0.114)
+_ZERO, _ONE, _WHITE = np.float32(0), np.float32(1), np.float32(255)
+
+
+class Constants(NamedTuple):
+    """What the operations know beforehand; the sign's axis has two entries, positive first.
+
+    `sources` int32 [5 moves, 2, height * width]: which pixel comes to each place, -1 for none;
+    `tables` uint8 [3, 2, 256]: what Brightness, Posterize and Solarize make of each value;
+    `ratio`, `rest` float32 [2]: weights of image and other image in a blend.
+    """
+
+    sources: Any
+    tables: Any
+    ratio: Any
+    rest: Any
+
+
+def apply_operations(
+    images: Tensor, operations: Tensor, negative: Tensor, constants: Constants
+) -> Tensor:
+    """Compute `rand_augment.apply_operations` of uint8 images [n, 3, height, width]."""
+    changed = torch.empty_like(images, memory_format=torch.contiguous_format)
+    arrays = images.contiguous().numpy(), operations.numpy(), negative.long().numpy()
+    _change_all(*arrays, constants, changed.numpy())
+    return changed
+
+
+def shift(images: Tensor, top: Tensor, left: Tensor, mirrored: Tensor) -> Tensor:
+    """Cut each image i out from row top[i] and column left[i] on, black outside; then mirror it.
+
+    uint8 [n, 3, height, width]; top and left int64 [n], may be negative; mirrored bool [n].
+    """
+    shifted = torch.empty_like(images, memory_format=torch.contiguous_format)
+    arrays = (tensor.numpy() for tensor in (top, left, mirrored))
+    _shift_all(images.contiguous().numpy(), shifted.numpy(), *arrays)
+    return shifted
+
+
+def _compiled(function: Callable[..., Any]) -> Any:  # noqa: ANN401 - numba's dispatcher
+    """Compile a function, from numba's cache on disk where there is a place for one."""
+    options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "boundscheck": False}
+    try:
+        return njit(cache=True, **options)(function)
+    except RuntimeError:
+        return njit(**options)(function)
+
+
+@_compiled
+def _level(value):
+    """Cut a float32 off at 0 and 255 and round it down."""
+    return np.uint8(np.int32(min(max(value, _ZERO), _WHITE)))
+
+
+@_compiled
+def _move(image, source, out):
+    for channel in range(image.shape[0]):
+        for pixel in range(source.size):
+            there = source[pixel]
+            out[channel, pixel] = image[channel, there] if there >= 0 else np.uint8(0)
+
+
+@_compiled
+def _copy(values, out):
+    for i in range(values.size):
+        out[i] = values[i]
+
+
+@_compiled
+def _look_up(values, table, out):
+    for i in range(values.size):
+        out[i] = table[values[i]]
+
+
+@_compiled
+def _blend(values, others, ratio, rest, out):
+    for i in range(values.size):
+        out[i] = _level(ratio * np.float32(values[i]) + rest * np.float32(others[i]))
+
+
+@_compiled
+def _grey(image):
+    grey = np.empty(image.shape[1], np.uint8)
+    for i in range(grey.size):
+        red, green = _RED * np.float32(image[0, i]), _GREEN * np.float32(image[1, i])
+        grey[i] = np.uint8(np.int32(red + green + _BLUE * np.float32(image[2, i])))
+    return grey
+
+
+@_compiled
+def _contrast(image, ratio, rest, out):
+    total = 0
+    for value in _grey(image):
+        total += value
+    mean = rest * (np.float32(total) / np.float32(image.shape[1]))
+    for channel in range(image.shape[0]):
+        for i in range(image.shape[1]):
+            out[channel, i] = _level(ratio * np.float32(image[channel, i]) + mean)
+
+
+@_compiled
+def _blurred(plane):
+    """Return the weighted mean of each pixel (5) and its neighbours (1), rounded; not at edges."""
+    blurred = plane.copy()
+    five, half, all_weights = np.int32(5), np.int32(6), np.int32(13)
+    for y in range(1, plane.shape[0] - 1):
+        above, here, below = plane[y - 1], plane[y], plane[y + 1]
+        for x in range(1, plane.shape[1] - 1):
+            total = five * np.int32(here[x]) + np.int32(here[x - 1]) + np.int32(here[x + 1])
+            total += np.int32(above[x - 1]) + np.int32(above[x]) + np.int32(above[x + 1])
+            total += np.int32(below[x - 1]) + np.int32(below[x]) + np.int32(below[x + 1])
+            blurred[y, x] = np.uint8((total + half) // all_weights)
+    return blurred
+
+
+@_compiled
+def _auto_contrast(values, out):
+    least, greatest = values.min(), values.max()
+    if least == greatest:
+        _copy(values, out)
+        return
+    darkest = np.float32(least)
+    scale = _ONE / (np.float32(greatest) - darkest) * _WHITE
+    for i in range(values.size):
+        out[i] = _level((np.float32(values[i]) - darkest) * scale)
+
+
+@_compiled
+def _equalize(values, out):
+    histogram = np.zeros(256, np.int32)
+    for value in values:
+        histogram[value] += 1
+    step = (values.size - histogram[values.max()]) // 255
+    if step == 0:
+        _copy(values, out)
+        return
+    table = np.empty(256, np.uint8)
+    darker = 0
+    for value in range(256):
+        table[value] = min((darker + step // 2) // step, 255)
+        darker += histogram[value]
+    _look_up(values, table, out)
+
+
+@_compiled
+def _change(image, height, operation, sign, constants, out):
+    """Write image [3, pixels], changed by one operation, to `out`."""
+    ratio, rest = constants.ratio[sign], constants.rest[sign]
+    if _FIRST_MOVE <= operation <= _LAST_MOVE:
+        _move(image, constants.sources[operation - _FIRST_MOVE, sign], out)
+    elif operation == _CONTRAST:
+        _contrast(image, ratio, rest, out)
+    elif operation == _COLOR:
+        grey = _grey(image)
+        for channel in range(image.shape[0]):
+            _blend(image[channel], grey, ratio, rest, out[channel])
+    else:
+        for channel in range(image.shape[0]):
+            values, result = image[channel], out[channel]
+            if operation == _BRIGHTNESS:
+                _look_up(values, constants.tables[0, sign], result)
+            elif operation == _POSTERIZE:
+                _look_up(values, constants.tables[1, sign], result)
+            elif operation == _SOLARIZE:
+                _look_up(values, constants.tables[2, sign], result)
+            elif operation == _SHARPNESS:
+                blurred = _blurred(values.reshape(height, -1)).ravel()
+                _blend(values, blurred, ratio, rest, result)
+            elif operation == _AUTO_CONTRAST:
+                _auto_contrast(values, result)
+            elif operation == _EQUALIZE:
+                _equalize(values, result)
+            else:
+                _copy(values, result)
+
+
+@_compiled
+def _change_all(images, operations, negative, constants, changed):
+    count, channels, height, width = images.shape
+    flat = (channels, height * width)
+    for i in range(count):
+        image, out = images[i].reshape(flat), changed[i].reshape(flat)
+        _change(image, height, operations[i], negative[i], constants, out)
+
+
+@_compiled
+def _shift_all(images, shifted, top, left, mirrored):
+    count, channels, height, width = images.shape
+    source = np.empty((height, width), np.int32)
+    for i in range(count):
+        for y in range(height):
+            row = y + top[i]
+            for x in range(width):
+                column = left[i] + (width - 1 - x if mirrored[i] else x)
+                inside = 0 <= row < height and 0 <= column < width
+                source[y, x] = row * width + column if inside else -1
+        image = images[i].reshape(channels, height * width)
+        _move(image, source.ravel(), shifted[i].reshape(channels, height * width))

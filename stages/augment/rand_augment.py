@@ -1,0 +1,92 @@
+"""RandAugment of a whole batch: the distribution of torchvision's `RandAugment()`, image by image.
+
+Two forms with the same result, pixel for pixel. In plain PyTorch, for CUDA and as the definition,
+the images are sorted by the operation they drew, so that each of the 14 runs once over its group
+(`stages.augment.operations`). On the CPU numba goes through the images (`stages.augment.cpu`).
+"""
+
+import logging
+from functools import cache
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Generator, Tensor
+
+from stages.augment.operations import BEYOND, MOVES, OPERATIONS, SHORT, sources
+
+_LOG = logging.getLogger(__name__)
+_ROUNDS = 2  # operations per image
+
+
+def rand_augment(images: Tensor, generator: Generator) -> Tensor:
+    """Apply two random operations to every image (uint8 [n, 3, height, width]) on its own.
+
+    Each is drawn uniformly from `OPERATIONS`, its sign too: the distribution of torchvision's
+    RandAugment with its default 2 operations of magnitude 9 (Cubuk et al. 2020). Height and width
+    are at least 3. Returns a new tensor on the images' device; where that is not the CPU, a CPU
+    generator is the one to give, for then nothing waits for the device.
+    """
+    shape, device = (_ROUNDS, len(images)), generator.device
+    numbers = torch.randint(len(OPERATIONS), shape, generator=generator, device=device)
+    negative = torch.rand(shape, generator=generator, device=device) < 0.5
+    for operations, signs in zip(numbers.cpu(), negative.cpu(), strict=True):
+        images = apply_operations(images, operations, signs)
+    return images
+
+
+def apply_operations(images: Tensor, operations: Tensor, negative: Tensor) -> Tensor:
+    """Apply to image i (uint8 [n, 3, height, width]) the operation number operations[i].
+
+    `operations` (int64 [n]) indexes `OPERATIONS`; `negative` (bool [n]) reverses the sign of the
+    strength where the operation has one; both on the CPU. Returns a new tensor.
+    """
+    kernels = kernels_for(images.device)
+    if kernels is not None:
+        constants = _constants(kernels, *images.shape[2:])
+        return kernels.apply_operations(images, operations, negative, constants)
+    return apply_operations_plain(images, operations, negative)
+
+
+def apply_operations_plain(images: Tensor, operations: Tensor, negative: Tensor) -> Tensor:
+    """Compute `apply_operations` in plain PyTorch, on any device."""
+    order = operations.argsort()
+    sizes = operations.bincount(minlength=len(OPERATIONS)).tolist()
+    groups = images[order.to(images.device, non_blocking=True)].split(sizes)
+    signs = negative[order].to(images.device, non_blocking=True).split(sizes)
+    changed = [
+        operation(group, sign) if len(group) else group
+        for operation, group, sign in zip(OPERATIONS.values(), groups, signs, strict=True)
+    ]
+    return torch.cat(changed)[order.argsort().to(images.device, non_blocking=True)]
+
+
+def kernels_for(device: torch.device) -> ModuleType | None:
+    """Return the fused form for a device, None where plain PyTorch it is: the one choice."""
+    return _cpu_kernels() if device.type == "cpu" else None
+
+
+@cache
+def _cpu_kernels() -> ModuleType | None:
+    try:
+        from stages.augment import cpu as _augment_cpu
+    except (ImportError, OSError) as error:  # numba, or LLVM below it, is not usable here
+        _LOG.info("augmentation: plain PyTorch instead of numba (%r)", error)
+        return None
+    return _augment_cpu
+
+
+@cache
+def _constants(kernels: ModuleType, height: int, width: int) -> Any:  # noqa: ANN401 - its Constants
+    """Return what the CPU kernels must know beforehand, taken from the plain form."""
+    cpu, signs = torch.device("cpu"), torch.tensor([False, True])
+    levels = torch.arange(256, dtype=torch.uint8).expand(2, 1, 1, 256)
+    by_value = [OPERATIONS[name](levels, signs) for name in ("Brightness", "Posterize", "Solarize")]
+    moves = [sources(name, height, width, cpu) for name in MOVES]
+    return kernels.Constants(
+        sources=torch.stack(moves).to(torch.int32).numpy(),
+        tables=torch.stack(by_value).view(3, 2, 256).numpy(),
+        ratio=np.array([BEYOND, SHORT], np.float32),
+        rest=np.array([1.0 - BEYOND, 1.0 - SHORT], np.float32),
+    )

@@ -1,0 +1,134 @@
+"""Stored views: what a slow network says of every training image under a few random changes.
+
+A view is the whole training set, changed once. Its images are drawn again from the seed whenever
+they are needed (a quarter of a second), so only the logits are kept: no image leaves the data set.
+"""
+
+import zipfile
+import zlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Generator, Tensor
+
+from models.files.atomic import replace_on_success
+from models.files.errors import PipelineError
+from stages.augment.augment import augment
+from stages.augment.seeds import generator_of
+from stages.pipeline.params import Augment
+
+_CHUNK = 5000  # images changed at a time
+_SPARE = 0.125  # of an accelerator's memory: left free, because others may train on it, too
+
+
+def view_images(images: Tensor, how: Augment, seed: int, view: int) -> Tensor:
+    """Return a view of pixels uint8 [n, 3, 32, 32]: crop and RandAugment, without the flip.
+
+    Training flips afresh in every epoch, which doubles the views for nothing.
+    """
+    generator: Generator = generator_of(seed, "view", view)
+    unflipped = replace(how, flip=False)
+    parts = [augment(part, unflipped, generator) for part in images.split(_CHUNK)]
+    return torch.cat(parts)
+
+
+def checksum(images: Tensor) -> int:
+    """Return the CRC-32 of the pixels."""
+    return zlib.crc32(images.contiguous().numpy().data)
+
+
+@dataclass(frozen=True)
+class Views:
+    """Logits float16 [views, n, classes], the CRC-32 of each view's pixels, and how it is drawn.
+
+    Other shapes and types raise `ValueError`.
+    """
+
+    logits: npt.NDArray[np.float16]
+    checksums: npt.NDArray[np.uint32]
+    how: Augment
+    seed: int
+
+    def __post_init__(self) -> None:
+        """Refuse other shapes and types."""
+        for name, array, dtype, axes in (
+            ("logits", self.logits, np.float16, 3),
+            ("checksums", self.checksums, np.uint32, 1),
+        ):
+            if array.dtype != dtype or array.ndim != axes:
+                raise ValueError(f"{name} must be {dtype.__name__} of {axes} axes")
+        if not 1 <= len(self.logits) == len(self.checksums):
+            raise ValueError("there must be a view, and a checksum for each")
+
+    def __len__(self) -> int:
+        """Return the number of views."""
+        return len(self.logits)
+
+    def view(self, images: Tensor, epoch: int) -> tuple[Tensor, Tensor]:
+        """Return the images [n, 3, 32, 32] and logits float32 [n, classes] for an epoch.
+
+        PipelineError where the images are not those that the logits were computed of.
+        """
+        index = epoch % len(self)
+        changed = view_images(images, self.how, self.seed, index)
+        if checksum(changed) != self.checksums[index]:
+            raise PipelineError(
+                "The stored views are of other images than those that this machine draws from the "
+                "same seed; make them again with `dvc repro -f -s convnet_views teacher_views`."
+            )
+        return changed, torch.from_numpy(self.logits[index].astype(np.float32))
+
+    def save(self, path: Path | str) -> None:
+        """Write logits and checksums to an npz file."""
+        with replace_on_success(path) as temporary, temporary.open("wb") as file:
+            arrays: dict[str, Any] = {"logits": self.logits, "checksums": self.checksums}
+            np.savez(file, **arrays)
+
+
+class ViewCache:
+    """The views of a run, drawn once on an accelerator with room for them; elsewhere every time."""
+
+    def __init__(self, views: Views, device: torch.device) -> None:
+        self.views, self.device = views, device
+        self.kept: dict[int, tuple[Tensor, Tensor]] = {}
+
+    @property
+    def how(self) -> Augment:
+        """How the images are changed."""
+        return self.views.how
+
+    def view(self, images: Tensor, epoch: int) -> tuple[Tensor, Tensor]:
+        """Return what `Views.view` does, on the device if it is kept there."""
+        index = epoch % len(self.views)
+        if index in self.kept:
+            return self.kept[index]
+        view = self.views.view(images, index)
+        if self._has_room(view[0].nbytes):
+            self.kept[index] = view = (view[0].to(self.device), view[1].to(self.device))
+        return view
+
+    def _has_room(self, size: int) -> bool:
+        if self.device.type != "cuda":
+            return False
+        free, total = torch.cuda.mem_get_info(self.device)
+        return free > size + _SPARE * total
+
+
+def load_views(path: Path | str, how: Augment, seed: int) -> Views:
+    """Read a file of `Views.save`; PipelineError where it is none."""
+    try:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
+            return Views(arrays["logits"], arrays["checksums"], how, seed)
+    except FileNotFoundError:
+        fault, command = "does not exist", "repro"
+    except (
+        *(OSError, EOFError, KeyError, TypeError, ValueError),
+        *(zipfile.BadZipFile, zlib.error),
+    ):
+        fault, command = "is not a file of stored views", "repro -f -s"
+    stage = f"{Path(path).parent.name}_views"
+    raise PipelineError(f"{path} {fault}; run `dvc {command} {stage}` to make it.")

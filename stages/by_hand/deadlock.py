@@ -1,0 +1,84 @@
+"""Run the C++ of a streaming design (a key of params.yaml `designs`) as threads: does it deadlock?
+
+Every dataflow process is a thread and every FIFO as deep as its STREAM pragma says
+(hls/simulate/threads.py), so this checks the depths of `plan` on the C++ itself. Four random images
+go through, one behind the other, and their logits must be numpy's. Needs `dvc repro
+generate_headers` and the plan, no FPGA tool. Prints the most words that each FIFO held in this run,
+which depends on how the threads were scheduled; no file stays, but after a failure
+data/designs/<design>/deadlock.log.
+"""
+
+import logging
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from hls.cpp.accelerators import STREAMING
+from hls.headers.network import header_files
+from hls.plan.design import read_design
+from hls.plan.sizes import Sizes
+from hls.simulate import gpp, threads
+from models.files.errors import PipelineError
+from models.integer import resmlp as int_resmlp
+from models.integer.params import IntResMlp, load_int_params
+from stages.pipeline.command import run_design_stage
+from stages.pipeline.names import design_of
+from stages.pipeline.params import load_params
+from stages.pipeline.paths import artifact, design_artifact
+from stages.results.markdown import markdown
+
+IMAGES = 4
+
+
+def write_images(network: IntResMlp, folder: Path) -> gpp.ImageFiles:
+    """Write tokens and logits of random images."""
+    shape = (IMAGES, network.num_patches, network.patch_dim)
+    tokens = np.random.default_rng(0).integers(-128, 128, shape, dtype=np.int32)
+    files = gpp.ImageFiles(folder / "tokens.bin", folder / "logits.bin", IMAGES)
+    files.tokens.write_bytes(tokens.astype(np.int8).tobytes())
+    files.logits.write_bytes(int_resmlp.forward(network, tokens).astype(np.int8).tobytes())
+    return files
+
+
+def check(name: str, variant: str, compiler: str, log: Path) -> threads.Outcome:
+    """Compile and run the threads of one design; PipelineError says who waits in a deadlock."""
+    network = load_int_params(artifact(variant, "int8.pkl"))
+    read_design(design_artifact(name, "design.json"), Sizes.of(network))
+    headers = artifact(variant, "headers"), design_artifact(name, "headers")
+    header_files(*headers)
+    with tempfile.TemporaryDirectory(prefix="deadlock-") as path:
+        folder = Path(path)
+        binary = threads.build(compiler, headers, folder, log)
+        outcome = threads.run(binary, log, write_images(network, folder))
+    if outcome.deadlock:
+        waits = [wait for wait in outcome.waits if wait.lacks == "room"]
+        full = [f"{wait.process} waits for room in {wait.fifo}" for wait in waits]
+        raise PipelineError(
+            f"{name} deadlocks: {', '.join(full)}, and every other process for a word; run "
+            f"`dvc repro plan@{name}` to have the FIFOs deep enough; see {log}."
+        )
+    return outcome
+
+
+def main(name: str) -> None:
+    """Check one design."""
+    params = load_params()
+    design = design_of(params, name)
+    if design.accelerator != STREAMING:
+        raise PipelineError(
+            f"{name} is no streaming design: its FIFOs lie in one line, which cannot deadlock."
+        )
+    log = design_artifact(name, "deadlock.log")
+    log.unlink(missing_ok=True)
+    outcome = check(name, design.variant, params.csim.compiler, log)
+    lines = [("FIFO", "words at most", "depth")]
+    lines += [
+        (fifo, f"{level.high_water}", f"{level.depth}") for fifo, level in outcome.levels.items()
+    ]
+    logging.info("%s%s: %d images passed, no deadlock", markdown(lines), name, IMAGES)
+    log.unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    run_design_stage(main)

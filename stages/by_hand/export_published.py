@@ -1,0 +1,39 @@
+"""Write the float weights of one network as a state dict in the authors' layout and key names.
+
+No stage of the pipeline: run it by hand. Writes data/published/<folder>/<file> with the names of
+the authors' archive, so data/published can be another pipeline's published.path (params.yaml).
+"""
+
+import logging
+from pathlib import Path
+
+from models.float.checkpoint import save_published
+from models.float.published_layout import PUBLISHED_TEACHER, published_file
+from models.float.resmlp import CIFAR10_MEAN, CIFAR10_STD
+from stages.networks.resmlp import load_inputs, load_network
+from stages.pipeline.command import run_variant_stage
+from stages.pipeline.paths import TEACHER
+
+log = logging.getLogger(__name__)
+
+EXPORTED = Path("data/published")
+
+
+def main(name: str) -> None:
+    """Export a variant, or the teacher."""
+    params, dataset = load_inputs(name, TEACHER)
+    network = load_network(params, name, dataset)
+    path = EXPORTED / (PUBLISHED_TEACHER if name == TEACHER else published_file(network))
+    save_published(network, path)
+    log.info("%s holds %s in the published layout", path, name)
+    if (*dataset.mean, *dataset.std) != (*CIFAR10_MEAN, *CIFAR10_STD):
+        log.warning(
+            "The published layout has no place for the normalisation: whoever reads the file must "
+            "know mean %s and std %s.",
+            dataset.mean.round(4).tolist(),
+            dataset.std.round(4).tolist(),
+        )
+
+
+if __name__ == "__main__":
+    run_variant_stage(main)

@@ -1,0 +1,1 @@
+"""What every stage needs before it begins: command line, parameters, paths, data set."""

@@ -1,0 +1,169 @@
+"""The images of one run in a plain numpy file: three splits, class names and normalisation."""
+
+import zipfile
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from models.files.atomic import replace_on_success
+from models.files.errors import PipelineError
+
+IMAGE_SHAPE = (32, 32, 3)  # rows, columns, red-green-blue
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images uint8 [n, 32, 32, 3] and their class indices int64 [n]; raises `ValueError`."""
+
+    images: npt.NDArray[np.uint8]
+    labels: npt.NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        """Refuse other shapes and types."""
+        if self.images.dtype != np.uint8 or self.images.shape[1:] != IMAGE_SHAPE:
+            found = f"{self.images.dtype} {list(self.images.shape)}"
+            raise ValueError(f"images must be uint8 [n, 32, 32, 3], found {found}")
+        if self.labels.dtype != np.int64 or self.labels.shape != self.images.shape[:1]:
+            found = f"{self.labels.dtype} {list(self.labels.shape)}"
+            raise ValueError(f"labels must be int64 [{len(self.images)}], found {found}")
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.labels)
+
+    def take(self, indices: npt.NDArray[np.int64]) -> "Split":
+        """Return the images and labels at `indices`, in that order."""
+        return Split(self.images[indices], self.labels[indices])
+
+
+@dataclass(frozen=True)
+class LabelledImages:
+    """What a source delivers; a label without a name or a class without images: `ValueError`."""
+
+    train: Split
+    test: Split
+    class_names: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse labels without a name, and classes that train or test lacks."""
+        for name in ("train", "test"):
+            labels = set(np.unique(getattr(self, name).labels).tolist())
+            expected = set(range(len(self.class_names)))
+            if labels != expected:
+                raise ValueError(
+                    f"{name} must have images of classes 0..{len(expected) - 1} and no others, "
+                    f"but differs in {sorted(labels ^ expected)}"
+                )
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Three disjoint splits, the class names by label, and the normalisation.
+
+    mean and std are those of pixel / 255, float64 [3]. Impossible values raise `ValueError`.
+    """
+
+    train: Split
+    validation: Split
+    test: Split
+    class_names: tuple[str, ...]
+    mean: npt.NDArray[np.float64]
+    std: npt.NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        """Refuse labels without a name and a normalisation that is not three usable numbers."""
+        for name in SPLITS:
+            labels, last = getattr(self, name).labels, len(self.class_names) - 1
+            if len(labels) and not 0 <= labels.min() <= labels.max() <= last:
+                raise ValueError(f"{name} has labels outside 0..{last}")
+        for name, value in (("mean", self.mean), ("std", self.std)):
+            if value.shape != (3,) or value.dtype != np.float64 or not np.isfinite(value).all():
+                raise ValueError(f"{name} must be three finite float64 numbers, found {value!r}")
+        if not (self.std > 0).all():
+            raise ValueError(f"std must be > 0, found {self.std.tolist()}")
+
+    def save(self, path: Path | str) -> None:
+        """Write an uncompressed npz; the same dataset always gives the same bytes."""
+        arrays: dict[str, npt.NDArray[Any]] = {}
+        for name in SPLITS:
+            split = getattr(self, name)
+            arrays |= {f"{name}_images": split.images, f"{name}_labels": split.labels}
+        names = np.array(self.class_names, dtype=np.str_)
+        arrays |= {"class_names": names, "mean": self.mean, "std": self.std}
+        with replace_on_success(path) as temporary:
+            np.savez(
+                temporary, allow_pickle=False, **arrays
+            )  # numpy dates every member 1980-01-01, hence the bytes
+
+    @staticmethod
+    def load(path: Path | str) -> "Dataset":
+        """Read what `save` wrote; a missing, damaged or foreign file raises `PipelineError`."""
+        try:
+            with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
+                return _from_arrays(arrays)
+        except FileNotFoundError:
+            raise PipelineError(
+                f"{path} is missing; make it with `dvc repro prepare_data`"
+            ) from None
+        except KeyError as error:
+            fault = f"has no array {str(error).split()[0].strip(chr(39))!r}"
+        except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            fault = f"cannot be used ({error})"
+        raise PipelineError(f"{path} {fault}; make it again with `dvc repro prepare_data --force`")
+
+
+def _from_arrays(arrays: Mapping[str, npt.NDArray[Any]]) -> Dataset:
+    splits = {name: Split(arrays[f"{name}_images"], arrays[f"{name}_labels"]) for name in SPLITS}
+    names = tuple(str(name) for name in arrays["class_names"])
+    return Dataset(**splits, class_names=names, mean=arrays["mean"], std=arrays["std"])
+
+
+def hold_out(split: Split, count: int, seed: int) -> tuple[Split, Split]:
+    """Take `count` images out of `split`: return the rest and those taken, both in their old order.
+
+    Every class gives in proportion to its size (largest remainders first), which images is drawn
+    with `seed`. A class that would be left without an image raises `PipelineError`.
+    """
+    sizes = np.bincount(split.labels)
+    exact = count * sizes / len(split)
+    quotas = exact.astype(np.int64)
+    most_cut = np.argsort(quotas - exact, kind="stable")
+    quotas[most_cut[: count - quotas.sum()]] += 1
+    if (quotas >= sizes)[sizes > 0].any():
+        raise PipelineError(
+            f"data.validation_images is {count}, but the {len(split)} training images in "
+            f"{np.count_nonzero(sizes)} classes must leave at least one of each class for training"
+            "; choose a smaller number"
+        )
+    random = np.random.default_rng(seed)
+    taken = np.zeros(len(split), dtype=bool)
+    for label, quota in enumerate(quotas):
+        members = np.flatnonzero(split.labels == label)
+        taken[random.permutation(members)[:quota]] = True
+    return split.take(np.flatnonzero(~taken)), split.take(np.flatnonzero(taken))
+
+
+def channel_statistics(
+    images: npt.NDArray[np.uint8],
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return mean and standard deviation of pixel / 255 per channel, both float64 [3].
+
+    A channel that has one value everywhere carries nothing; its standard deviation counts as 1, so
+    that it normalises to 0. Counted by value, hence exact and independent of the image order.
+    """
+    counts = np.zeros((3, 256), dtype=np.int64)
+    for start in range(0, len(images), 1024):  # bincount widens its input eightfold
+        chunk = images[start : start + 1024]
+        for channel in range(3):
+            counts[channel] += np.bincount(chunk[..., channel].ravel(), minlength=256)
+    values = np.arange(256) / 255
+    shares = counts / counts.sum(axis=1, keepdims=True)
+    mean = shares @ values
+    std = np.sqrt((shares * (values - mean[:, None]) ** 2).sum(axis=1))
+    return mean, np.where((counts > 0).sum(axis=1) == 1, 1.0, std)

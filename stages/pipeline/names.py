@@ -1,0 +1,29 @@
+"""Which names the stages on integer networks take, and those on designs.
+
+Beside the rows of params.yaml, that is each network that has integers: what import_int8 imported.
+"""
+
+from hls.cpp.accelerators import STREAMING
+from stages.pipeline.designs import PUBLISHED, Design
+from stages.pipeline.params import Params
+from stages.pipeline.paths import artifact
+
+
+def check_integer_name(params: Params, name: str) -> None:
+    """Raise PipelineError, with the known names, unless `name` is a variant or was imported."""
+    if not _has_integers(name):
+        params.variant(name)
+
+
+def design_of(params: Params, name: str) -> Design:
+    """Return the design `name`, or the published folding of the integer network `name`.
+
+    Raises PipelineError, with the known designs, if it is neither.
+    """
+    if name not in params.designs and _has_integers(name):
+        return Design(name, name, STREAMING, folding=PUBLISHED)
+    return params.design(name)
+
+
+def _has_integers(name: str) -> bool:
+    return name.isidentifier() and artifact(name, "int8.pkl").is_file()

@@ -1,0 +1,158 @@
+"""The authors' archive of checkpoints on this machine: local, or from Google Drive into a cache.
+
+The cache is the user's, outside the pipeline, so that neither DVC nor a fresh clone loses it; an
+interrupted download goes on where it stopped. Nothing in it is ever deleted, only renamed.
+"""
+
+import hashlib
+import logging
+import os
+from pathlib import Path
+
+from models.files.errors import PipelineError
+from stages.pipeline.params import Published
+from stages.published.archive import check_archive
+
+log = logging.getLogger(__name__)
+
+_RETRIES = 4
+_TIMEOUT = (10, 60)  # seconds to connect, and of silence; gdown's default is to wait forever
+
+
+def archive(published: Published) -> Path:
+    """Return the folder or archive that `published` describes, downloaded if it must be.
+
+    An archive is compared with `sha256`, or its hash is told where that is null. PipelineError says
+    what to do by hand.
+    """
+    try:
+        return _cached(published) if published.path is None else _local(published)
+    except OSError as error:
+        raise PipelineError(
+            f"{error.filename} cannot be used ({error.strerror}); move it or mend its permissions."
+        ) from error
+
+
+def _local(published: Published) -> Path:
+    local = Path(published.path or "").expanduser()
+    if not local.exists():
+        raise PipelineError(
+            f"published.path is {published.path}, which does not exist; name the authors' archive "
+            "or its unpacked folder, or set it to null to download it."
+        )
+    if local.is_file():
+        wrong = _wrong_hash(local, published.sha256)
+        if wrong:
+            raise PipelineError(f"{local} {wrong}; name another copy in published.path.")
+    return local
+
+
+def _cached(published: Published) -> Path:
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "lerp-psa"
+    target = cache / f"checkpoints-{published.drive_id}"
+    if target.is_file():
+        fault = _fault(target, published.sha256)
+        if fault is None:
+            return target
+        log.warning("%s; it is kept as %s", fault, _set_aside(target))
+    _download(published.drive_id, target)
+    fault = _fault(target, published.sha256)
+    if fault is not None:
+        raise PipelineError(
+            f"What Google Drive gave is not the archive: {fault}; it is kept as "
+            f"{_set_aside(target)}, and you can {_by_hand(published.drive_id, target)}."
+        )
+    return target
+
+
+def _fault(path: Path, sha256: str | None) -> str | None:
+    """Return what is wrong with an archive, or None."""
+    wrong = _wrong_hash(path, sha256)
+    if wrong:
+        return f"{path} {wrong}"
+    try:
+        check_archive(path)
+    except PipelineError as error:
+        return str(error).rstrip(".")
+    return None
+
+
+def _wrong_hash(path: Path, sha256: str | None) -> str | None:
+    found = _digest(path)
+    if sha256 is None:
+        log.info(
+            "%s has sha256 %s; put it, in quotes, under published.sha256 to pin it", path, found
+        )
+    elif found != sha256:
+        return f"has sha256 {found}, but published.sha256 is {sha256}, so it was changed or cut"
+    return None
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _set_aside(path: Path) -> Path:
+    """Rename a file that is not what it should be, so that the next download has its place."""
+    return path.rename(path.with_name(f"{path.name}.wrong-{_digest(path)[:12]}"))
+
+
+def _download(drive_id: str, target: Path) -> None:
+    import gdown  # slow to import, and only needed here
+
+    log.info("downloading %s to %s", _url(drive_id), target)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        gdown.download(
+            id=drive_id,
+            output=str(target),
+            resume=True,
+            retries=_RETRIES,
+            timeout=_TIMEOUT,
+            use_cookies=False,
+        )
+    except gdown.FileURLRetrievalError as error:
+        quota = "too many" in str(error).lower()
+        reason = (
+            "Google Drive's limit of downloads is reached, for up to 24 hours"
+            if quota
+            else "Google Drive does not hand it out: it is private or gone"
+        )
+        raise _failed(drive_id, target, reason) from error
+    except KeyError as error:
+        reason = "the answer is not Google Drive's but, say, the login page of this network"
+        raise _failed(drive_id, target, reason) from error
+    except (gdown.DownloadError, OSError, ValueError) as error:
+        reason = _reason(error)
+        parts = sorted(target.parent.glob(f"{target.name}*.part"))
+        if parts:
+            reason += f"; to start anew, delete {', '.join(map(str, parts))}"
+        raise _failed(drive_id, target, reason) from error
+
+
+def _reason(error: Exception) -> str:
+    from requests import ConnectionError, Timeout
+
+    cause = error.__cause__ or error
+    if isinstance(cause, ConnectionError | Timeout):
+        return f"no connection to Google Drive: {type(cause).__name__}"
+    return " ".join(str(error).split())[:300].rstrip(".") or type(error).__name__
+
+
+def _failed(drive_id: str, target: Path, reason: str) -> PipelineError:
+    return PipelineError(
+        f"The published checkpoints could not be downloaded ({reason}); run the same command again "
+        f"later, or {_by_hand(drive_id, target)}."
+    )
+
+
+def _by_hand(drive_id: str, target: Path) -> str:
+    return (
+        f"open {_url(drive_id)} in a browser and save the archive as {target}, or anywhere and "
+        "name it in published.path of params.yaml"
+    )
+
+
+def _url(drive_id: str) -> str:
+    return f"https://drive.google.com/file/d/{drive_id}/view"

@@ -1,0 +1,146 @@
+"""What the stages measured of the networks, as tables: for data/report.md and for README.md."""
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from stages.pipeline.params import Params, Variant
+from stages.pipeline.paths import CONVNET, TEACHER, metrics
+from stages.results import published
+from stages.results.markdown import cell, markdown
+from stages.results.metrics import read_metrics
+
+_LEGEND = (
+    "Float is the trained PyTorch network, INT8 the integer network that numpy evaluates. Epochs "
+    "of a student are those of its transfer (each on one block) and its distillation; minutes are "
+    "wall time."
+)
+_MARK = " *"
+_MARK_LEGEND = "\\* at least the published accuracy."
+_SEEDS_LEGEND = (
+    "Mean and standard deviation (of the sample) over n seeds; INT8 - float seed by seed, in "
+    "points:\n"
+)
+
+
+@dataclass(frozen=True)
+class Result:
+    """The metrics of a network: those of its float form, and those of its integers.
+
+    `published` is the name under which the paper gives figures for such a network, if it does.
+    """
+
+    network: str
+    published: str | None
+    float: dict[str, Any]
+    int8: dict[str, Any]
+
+
+def networks(params: Params) -> list[str]:
+    """Return the names of all networks, first the convolutional one, where one is trained."""
+    trained = [CONVNET] if TEACHER in params.weights.train else []
+    return [*trained, TEACHER, *params.variants]
+
+
+def seed_groups(params: Params) -> dict[str, list[str]]:
+    """Return the variants that differ in the seed of their training alone, by the first's name."""
+    groups: dict[str, list[str]] = {}
+    for name, variant in params.variants.items():
+        alike = (o for o in groups if _seedless(params.variants[o]) == _seedless(variant))
+        groups.setdefault(next(alike, name), []).append(name)
+    return groups
+
+
+def results_text(params: Params) -> str:
+    """Return the tables of all networks, with what explains them; a dash stands for: not measured.
+
+    Variants that differ in the seed alone share a row of means in the second table, which is there
+    if any do. Published accuracies are compared with on CIFAR-10 only.
+    """
+    compared = params.data.source == "cifar10"
+    groups = seed_groups(params)
+    others = {name for group in groups.values() for name in group[1:]}
+    rows = [_result(params, name) for name in networks(params) if name not in others]
+    parts = [_table(rows, compared), f"{_LEGEND}\n"]
+    if compared:
+        parts.append(f"{_MARK_LEGEND}\n")
+    if others:
+        seeded = {name: group for name, group in groups.items() if len(group) > 1}
+        parts += [_SEEDS_LEGEND, _means(params, seeded)]
+    return "\n".join(parts)
+
+
+def _seedless(variant: Variant) -> Variant:
+    return replace(variant, name="", distill=replace(variant.distill, seed=None))
+
+
+def _result(params: Params, name: str) -> Result:
+    float_, int8 = (read_metrics(metrics(form, name)) for form in ("float", "int8"))
+    variant = params.variants.get(name)
+    known = name if variant is None else published.name_of(variant.network)
+    return Result(name, known, float_, int8)
+
+
+def _table(rows: Sequence[Result], compared: bool) -> str:
+    lines = [_line(row, compared) for row in rows]
+    return markdown([[*lines[0]], *([*line.values()] for line in lines)])
+
+
+def _line(row: Result, compared: bool) -> dict[str, str]:
+    """Return the cells of a network by their column's title."""
+    line = {"network": row.network}
+    for title, value, wanted in (
+        ("float", row.float.get("accuracy"), published.FLOAT.get(row.published or "")),
+        ("INT8", row.int8.get("int8_accuracy"), published.INT8.get(row.published or "")),
+    ):
+        reached = value is not None and wanted is not None and value >= wanted
+        line[f"{title}, %"] = cell(value) + (_MARK if compared and reached else "")
+        if compared:
+            line[f"published {title}, %"] = "-" if wanted is None else f"{wanted:.1f}"
+    line["logits unlike QAT (numpy)"] = cell(row.int8.get("mismatches"))
+    line["test images"] = cell(row.int8.get("images", row.float.get("images")))
+    line["epochs"] = cell(row.float.get("epochs"))
+    line["QAT epochs"] = cell(row.int8.get("epochs"))
+    line["seed"] = cell(row.float.get("seed"))
+    line["minutes"] = _minutes(row.float)
+    line["QAT minutes"] = _minutes(row.int8)
+    line["processor, threads"] = " / ".join(_processors(row)) or "-"
+    return line
+
+
+def _minutes(measured: dict[str, Any]) -> str:
+    seconds = measured.get("seconds")
+    return "-" if seconds is None else f"{seconds / 60:.1f}"
+
+
+def _processors(row: Result) -> list[str]:
+    """Return what the network was trained on, and what it was quantised on if that differs."""
+    found = [
+        f"{measured['processor']}, {measured['threads']}"
+        for measured in (row.float, row.int8)
+        if measured.get("processor") is not None
+    ]
+    return list(dict.fromkeys(found))
+
+
+def _means(params: Params, groups: dict[str, list[str]]) -> str:
+    """Return the table of seeds, of each form those that are measured, and of seeds with both."""
+    lines = [["network"]]
+    for title in ("float", "INT8", "INT8 - float"):
+        unit = "" if "-" in title else ", %"
+        lines[0] += [f"{title} mean{unit}", f"{title} deviation{unit}", f"{title} n"]
+    for first, names in groups.items():
+        results = [_result(params, name) for name in names]
+        floats = [result.float.get("accuracy") for result in results]
+        integers = [result.int8.get("int8_accuracy") for result in results]
+        both = [
+            j - i for i, j in zip(floats, integers, strict=True) if i is not None and j is not None
+        ]
+        lines.append([first])
+        for values in (floats, integers, both):
+            measured = [value for value in values if value is not None]
+            summary = (statistics.mean, statistics.stdev) if len(measured) > 1 else ()
+            lines[-1] += [cell(f(measured)) for f in summary] or ["-", "-"]
+            lines[-1].append(str(len(measured)))
+    return markdown(lines)

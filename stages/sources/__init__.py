@@ -1,0 +1,1 @@
+"""From an archive, a folder or a download to labelled images."""

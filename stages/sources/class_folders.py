@@ -1,0 +1,152 @@
+"""A tree `train/<class>/<image>`, `test/<class>/<image>`, read into arrays of 32x32 RGB images."""
+
+import logging
+from io import BytesIO
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from models.files.errors import PipelineError
+from stages.pipeline.dataset import IMAGE_SHAPE, LabelledImages, Split
+from stages.sources.archives import Entry
+
+log = logging.getLogger(__name__)
+
+_SPLITS = ("train", "test")
+_LAYOUT = "train/<class>/<image> and test/<class>/<image>, at most one folder further down"
+_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".ppm", ".tif", ".tiff", ".webp")
+Pixels: TypeAlias = npt.NDArray[np.uint8]
+
+
+class ClassFolders:
+    """Collects the entries of one tree in any order; `finish` checks it and puts it in order.
+
+    Classes are the folder names, sorted; images are ordered by class, then by file name. Files that
+    are no images, and everything outside `train` and `test`, are passed over.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._images: dict[tuple[str, str], dict[str, Pixels]] = {}  # (split, class): by file name
+        self._folders: set[tuple[str, ...]] = set()
+        self._tops: set[tuple[str, ...]] = set()  # what stands above train and test: () or a folder
+        self._resized = 0
+
+    def add(self, entry: Entry) -> None:
+        """Take in a file or folder; an image in the wrong place or damaged raises."""
+        if entry.is_folder:
+            self._folders.add(entry.parts)
+        elif entry.name.lower().endswith(_SUFFIXES) and self._in_tree(entry):
+            *top, split, label, name = entry.parts
+            self._tops.add(tuple(top))
+            image, resized = _decode(entry, self._path)
+            self._images.setdefault((split, label), {})[name] = image
+            self._resized += resized
+
+    def finish(self) -> LabelledImages:
+        """Return the images of both splits; a tree with a hole or two trees raise."""
+        if len(self._tops) > 1:
+            found = " and ".join(sorted("/".join((*top, "train|test")) for top in self._tops))
+            raise PipelineError(f"{self._path} holds more than one tree of images: {found}")
+        classes = self._checked_classes()
+        if self._resized:
+            count = sum(map(len, self._images.values()))
+            log.warning(
+                "%d of %d images in %s are not 32x32 pixels; they were resized (bilinear)",
+                self._resized,
+                count,
+                self._path,
+            )
+        train, test = (self._split(split, classes) for split in _SPLITS)
+        return LabelledImages(train, test, tuple(classes))
+
+    def _in_tree(self, entry: Entry) -> bool:
+        """Tell whether an image has a class; one below train or test without a class raises."""
+        for depth, split in enumerate(entry.parts[:2]):
+            if split in _SPLITS and len(entry.parts) == depth + 3:
+                return True
+        if set(_SPLITS).isdisjoint(entry.parts[:2]):
+            return False
+        raise PipelineError(f"{self._path} holds the image {entry.name}, but expected is {_LAYOUT}")
+
+    def _checked_classes(self) -> list[str]:
+        """Return the sorted class names, the same in train and test and none of them empty."""
+        top = next(iter(self._tops), ())
+        depth = len(top)
+        classes: dict[str, set[str]] = {split: set() for split in _SPLITS}
+        for split, label in self._images:
+            classes[split].add(label)
+        for parts in self._folders:
+            if len(parts) == depth + 2 and parts[:depth] == top and parts[depth] in classes:
+                classes[parts[depth]].add(parts[depth + 1])
+        for split in _SPLITS:
+            if not classes[split]:
+                raise PipelineError(
+                    f"{self._path} has no folder {split} with class folders in it{self._seen()}; "
+                    f"expected is {_LAYOUT}"
+                )
+        self._check_same(classes)
+        for split in _SPLITS:
+            for label in sorted(classes[split]):
+                if (split, label) not in self._images:
+                    raise PipelineError(
+                        f"{self._path} has no image in the class folder {split}/{label}; "
+                        "add images or remove the folder from train and test"
+                    )
+        return sorted(classes["train"])
+
+    def _check_same(self, classes: dict[str, set[str]]) -> None:
+        differences = [
+            f"only {split} has {_few(classes[split] - classes[other])}"
+            for split, other in (_SPLITS, _SPLITS[::-1])
+            if classes[split] - classes[other]
+        ]
+        if differences:
+            raise PipelineError(
+                f"{self._path} has different classes in train and test: {', '.join(differences)}; "
+                "both need the same class folders"
+            )
+
+    def _seen(self) -> str:
+        """Say which folders stand where train and test were looked for."""
+        names = {parts[0] for parts in self._folders}
+        return f" (found: {_few(names)})" if names else ""
+
+    def _split(self, split: str, classes: list[str]) -> Split:
+        folders = [self._images.pop((split, label)) for label in classes]
+        images = np.stack([folder[name] for folder in folders for name in sorted(folder)])
+        labels = np.repeat(np.arange(len(classes), dtype=np.int64), list(map(len, folders)))
+        return Split(images, labels)
+
+
+def _few(names: set[str]) -> str:
+    """Name at most five of `names`."""
+    return ", ".join(sorted(names)[:5]) + (", ..." if len(names) > 5 else "")
+
+
+def _decode(entry: Entry, path: Path) -> tuple[Pixels, bool]:
+    """Return the image as uint8 [32, 32, 3] and whether it had another size.
+
+    Grey and palette images are expanded, 16-bit grey is scaled to 8 bits, transparency is dropped.
+    """
+    from PIL import Image
+
+    content = entry.content()
+    try:
+        image: Image.Image = Image.open(BytesIO(content))
+        if image.mode.startswith("I"):  # convert() would clip 16-bit grey at 255
+            image = Image.fromarray((np.asarray(image, np.uint32) // 257).astype(np.uint8))
+        if image.has_transparency_data:
+            image = image.convert("RGBA")  # a palette entry may be transparent
+        image = image.convert("RGB")
+    except Exception as error:  # decoders raise nearly every built-in exception on damaged files
+        raise PipelineError(
+            f"{path} holds {entry.name}, which cannot be decoded as an image "
+            f"({type(error).__name__}); mend or remove it"
+        ) from error
+    resized = image.size != IMAGE_SHAPE[:2]
+    if resized:
+        image = image.resize(IMAGE_SHAPE[:2], Image.Resampling.BILINEAR)
+    return np.array(image), resized

@@ -1,0 +1,51 @@
+"""The shuffled, changed batches of one epoch."""
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Generator, Tensor
+
+from stages.networks.distributed import own_slice
+
+_TOGETHER = 32  # batches changed at once on an accelerator
+
+Change = Callable[[Tensor, Generator], Tensor]
+
+
+class Batches:
+    """Batches (images, *targets) on a device; every draw comes from the generator.
+
+    Images uint8 [n, 3, height, width] and every target [n, ...] are shuffled together; `change`
+    maps the images of a batch and the generator to those that are trained on. The last, smaller
+    batch is dropped. Of several processes each gets its own slice of every batch. An accelerator
+    holds all images and changes many batches at once, which takes it as long as one.
+    """
+
+    def __init__(
+        self,
+        images: Tensor,
+        targets: tuple[Tensor, ...],
+        change: Change,
+        batch_size: int,
+        generator: Generator,
+        device: torch.device,
+    ) -> None:
+        self.images, self.targets = images.to(device), [target.to(device) for target in targets]
+        self.change, self.generator = change, generator
+        self.device, self.together = device, 1 if device.type == "cpu" else _TOGETHER
+        order = torch.randperm(len(images), generator=generator).to(device)
+        self.order = order.split(batch_size)[: len(images) // batch_size]
+
+    def __len__(self) -> int:
+        """Return the number of batches."""
+        return len(self.order)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
+        """Yield the batches in their order."""
+        for first in range(0, len(self.order), self.together):
+            batches = self.order[first : first + self.together]
+            # Every process changes whole batches: the draws do not depend on their number.
+            changed = self.change(self.images[torch.cat(batches)], self.generator)
+            for batch, images in zip(batches, changed.split(len(batches[0])), strict=True):
+                parts = (images, *(target[batch] for target in self.targets))
+                yield tuple(own_slice(part) for part in parts)

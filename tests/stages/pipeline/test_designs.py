@@ -1,0 +1,149 @@
+"""The section `designs` of params.yaml: what it may hold, and how everything else is refused."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from models.files.errors import PipelineError
+from stages.pipeline.designs import FoldingFactors, Target
+from stages.pipeline.params import Params, load_params
+from tests.support.paths import ROOT
+
+DOCUMENT = yaml.safe_load((ROOT / "demo" / "params.yaml").read_text(encoding="utf-8"))
+STREAM = {"variant": "relu_h96", "accelerator": "streaming"}
+SIMD = {"variant": "relu_h96", "accelerator": "simd"}
+FOLD = {"pe": 2, "simd": 48}
+FACTORS = {
+    **{"lanes": 2, "handover": 0, "embed_linear": FOLD, "token_mixer_linear": FOLD},
+    **{"mlp_linear_1": FOLD, "mlp_linear_2": FOLD, "classifier_linear": FOLD},
+}
+
+
+@pytest.fixture
+def load(tmp_path: Path):
+    """Return a function that loads the demo's parameters with one design of ours."""
+
+    def load_with(design: object, name: object = "mine") -> Params:
+        document = copy.deepcopy(DOCUMENT)
+        document["designs"] = {name: design}
+        path = tmp_path / "params.yaml"
+        path.write_text(yaml.safe_dump(document, sort_keys=False))
+        return load_params(path)
+
+    return load_with
+
+
+def refusal(load, design: object, name: object = "mine") -> str:
+    with pytest.raises(PipelineError) as caught:
+        load(design, name)
+    message = str(caught.value)
+    assert "params.yaml: designs." in message
+    assert message.endswith(".") and "\n" not in message
+    return message
+
+
+def test_the_committed_designs() -> None:
+    """The published rate for three networks, 2, 4 and 8 times it for one, and three of SIMD."""
+    designs = load_params(ROOT / "params.yaml").designs
+    published = [d.variant for d in designs.values() if d.folding == "published"]
+    assert published == ["relu_h192", "relu_h96", "lerp_psa_h96"]
+    rates = [d.target.images_per_second for d in designs.values() if d.target]
+    assert [round(rate / 200e6 * 6240, 3) for rate in rates] == [2, 4, 8]
+    arrays = {d.variant: d.array for d in designs.values() if d.array}
+    assert arrays == dict.fromkeys(published, (16, 16))
+    demo = load_params(ROOT / "demo" / "params.yaml")
+    assert [d.variant for d in demo.designs.values()] == list(demo.variants)
+
+
+def test_each_form_is_read(load) -> None:
+    assert load({**STREAM, "folding": "published"}).design("mine").folding == "published"
+    folding = load({**STREAM, "folding": FACTORS}).design("mine").folding
+    assert isinstance(folding, FoldingFactors)
+    assert (folding.lanes, folding.handover, folding.mlp_linear_2.simd) == (2, 0, 48)
+    design = load({**STREAM, "target": {"images_per_second": 64000}}).design("mine")
+    assert design.target == Target(images_per_second=64000.0)
+    assert load({**STREAM, "target": {"dsp": 900}}).design("mine").target == Target(dsp=900)
+    design = load({**SIMD, "array": [16, 8]}).design("mine")
+    assert (design.name, design.variant, design.array) == ("mine", "relu_h96", (16, 8))
+
+
+def test_no_design_at_all_is_allowed(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump({**DOCUMENT, "designs": {}}))
+    with pytest.raises(PipelineError, match=r"no design 'a'; params.yaml has: none"):
+        load_params(path).design("a")
+
+
+@pytest.mark.parametrize(
+    ("design", "message"),
+    [
+        (None, "designs.mine is null (nothing), but must be a mapping of variant"),
+        ({}, "designs.mine.variant is missing; it must be one of the variants: relu_h96, "),
+        (
+            {**STREAM, "variant": "relu_h9", "folding": "published"},
+            "designs.mine.variant is 'relu_h9' (did you mean relu_h96?), but must be one of the v",
+        ),
+        ({**STREAM, "variant": 7}, "designs.mine.variant is 7, but must be one of the variants"),
+        ({**STREAM, "variant": None}, "designs.mine.variant is null (nothing), but must be one of"),
+        (
+            {**STREAM, "accelerator": "gpu"},
+            "designs.mine.accelerator is 'gpu', but must be one of: streaming, simd",
+        ),
+        (STREAM, "must have exactly one of: folding, target (streaming); found: none"),
+        (
+            {**STREAM, "folding": "published", "target": {"dsp": 1}},
+            "must have exactly one of: folding, target (streaming); found: folding and target",
+        ),
+        (SIMD, "must have exactly one of: array (simd); found: none"),
+        (
+            {**SIMD, "array": [16, 16], "folding": "published"},
+            "designs.mine.folding is not a known key; allowed: variant, accelerator, array",
+        ),
+        ({**SIMD, "array": [16]}, "designs.mine.array must be a list of two whole numbers >= 1"),
+        ({**SIMD, "array": 256}, "designs.mine.array must be a list of two whole numbers >= 1"),
+        ({**SIMD, "array": [16, 0]}, "designs.mine.array is 0, but must be a whole number >= 1"),
+        (
+            {**STREAM, "folding": "publisht"},
+            "designs.mine.folding is 'publisht', but must be published, or a mapping of lanes",
+        ),
+        (
+            {**STREAM, "folding": {**FACTORS, "embed_linear": {"pe": 2}}},
+            "designs.mine.folding.embed_linear.simd is missing; it must be a whole number >= 1",
+        ),
+        (
+            {**STREAM, "folding": {**FACTORS, "handover": 2}},
+            "designs.mine.folding.handover is 2, but must be 0 or 1",
+        ),
+        (
+            {**STREAM, "folding": {**FACTORS, "lane": 2}},
+            "designs.mine.folding.lane is not a known key (did you mean lanes?)",
+        ),
+        (
+            {**STREAM, "target": {}},
+            "designs.mine.target has 0 keys, but must be a mapping with one",
+        ),
+        (
+            {**STREAM, "target": {"dsp": 1, "images_per_second": 1}},
+            "designs.mine.target has 2 keys, but must be a mapping with one key",
+        ),
+        ({**STREAM, "target": 64000}, "designs.mine.target is 64000, but must be a mapping with"),
+        (
+            {**STREAM, "target": {"images_per_second": 0}},
+            "designs.mine.target.images_per_second is 0, but must be a number > 0",
+        ),
+        (
+            {**STREAM, "target": {"dsp": 0.5}},
+            "designs.mine.target.dsp is 0.5, but must be a whole number >= 1",
+        ),
+    ],
+)
+def test_what_is_refused(load, design: Any, message: str) -> None:
+    assert message in refusal(load, design)
+
+
+@pytest.mark.parametrize("name", ["Mine", "1x", "a/b", "a-b", "", 7, None])
+def test_a_name_must_do_as_a_folder_and_in_a_stage_name(load, name: object) -> None:
+    assert "is not a usable name" in refusal(load, {**STREAM, "folding": "published"}, name)

@@ -1,0 +1,698 @@
+"""Every source of images, on tiny archives written here, and the stage that uses them."""
+
+import gzip
+import hashlib
+import io
+import json
+import logging
+import os
+import pickle
+import subprocess
+import sys
+import tarfile
+import urllib.error
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import stages.sources.torchvision_import
+from models.files.errors import PipelineError
+from models.files.restricted_pickle import restricted_load
+from stages import prepare_data
+from stages.pipeline.dataset import Dataset
+from stages.pipeline.params import Data
+from stages.sources import registry as _sources
+from stages.sources.archives import entries
+from stages.sources.registry import read_images
+from tests.support.paths import ROOT
+
+CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+TREE = ("train/cat/a.png", "train/cat/b.png", "train/ant/z.png", "test/cat/c.png", "test/ant/d.png")
+
+
+@pytest.fixture(autouse=True)
+def no_environment(monkeypatch, tmp_path):
+    """Neither the user's data nor the user's cache may reach a test."""
+    monkeypatch.delenv("PIPELINE_DATA", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def pixels_of(name: str, size=(32, 32)) -> np.ndarray:
+    """Return an image that only `name` has."""
+    seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big")
+    return np.random.default_rng(seed).integers(0, 256, (*size, 3), dtype=np.uint8)
+
+
+def encoded(array: np.ndarray, suffix="png", mode=None) -> bytes:
+    buffer = io.BytesIO()
+    image = Image.fromarray(array)
+    (image.convert(mode) if mode else image).save(buffer, suffix)
+    return buffer.getvalue()
+
+
+def tree(names=TREE) -> dict[str, bytes]:
+    return {name: encoded(pixels_of(name)) for name in names}
+
+
+def write_folder(path: Path, files: dict[str, bytes]) -> Path:
+    for name, content in files.items():
+        file = path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+    return path
+
+
+def write_tar(path: Path, files: dict[str, bytes], folders=()) -> Path:
+    with tarfile.open(path, "w:gz" if path.suffix in (".gz", ".tgz") else "w") as archive:
+        for name in folders:
+            member = tarfile.TarInfo(name)
+            member.type = tarfile.DIRTYPE
+            archive.addfile(member)
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return path
+
+
+def write_zip(path: Path, files: dict[str, bytes], folders=()) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in folders:
+            archive.writestr(f"{name}/", b"")
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return path
+
+
+WRITERS = {
+    "data": write_folder,
+    "data.tar": write_tar,
+    "data.tar.gz": write_tar,
+    "data.tgz": write_tar,
+    "data.zip": write_zip,
+}
+
+
+def python_cifar(per_batch=20, top="cifar-10-batches-py/") -> dict[str, bytes]:
+    """Return the files of a small official Python archive; every image has its own pixels."""
+    files = {}
+    for batch in (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch"):
+        images = [pixels_of(f"{batch}{index}") for index in range(per_batch)]
+        content = {
+            "batch_label": batch,
+            "labels": [index % 10 for index in range(per_batch)],
+            "data": np.stack([image.transpose(2, 0, 1).ravel() for image in images]),
+            "filenames": [f"{batch}_{per_batch - index:04}.png" for index in range(per_batch)],
+        }
+        files[f"{top}{batch}"] = pickle.dumps(content, protocol=2)
+    meta = {"num_cases_per_batch": per_batch, "label_names": list(CIFAR10), "num_vis": 3072}
+    return {f"{top}batches.meta": pickle.dumps(meta, protocol=2), **files}
+
+
+def binary_cifar(per_batch=20, top="cifar-10-batches-bin/") -> dict[str, bytes]:
+    files = {f"{top}batches.meta.txt": ("\n".join(CIFAR10) + "\n\n").encode()}
+    for batch in (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch"):
+        images = [pixels_of(f"{batch}{index}").transpose(2, 0, 1) for index in range(per_batch)]
+        records = [bytes([index % 10]) + image.tobytes() for index, image in enumerate(images)]
+        files[f"{top}{batch}.bin"] = b"".join(records)
+    return files
+
+
+def refused(path, *words, source="folder") -> str:
+    with pytest.raises(PipelineError) as caught:
+        read_images(source, None if path is None else str(path))
+    message = str(caught.value)
+    assert "\n" not in message
+    for word in words:
+        assert word in message, message
+    return message
+
+
+def assert_is_tree(images) -> None:
+    """Assert that `images` is TREE: classes sorted, images sorted within a class."""
+    assert images.class_names == ("ant", "cat")
+    assert images.train.labels.tolist() == [0, 1, 1] and images.test.labels.tolist() == [0, 1]
+    for split, names in (
+        (images.train, ("train/ant/z.png", "train/cat/a.png", "train/cat/b.png")),
+        (images.test, ("test/ant/d.png", "test/cat/c.png")),
+    ):
+        np.testing.assert_array_equal(split.images, [pixels_of(name) for name in names])
+
+
+@pytest.mark.parametrize("name", WRITERS)
+@pytest.mark.parametrize("top", ["", "set/", "./", "train/"])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_class_folders_are_read_in_sorted_order(tmp_path, name, top, reverse):
+    files = {top + file: content for file, content in sorted(tree().items(), reverse=reverse)}
+    assert_is_tree(read_images("folder", str(WRITERS[name](tmp_path / name, files))))
+
+
+def test_the_kind_of_archive_is_seen_from_its_content(tmp_path):
+    path = write_tar(tmp_path / "data.tar.gz", tree())
+    assert_is_tree(read_images("folder", str(path.rename(tmp_path / "0a1b2c"))))
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_what_is_no_image_of_the_tree_is_passed_over(tmp_path, name):
+    image = encoded(pixels_of("stray"))
+    strays = {
+        "README.md": b"text",
+        "logo.png": image,
+        "docs/logo.png": image,
+        "docs/more/logo.png": image,
+        "train/labels.csv": b"a,b",
+        "train/cat/.DS_Store": b"",
+        "train/cat/._a.png": b"no image",
+        "train/.hidden/a.png": image,
+        "__MACOSX/train/cat/a.png": image,
+    }
+    path = WRITERS[name](tmp_path / name, {**tree(), **strays})
+    assert_is_tree(read_images("folder", str(path)))
+
+
+@pytest.mark.parametrize("write", [write_tar, write_zip])
+def test_names_that_climb_out_of_an_archive_are_harmless(tmp_path, write):
+    (tmp_path / "inner").mkdir()
+    outside = encoded(pixels_of("outside"))
+    names = ("../train/cat/x.png", "/train/cat/y.png", "train/../../evil.png", "../../evil/e.png")
+    path = write(tmp_path / "inner" / "data.tar", {**tree(), **dict.fromkeys(names, outside)})
+    assert_is_tree(read_images("folder", str(path)))
+    assert [file.name for file in tmp_path.rglob("*") if file.is_file()] == ["data.tar"]
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_missing_split_is_named(tmp_path, name):
+    for split in ("train", "test"):
+        files = {file: content for file, content in tree().items() if not file.startswith(split)}
+        path = WRITERS[name](tmp_path / f"{split}{name}", files)
+        refused(path, str(path), f"no folder {split}", "train/<class>/<image>")
+
+
+def test_the_folders_that_are_there_are_named(tmp_path):
+    path = write_folder(tmp_path / "data", {"cats/a.png": b"", "dogs/b.png": b""})
+    refused(path, "no folder train", "cats, dogs")
+    refused(write_tar(tmp_path / "empty.tar", {}), "no folder train")
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_different_classes_in_train_and_test_are_named(tmp_path, name):
+    more = tree((*TREE, "train/bee/a.png", "test/cow/a.png"))
+    refused(WRITERS[name](tmp_path / name, more), "only train has bee", "only test has cow")
+
+
+@pytest.mark.parametrize("write", [write_tar, write_zip])
+def test_an_empty_class_of_an_archive_is_named(tmp_path, write):
+    path = write(tmp_path / "a", tree((*TREE, "test/bee/a.png")), folders=["train/bee"])
+    refused(path, "no image in the class folder train/bee")
+
+
+def test_an_empty_class_of_a_folder_is_named(tmp_path):
+    path = write_folder(tmp_path / "set", tree())
+    for split in ("train", "test"):
+        (path / split / "bee").mkdir()
+    refused(path, "no image in the class folder train/bee")
+
+
+@pytest.mark.parametrize("name", WRITERS)
+@pytest.mark.parametrize("place", ["train/x.png", "train/cat/sub/x.png", "set/test/cat/sub/x.png"])
+def test_an_image_at_the_wrong_depth_is_named(tmp_path, name, place):
+    refused(WRITERS[name](tmp_path / name, {**tree(), place: encoded(pixels_of("x"))}), place)
+
+
+def test_two_trees_in_one_archive_are_refused(tmp_path):
+    files = tree((*TREE, *(f"copy/{name}" for name in TREE)))
+    refused(write_tar(tmp_path / "data.tar", files), "more than one tree", "copy/train|test")
+
+
+@pytest.mark.parametrize("name", WRITERS)
+@pytest.mark.parametrize("content", [b"", b"no image", encoded(pixels_of("x"))[:1500]])
+def test_an_image_that_cannot_be_decoded_is_named(tmp_path, name, content):
+    path = WRITERS[name](tmp_path / name, {**tree(), "train/cat/x.png": content})
+    refused(path, str(path), "train/cat/x.png", "cannot be decoded")
+
+
+def test_the_first_of_several_damaged_images_is_named(tmp_path):
+    damaged = {f"{split}/{label}/x.png": b"" for split in ("train", "test") for label in "zyxab"}
+    refused(write_folder(tmp_path / "set", {**damaged, **tree()}), "test/a/x.png")
+
+
+@pytest.mark.parametrize("name", [name for name in WRITERS if name != "data"])
+def test_a_truncated_archive_is_refused_wherever_it_ends(tmp_path, name):
+    path = WRITERS[name](tmp_path / name, tree())
+    whole = path.read_bytes()
+    end = len(whole.rstrip(b"\0")) if name == "data.tar" else len(whole)
+    cuts = {0, 1, 3, 100, 512, 1024, 4096, *range(5000, end, 997), *range(512, end, 512), end - 1}
+    for cut in sorted(cuts):
+        path.write_bytes(whole[:cut])
+        message = refused(path, str(path))
+        assert "damaged" in message or "cannot be decoded" in message
+
+
+def test_a_flipped_bit_in_a_compressed_archive_is_noticed(tmp_path):
+    for name in ("data.tar.gz", "data.zip"):
+        path = WRITERS[name](tmp_path / name, tree())
+        damaged = bytearray(path.read_bytes())
+        damaged[len(damaged) // 2] ^= 1
+        path.write_bytes(damaged)
+        refused(path, str(path))
+
+
+def test_an_encrypted_zip_and_a_text_file_are_refused(tmp_path):
+    path = write_zip(tmp_path / "data.zip", tree())
+    content = bytearray(path.read_bytes())
+    content[6] |= 1  # the flag of the first local header, then of the first central one
+    content[content.index(b"PK\x01\x02") + 8] |= 1
+    path.write_bytes(content)
+    refused(path, "encrypted")
+    (tmp_path / "data.txt").write_text("x" * 5000)
+    refused(tmp_path / "data.txt", "no .tar.gz, .tar or .zip archive")
+
+
+def test_links_in_an_archive_are_refused(tmp_path):
+    folder = write_folder(tmp_path / "set", tree())
+    (folder / "train/cat/link.png").symlink_to("a.png")
+    with tarfile.open(tmp_path / "data.tar.gz", "w:gz") as archive:
+        archive.add(folder, "set")
+    refused(tmp_path / "data.tar.gz", "set/train/cat/link.png", "--dereference")
+
+
+def test_links_in_a_folder_are_followed_but_not_in_circles(tmp_path):
+    folder = write_folder(tmp_path / "set", tree())
+    (folder / "loop").symlink_to(folder)
+    with pytest.raises(PipelineError, match=r"more than one tree|expected is"):
+        read_images("folder", str(folder))
+    (folder / "loop").unlink()
+    (folder / "docs").mkdir()
+    (folder / "docs" / "loop").symlink_to(folder)
+    assert max(len(entry.parts) for entry in entries(folder)) <= 5
+    assert_is_tree(read_images("folder", str(folder)))
+    (folder / "train").rename(tmp_path / "elsewhere")
+    (folder / "train").symlink_to(tmp_path / "elsewhere")
+    assert_is_tree(read_images("folder", str(folder)))
+
+
+@pytest.mark.parametrize("name", ["data.tar", "data.zip"])
+def test_a_huge_member_is_refused_unread(tmp_path, monkeypatch, name):
+    monkeypatch.setattr("stages.sources.archives._MAX_BYTES", 1 << 16)
+    files = {**tree(), "train/cat/bomb.png": bytes((1 << 16) + 1)}
+    refused(WRITERS[name](tmp_path / name, files), "train/cat/bomb.png", "65537 bytes")
+
+
+def test_other_sizes_are_resized_with_one_warning(tmp_path, caplog):
+    files = tree()
+    files["train/cat/a.png"] = encoded(np.full((64, 48, 3), (10, 20, 30), np.uint8))
+    files["test/cat/c.png"] = encoded(np.repeat(np.uint8([[[0] * 3] * 16, [[255] * 3] * 16]), 8, 0))
+    with caplog.at_level(logging.WARNING):
+        images = read_images("folder", str(write_tar(tmp_path / "data.tar", files)))
+    (record,) = caplog.records
+    assert "2 of 5 images" in record.getMessage() and "resized" in record.getMessage()
+    assert (images.train.images[1] == (10, 20, 30)).all()
+    column = images.test.images[1, :, 0, 0].astype(int)  # bilinear: a ramp between black and white
+    assert column[0] == 0 and column[-1] == 255 and (np.diff(column) >= 0).all()
+    assert 0 < column[15] < column[16] < 255
+
+
+def test_images_of_the_right_size_give_no_warning(tmp_path, caplog):
+    with caplog.at_level(logging.WARNING):
+        read_images("folder", str(write_tar(tmp_path / "data.tar", tree())))
+    assert caplog.records == []
+
+
+def decoded(tmp_path, content: bytes, suffix="png") -> np.ndarray:
+    """Return what the reader makes of one image."""
+    files = {**tree(), f"train/ant/a.{suffix}": content}
+    return read_images("folder", str(write_tar(tmp_path / "one.tar", files))).train.images[0]
+
+
+def test_grey_images_become_rgb(tmp_path):
+    grey = pixels_of("grey")[..., 0]
+    expected = np.repeat(grey[..., None], 3, axis=2)
+    np.testing.assert_array_equal(decoded(tmp_path, encoded(grey)), expected)
+    wide = grey.astype(np.uint16) * 257  # 16-bit grey
+    np.testing.assert_array_equal(decoded(tmp_path, encoded(wide)), expected)
+    binary = encoded(grey, mode="1")
+    np.testing.assert_array_equal(np.unique(decoded(tmp_path, binary)), [0, 255])
+
+
+def test_transparency_is_dropped(tmp_path):
+    pixels = pixels_of("rgba")
+    alpha = np.dstack([pixels, np.full((32, 32), 7, np.uint8)])
+    np.testing.assert_array_equal(decoded(tmp_path, encoded(alpha)), pixels)
+
+
+def test_palette_images_become_rgb(tmp_path):
+    image = Image.fromarray(pixels_of("palette")).quantize(16)
+    expected = np.array(image.convert("RGB"))
+    buffer = io.BytesIO()
+    image.save(buffer, "png", transparency=bytes(range(16)))  # an alpha value for each entry
+    np.testing.assert_array_equal(decoded(tmp_path, buffer.getvalue()), expected)
+    buffer = io.BytesIO()
+    image.save(buffer, "gif")
+    np.testing.assert_array_equal(decoded(tmp_path, buffer.getvalue(), "gif"), expected)
+
+
+def test_jpeg_files_are_read_by_any_case_of_their_name(tmp_path):
+    flat = np.full((32, 32, 3), 90, np.uint8)
+    for suffix in ("jpg", "JPEG"):
+        assert abs(decoded(tmp_path, encoded(flat, "jpeg"), suffix).astype(int) - 90).max() <= 2
+
+
+def assert_is_cifar(images, by_name: bool) -> None:
+    """Assert that `images` is what python_cifar and binary_cifar hold, ordered by class."""
+    assert images.class_names == CIFAR10
+    assert images.train.labels.tolist() == sorted(list(range(10)) * 10)
+    assert images.test.labels.tolist() == sorted(list(range(10)) * 2)
+    within = ("test_batch13", "test_batch3") if by_name else ("test_batch3", "test_batch13")
+    for position, name in zip((6, 7), within, strict=True):  # file names count downwards
+        np.testing.assert_array_equal(images.test.images[position], pixels_of(name))
+    first = [f"data_batch_1{10 if by_name else 0}", f"data_batch_1{0 if by_name else 10}"]
+    np.testing.assert_array_equal(images.train.images[:2], [pixels_of(name) for name in first])
+
+
+@pytest.mark.parametrize("name", WRITERS)
+@pytest.mark.parametrize("in_folder", [False, True])
+def test_official_cifar_is_read_in_both_forms(tmp_path, name, in_folder):
+    for files, by_name in (
+        (python_cifar(top="cifar-10-batches-py/" if in_folder else ""), True),
+        (binary_cifar(top="cifar-10-batches-bin/" if in_folder else ""), False),
+    ):
+        path = WRITERS[name](tmp_path / f"{by_name}-{name}", {**files, "readme.html": b"text"})
+        assert_is_cifar(read_images("folder", str(path)), by_name)
+        assert_is_cifar(read_images("cifar10", str(path)), by_name)
+
+
+@pytest.mark.parametrize("make", [python_cifar, binary_cifar])
+def test_missing_official_files_are_named(tmp_path, make):
+    files = make(10)
+    for name in files:
+        rest = {other: content for other, content in files.items() if other != name}
+        lacking = Path(name).name.removesuffix(".bin").removesuffix(".txt")
+        refused(write_tar(tmp_path / "c.tar", rest), "CIFAR-10", f"lacks {lacking}")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"labels": [0] * 9}, "9 labels and 10 file names"),
+        ({"labels": [0.5] * 10}, "only"),
+        ({"labels": [True] * 10}, "'labels'"),
+        ({"labels": [*range(9), 10]}, "classes 0..9"),
+        ({"labels": [*range(9), 0]}, "[9]"),
+        ({"data": np.zeros((10, 3071), np.uint8)}, "[n, 3072]"),
+        ({"data": np.zeros((10, 3072), np.int16)}, "uint8"),
+        ({"data": None}, "'data'"),
+        ({"filenames": ["a"]}, "1 file names"),
+    ],
+)
+def test_damaged_official_batches_are_refused(tmp_path, change, words):
+    files = python_cifar(10)
+    batch = restricted_load(io.BytesIO(files["cifar-10-batches-py/test_batch"]), "test_batch")
+    files["cifar-10-batches-py/test_batch"] = pickle.dumps({**batch, **change}, 2)
+    path = write_tar(tmp_path / "cifar-10-python.tar.gz", files)
+    refused(path, str(path), words)
+
+
+def test_a_program_in_an_official_batch_is_refused(tmp_path):
+    class Attack:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "attacked"),)
+
+    files = {**python_cifar(10), "cifar-10-batches-py/data_batch_3": pickle.dumps(Attack())}
+    path = write_tar(tmp_path / "cifar-10-python.tar.gz", files)
+    refused(path, f"{path}: data_batch_3", "mkdir", "trust")
+    assert not (tmp_path / "attacked").exists()
+
+
+def test_damaged_binary_batches_are_refused(tmp_path):
+    files = binary_cifar(10)
+    for damage in (b"", files["cifar-10-batches-bin/test_batch.bin"][:-1]):
+        damaged = {**files, "cifar-10-batches-bin/test_batch.bin": damage}
+        refused(write_tar(tmp_path / "c.tar", damaged), "test_batch.bin", "3073")
+    unnamed = {**files, "cifar-10-batches-bin/batches.meta.txt": b"cat\ncat\n"}
+    refused(write_tar(tmp_path / "c.tar", unnamed), "batches.meta.txt", "class names")
+
+
+def test_the_environment_wins_over_data_path(tmp_path, monkeypatch):
+    path = write_folder(tmp_path / "set", tree())
+    monkeypatch.setenv("PIPELINE_DATA", str(path))
+    assert_is_tree(read_images("folder", "no/such/path"))
+    assert_is_tree(read_images("folder", None))
+    monkeypatch.setenv("PIPELINE_DATA", str(tmp_path / "gone"))
+    refused(path, "PIPELINE_DATA is", "gone", "does not exist")
+    monkeypatch.setenv("PIPELINE_DATA", "")
+    assert_is_tree(read_images("folder", str(path)))
+
+
+def test_a_path_that_is_missing_or_null_is_explained():
+    refused("no/such/path", "data.path is no/such/path", "does not exist", ".tar.gz")
+    refused(None, "data.path is null", "PIPELINE_DATA", "cifar-10-python.tar.gz")
+    refused(None, "data.source is 'mnist'", "cifar10, digits, folder", source="mnist")
+
+
+def test_cifar10_refuses_a_local_set_that_is_not_cifar10(tmp_path):
+    path = write_folder(tmp_path / "set", tree())
+    refused(path, "ant, cat", "not those of CIFAR-10", source="cifar10")
+
+
+@pytest.fixture
+def official_server(monkeypatch):
+    """Serve a small official archive in place of the network; return the URLs asked for."""
+    torchvision = stages.sources.torchvision_import.import_torchvision()
+    files = python_cifar()
+    md5 = {Path(name).name: hashlib.md5(content).hexdigest() for name, content in files.items()}
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    served = {"archive": buffer.getvalue(), "urls": []}
+
+    def retrieve(url, filename, **_):
+        served["urls"].append(url)
+        Path(filename).write_bytes(served["archive"])
+
+    cifar10 = torchvision.datasets.CIFAR10
+    monkeypatch.setattr(torchvision.datasets.utils, "_urlretrieve", retrieve)
+    monkeypatch.setattr(torchvision.datasets.utils, "_get_redirect_url", lambda url, **_: url)
+    monkeypatch.setattr(cifar10, "tgz_md5", hashlib.md5(buffer.getvalue()).hexdigest())
+    monkeypatch.setattr(cifar10, "meta", {**cifar10.meta, "md5": md5["batches.meta"]})
+    for name in ("train_list", "test_list"):
+        hashed = [[batch, md5[batch]] for batch, _ in getattr(cifar10, name)]
+        monkeypatch.setattr(cifar10, name, hashed)
+    return served
+
+
+def test_cifar10_is_downloaded_once_into_the_cache(official_server, tmp_path):
+    assert_is_cifar(read_images("cifar10", None), by_name=True)
+    assert (tmp_path / "cache/lerp-psa/cifar-10-python.tar.gz").is_file()
+    assert_is_cifar(read_images("cifar10", None), by_name=True)
+    assert len(official_server["urls"]) == 1 and "cifar-10-python" in official_server["urls"][0]
+
+
+def test_a_local_copy_saves_the_download(official_server, tmp_path, monkeypatch):
+    monkeypatch.setenv("PIPELINE_DATA", str(write_tar(tmp_path / "c.tar.gz", python_cifar())))
+    assert_is_cifar(read_images("cifar10", None), by_name=True)
+    assert official_server["urls"] == []
+
+
+def test_a_download_with_the_wrong_hash_is_refused_and_then_repeated(official_server):
+    whole = official_server["archive"]
+    official_server["archive"] = whole[:-100]
+    message = refused(
+        None, "PIPELINE_DATA", "cifar-10-python.tar.gz", "make demo", source="cifar10"
+    )
+    assert "corrupted" in message
+    official_server["archive"] = whole
+    assert_is_cifar(read_images("cifar10", None), by_name=True)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        urllib.error.URLError("Name or service not known"),
+        urllib.error.HTTPError("u", 503, "Service Unavailable", None, None),
+        TimeoutError("timed out"),
+        ConnectionResetError(104, "Connection reset by peer"),
+    ],
+)
+def test_no_network_says_where_to_put_the_file(official_server, monkeypatch, error):
+    def fail(*_, **__):
+        raise error
+
+    utils = stages.sources.torchvision_import.import_torchvision().datasets.utils
+    monkeypatch.setattr(utils, "_get_redirect_url", fail)
+    words = ("data.path", "PIPELINE_DATA", "cifar-10-python.tar.gz", "class folders", "`make demo`")
+    refused(None, *words, source="cifar10")
+
+
+def test_a_silent_connection_ends(official_server, monkeypatch):
+    import socket
+
+    limits = []
+    utils = stages.sources.torchvision_import.import_torchvision().datasets.utils
+    monkeypatch.setattr(
+        utils,
+        "_get_redirect_url",
+        lambda url, **_: limits.append(socket.getdefaulttimeout()) or url,
+    )
+    read_images("cifar10", None)
+    assert limits == [_sources._STALL_SECONDS] and socket.getdefaulttimeout() is None
+
+
+def test_digits_are_those_of_scikit_learn():
+    from sklearn.datasets import load_digits
+
+    images = read_images("digits", "ignored")
+    assert images.class_names == tuple("0123456789")
+    assert len(images.train) == 1433 and len(images.test) == 364
+    shares = np.bincount(images.test.labels) / np.bincount(load_digits().target)
+    assert (abs(shares - 0.2) < 0.01).all()
+    first = images.test.images[0]  # of the class 0 in bundled order the first is a test image
+    np.testing.assert_array_equal(first[::4, ::4, 0], np.rint(load_digits().images[0] * 255 / 16))
+    for offset in range(1, 4):
+        np.testing.assert_array_equal(first[::4, ::4], first[offset::4, offset::4])
+    assert (
+        (first[..., :1] == first).all() and first.max() <= 255 and images.train.images.max() == 255
+    )
+
+
+def test_digits_are_the_same_every_time():
+    first, again = read_images("digits", None), read_images("digits", None)
+    np.testing.assert_array_equal(first.train.images, again.train.images)
+    np.testing.assert_array_equal(first.test.labels, again.test.labels)
+
+
+def data_of(**changes) -> Data:
+    fields = {"source": "digits", "path": None, "validation_images": 100, "mean": None, "std": None}
+    return Data(**{**fields, **changes})
+
+
+def test_prepare_measures_mean_and_std_where_none_are_given():
+    dataset = prepare_data.prepare(data_of(), seed=3)
+    assert (len(dataset.train), len(dataset.validation), len(dataset.test)) == (1333, 100, 364)
+    np.testing.assert_allclose(dataset.mean, dataset.train.images.mean(axis=(0, 1, 2)) / 255)
+    np.testing.assert_allclose(dataset.std, dataset.train.images.std(axis=(0, 1, 2)) / 255)
+
+
+def test_prepare_takes_given_mean_and_std():
+    mean, std = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
+    dataset = prepare_data.prepare(data_of(mean=mean, std=std), seed=3)
+    assert tuple(dataset.mean) == mean and tuple(dataset.std) == std
+
+
+def test_the_seed_moves_the_validation_images_but_not_the_test_images():
+    one, other = (prepare_data.prepare(data_of(), seed=seed) for seed in (1, 2))
+    np.testing.assert_array_equal(one.test.images, other.test.images)
+    assert (one.validation.images != other.validation.images).any()
+
+
+def test_too_many_validation_images_are_refused():
+    with pytest.raises(PipelineError, match=r"data\.validation_images is 1433"):
+        prepare_data.prepare(data_of(validation_images=1433), seed=0)
+
+
+def test_the_stage_writes_the_dataset_and_its_summary(tmp_path, monkeypatch):
+    class Params:
+        data, seed = data_of(source="folder", validation_images=1), 5
+
+    write_folder(tmp_path / "set", tree())
+    monkeypatch.setenv("PIPELINE_DATA", str(tmp_path / "set"))
+    monkeypatch.setattr(prepare_data, "load_params", Params)
+    contents = []
+    for run in ("first", "second"):
+        (tmp_path / run).mkdir()
+        monkeypatch.chdir(tmp_path / run)
+        prepare_data.main()
+        files = [Path("data/dataset.npz"), Path("data/metrics/dataset.json")]
+        contents.append([file.read_bytes() for file in files])
+    assert contents[0] == contents[1]
+    dataset = Dataset.load("data/dataset.npz")
+    assert dataset.class_names == ("ant", "cat")
+    metrics = json.loads(contents[0][1])
+    assert metrics.pop("std") == [round(value, 6) for value in dataset.std]
+    assert metrics.pop("mean") == [round(value, 6) for value in dataset.mean]
+    assert metrics == {
+        "source": "folder",
+        "train_images": 2,
+        "validation_images": 1,
+        "test_images": 2,
+        "classes": 2,
+    }
+    assert str(tmp_path).encode() not in contents[0][1]
+
+
+def test_the_shared_archive_begins_as_expected(shared, tmp_path):
+    """Read only the first images of the real archive; the whole takes about 20 s."""
+    files = {}
+    with (
+        gzip.open(shared / "cifar10" / "cifar10-png.tar.gz") as stream,
+        tarfile.open(fileobj=stream, mode="r|") as archive,
+    ):
+        for member in archive:
+            if member.isfile():
+                files[member.name] = archive.extractfile(member).read()
+            if len(files) == 20:
+                break
+    (label,) = {Path(name).parent.name for name in files}
+    test = {f"test/{label}/{Path(name).name}": content for name, content in files.items()}
+    images = read_images("folder", str(write_tar(tmp_path / "some.tar", {**files, **test})))
+    assert images.class_names == ("airplane",) and len(images.train) == 20
+    np.testing.assert_array_equal(images.train.images, images.test.images)
+    first = Image.open(io.BytesIO(files[min(files)]))
+    np.testing.assert_array_equal(images.train.images[0], np.asarray(first))
+
+
+def test_sources_need_no_torch():
+    code = (
+        "import sys; from stages.sources.registry import read_images; read_images('digits', None); "
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+def test_torchvision_is_usable_and_may_be_imported_twice():
+    torchvision = stages.sources.torchvision_import.import_torchvision()
+    assert stages.sources.torchvision_import.import_torchvision() is torchvision
+    from torchvision.transforms import v2
+
+    assert torchvision.datasets.CIFAR10.filename and v2.RandAugment()
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_operators_are_declared_only_where_they_are_missing(monkeypatch, whole):
+    import torch
+
+    stages.sources.torchvision_import.import_torchvision()  # declares what is missing here
+    declared, lines = [], []
+
+    class Library:
+        def __init__(self, *_):
+            declared.append(self)
+
+        def define(self, line):
+            lines.append(line)
+
+    class NoOperators:
+        pass
+
+    def load_library(path):
+        assert Path(path).name.startswith("_C")
+        if not whole:
+            raise OSError("libcudart.so: cannot open shared object file")
+
+    monkeypatch.delitem(sys.modules, "torchvision")
+    monkeypatch.setattr(stages.sources.torchvision_import, "_declared", [])
+    monkeypatch.setattr(torch.library, "Library", Library)
+    monkeypatch.setattr(torch.ops, "load_library", load_library)
+    monkeypatch.setattr(torch.ops, "torchvision", NoOperators())
+    monkeypatch.setattr(
+        stages.sources.torchvision_import.importlib, "import_module", lambda name: name
+    )
+    assert stages.sources.torchvision_import.import_torchvision() == "torchvision"
+    signature = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+    assert lines == ([] if whole else [f"nms{signature}", f"qnms{signature}"])
+    assert len(declared) == (0 if whole else 1)

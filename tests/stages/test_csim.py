@@ -1,0 +1,171 @@
+"""The stages generate_headers and csim on a small network, and what they say when they cannot."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from hls.cpp.accelerators import SIMD, STREAMING
+from hls.plan.design import Design
+from hls.plan.sizes import Sizes
+from hls.plan.streaming.dataflow import streaming_network
+from hls.plan.streaming.fifo_depths import size_fifos
+from hls.plan.streaming.folding import published_folding
+from hls.simulate import gpp
+from models.files.errors import PipelineError
+from models.integer import resmlp as int_resmlp
+from models.integer.params import load_int_params, save_int_params, save_samples
+from stages import csim, generate_headers, plan
+from stages.pipeline.dataset import Dataset, Split
+from tests.support.paths import ROOT
+
+DESIGN, NAME = "relu_h96_stream", "relu_h96"  # rows of params.yaml; sizes play no part here
+SIZES = {"patch_dim": 8 * 8 * 3, "num_patches": 16, "embed_dim": 8, "hidden_dim": 12}
+IMAGES = 24
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch, random_network):
+    """Make a pipeline folder as verify leaves it, with a network of tables, and go there."""
+    monkeypatch.chdir(tmp_path)
+    network = random_network(seed=1, **SIZES, num_classes=10, tables=True, input_lut=True)
+    rng = np.random.default_rng(0)
+    labels = np.arange(IMAGES) % 10
+    split = Split(rng.integers(0, 256, (IMAGES, 32, 32, 3), dtype=np.uint8), labels)
+    names = tuple(f"class {i}" for i in range(10))
+    Dataset(split, split, split, names, np.full(3, 0.5), np.ones(3)).save("data/dataset.npz")
+    save_int_params(network, f"data/{NAME}/int8.pkl")
+    tokens = int_resmlp.quantize_images(network, split.images[:3])
+    save_samples(int_resmlp.make_samples(network, tokens, labels[:3]), f"data/{NAME}/samples.pkl")
+    save_logits(int_resmlp.evaluate(network, split.images))
+    write_params()
+    sizes = Sizes.of(network)
+    folding = published_folding(sizes)
+    depths = size_fifos(streaming_network(sizes, folding)).depths
+    plan.write_plan(DESIGN, Design(NAME, STREAMING, sizes, folding, depths), "")
+    return tmp_path
+
+
+def write_params(**csim_keys):
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    params["csim"] |= csim_keys
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+
+
+def save_logits(logits):
+    np.savez(f"data/{NAME}/qat_logits.npz", logits=logits.astype(np.int8))
+
+
+def load_logits():
+    return np.load(f"data/{NAME}/qat_logits.npz")["logits"]
+
+
+@pytest.mark.compiler
+def test_the_whole_test_set_passes(folder):
+    generate_headers.main(NAME)
+    csim.main(DESIGN)
+    result = json.loads(Path(f"data/metrics/csim/{DESIGN}.json").read_text())
+    assert result == {
+        "csim": "PASS",
+        "csim_golden_samples": 3,
+        "csim_images": IMAGES,  # params.yaml asks for more than there are
+        "csim_mismatches": 0,
+    }
+    files = {path.name for path in (folder / "data" / NAME).rglob("*") if path.is_file()}
+    inputs = {"int8.pkl", "samples.pkl", "qat_logits.npz"}
+    assert files == inputs | {"config.hpp", "params.hpp"}
+    files = {path.name for path in (folder / "data/designs").rglob("*") if path.is_file()}
+    assert files == {"design.json", "plan.md", "design.hpp", "golden.hpp"}
+
+
+@pytest.mark.compiler
+def test_a_simd_design_passes_and_keeps_its_memory_of_parameters(folder):
+    name = "relu_h96_simd"
+    sizes = Sizes.of(load_int_params(f"data/{NAME}/int8.pkl"))
+    plan.write_plan(name, Design(NAME, SIMD, sizes, array=(4, 4)), "")
+    generate_headers.main(NAME)
+    Path(f"data/{NAME}/headers/params.hpp").unlink()  # its parameters come from memory
+    csim.main(name)
+    result = json.loads(Path(f"data/metrics/csim/{name}.json").read_text())
+    assert (result["csim"], result["csim_images"]) == ("PASS", IMAGES)
+    files = {path.name for path in Path(f"data/designs/{name}/golden").iterdir()}
+    assert files == {"golden.hpp", "parameters.hpp"}
+
+
+@pytest.mark.compiler
+def test_a_wrong_logit_fails_the_stage_and_keeps_the_log(folder):
+    generate_headers.main(NAME)
+    logits = load_logits()
+    logits[17, 4] = want = -5 if logits[17, 4] != -5 else -6
+    save_logits(logits)
+    write_params(images=18)
+    place = f"MISMATCH logits, image 17, token 0, channel 4: got -?\\d+, want {want}"
+    log = Path(f"data/designs/{DESIGN}/csim.log")
+    with pytest.raises(PipelineError, match=f"{place} .*see {log}"):
+        csim.main(DESIGN)
+    assert re.search(place, log.read_text())
+    assert "resmlp_top.cpp" in log.read_text()
+    assert not Path(f"data/metrics/csim/{DESIGN}.json").exists()
+
+
+@pytest.mark.compiler
+def test_a_header_that_does_not_compile_is_quoted(folder):
+    generate_headers.main(NAME)
+    config = Path(f"data/{NAME}/headers/config.hpp")
+    config.write_text(config.read_text().replace("num_patches = 16", "num_patches = 15"))
+    log = f"data/designs/{DESIGN}/csim.log"
+    with pytest.raises(PipelineError, match=f"cannot compile the HLS code: .*error: .*see {log}"):
+        csim.main(DESIGN)
+    assert "a power of two of at least 2 tokens" in Path(log).read_text()
+
+
+def test_headers_are_asked_for(folder):
+    with pytest.raises(PipelineError, match=r"config\.hpp is missing; run `dvc repro generate_h"):
+        csim.main(DESIGN)
+
+
+def test_a_plan_for_other_sizes_is_refused(folder):
+    generate_headers.main(NAME)
+    plan.main(DESIGN)  # of params.yaml's network, not of ours
+    with pytest.raises(PipelineError, match=r"design\.json was made for .*=64, .*`dvc repro plan`"):
+        csim.main(DESIGN)
+
+
+def test_logits_of_other_images_are_refused(folder, tmp_path):
+    save_logits(load_logits()[1:])
+    with pytest.raises(PipelineError, match=r"logits of shape \(23, 10\).* ask for \(24, 10\)"):
+        csim.write_images(NAME, 5, tmp_path)
+
+
+def test_image_files_hold_tokens_and_logits_image_after_image(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(csim, "BATCH_SIZE", 4)
+    files = csim.write_images(NAME, 10, tmp_path)
+    assert files.count == 10
+    tokens = np.fromfile(files.tokens, np.int8).reshape(10, 16, 8 * 8 * 3)
+    samples = csim.load_samples(f"data/{NAME}/samples.pkl")
+    assert np.array_equal(tokens[:3], samples.input)
+    assert np.array_equal(np.fromfile(files.logits, np.int8).reshape(10, 10), load_logits()[:10])
+
+
+def test_an_absent_compiler_is_told_in_one_sentence(folder):
+    generate_headers.main(NAME)
+    write_params(compiler="no-such-g++")
+    with pytest.raises(PipelineError, match=r"csim\.compiler is 'no-such-g\+\+', which is not on"):
+        csim.main(DESIGN)
+
+
+def test_absent_headers_are_told_in_one_sentence(monkeypatch):
+    monkeypatch.setattr(gpp, "find_spec", lambda name: None)
+    with pytest.raises(PipelineError, match="hls4ml, which are not installed; run `pip install"):
+        gpp.ap_types_folder()
+
+
+def test_the_images_are_shared_out_without_gap_or_overlap(tmp_path):
+    images = gpp.ImageFiles(tmp_path / "tokens", tmp_path / "logits", 10)
+    commands = gpp._shares(Path("testbench"), images, jobs=3)
+    bounds = [(int(first), int(count)) for *_, first, count in commands]
+    assert bounds == [(0, 3), (3, 3), (6, 4)]
+    assert len(gpp._shares(Path("testbench"), images, jobs=99)) == 10

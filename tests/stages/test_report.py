@@ -1,0 +1,174 @@
+"""The table and the chart, from whatever the stages have measured so far."""
+
+import csv
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from models.files.errors import PipelineError
+from stages import report
+from stages.pipeline.params import load_params
+from stages.results.summary import results_text
+from tests.support.paths import ROOT
+
+NAMES = ["convnet", "teacher", "relu_h96", "bspline_h96", "lerp_psa_h96"]  # of the demo
+FLOAT = {"accuracy": 88.3, "validation_accuracy": 87.0, "images": 364, "parameters": 12}
+INT8 = {"int8_accuracy": 88.1234, "mismatches": 0, "images": 364}
+CSIM = {"csim": "PASS", "csim_golden_samples": 8, "csim_images": 360, "csim_mismatches": 0}
+MODEL = {
+    **{"model_interval_cycles": 6240, "model_latency_cycles": 57419},
+    **{"model_images_per_second": 32051, "model_limiting_stage": "token_mixer_linear"},
+    **{"estimate_multipliers": 1184, "estimate_dsp": 1184, "estimate_bram_18k": 80},
+}
+DESIGNS = ["relu_h96_stream", "bspline_h96_stream", "lerp_psa_h96_stream"]  # of the demo
+NOTE = "Vitis HLS is not on PATH."
+HISTORY = """\
+epoch,phase,learning_rate,loss,accuracy,val_loss,val_accuracy
+1,transfer_0,0.001,0.5,,0.4,
+2,distill,0.001,1.5,40.0,1.4,41.25
+3,distill,0.0005,1.25,50.0,1.2,{last}
+"""
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "params.yaml").write_text((ROOT / "demo" / "params.yaml").read_text())
+    return tmp_path
+
+
+def put(kind, name, content):
+    path = Path(f"data/metrics/{kind}/{name}.json")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+
+
+def put_history(name, last):
+    path = Path(f"data/history/float/{name}.csv")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(HISTORY.format(last=last))
+
+
+def put_everything():
+    for shift, name in enumerate(NAMES):
+        put("float", name, {**FLOAT, "accuracy": 88.3 + shift})
+        put_history(name, 50.5 + shift)
+        if name not in ("convnet", "teacher"):
+            put("int8", name, INT8)
+    for name in DESIGNS:
+        put("model", name, MODEL)
+        put("csim", name, CSIM)
+        put("synthesis", name, {"lut": None, "note": NOTE})
+
+
+def text_of():
+    report.main()
+    return Path("data/report.md").read_text()
+
+
+def cells_of(text, table=0):
+    """Return a Markdown table in a text as {first cell: {column: cell}}, in its order."""
+    lines = [part for part in text.split("\n\n") if part.startswith("|")][table].splitlines()
+    assert all(line.startswith("|") for line in lines)
+    header, rule, *rows = ([cell.strip() for cell in line.strip("|").split("|")] for line in lines)
+    assert all(set(cell) == {"-"} for cell in rule) and len(rule) == len(header)
+    assert len({len(line) for line in lines}) == 1  # the columns are aligned
+    return {row[0]: dict(zip(header, row, strict=True)) for row in rows}
+
+
+def test_the_report_begins_with_the_tables_of_the_networks():
+    put_everything()
+    text = text_of()
+    assert text.startswith(results_text(load_params()))
+    table = cells_of(text)
+    assert list(table) == NAMES
+    full = {"network": "bspline_h96", "float, %": "91.30", "INT8, %": "88.12", "test images": "364"}
+    assert table["bspline_h96"].items() >= full.items()
+    teacher = {"float, %": "89.30", "INT8, %": "-", "test images": "364"}
+    assert table["teacher"].items() >= teacher.items()
+
+
+def test_every_design_has_a_row_that_says_where_its_figures_come_from():
+    put_everything()
+    figures = {"lut": 339116, "dsp": 1184, "clock_estimated_ns": 3.65, "interval_max_cycles": 6241}
+    put("synthesis", "relu_h96_stream", {**figures, "note": None})
+    text = text_of()
+    table = cells_of(text, table=1)
+    assert list(table) == DESIGNS
+    full = {
+        "network": "relu_h96",
+        "cycles per image (model)": "6240",
+        "images/s at 5 ns (model)": "32051",
+        "DSP (estimate)": "1184",
+        "C simulation": "PASS",
+        "images in C++": "360",
+        "LUT (synthesis)": "339116",
+        "cycles per image (synthesis)": "6241",
+        "clock, ns (synthesis)": "3.65",
+        "BRAM 18k (synthesis)": "-",
+    }
+    assert table["relu_h96_stream"].items() >= full.items()
+    assert table["bspline_h96_stream"]["LUT (synthesis)"] == "-"
+    marks = ("design", "network", "C simulation", "images in C++")
+    assert all(re.search(r"\((model|estimate|synthesis)\)$", c) for c in full if c not in marks)
+    assert "None was measured on an FPGA." in text
+
+
+def test_what_is_not_measured_is_a_dash():
+    text = text_of()
+    table = cells_of(text)
+    assert list(table) == NAMES
+    for name, row in table.items():
+        assert set(row.values()) == {name, "-"}
+    for name, row in cells_of(text, table=1).items():
+        assert set(row.values()) == {name, name.removesuffix("_stream"), "-"}
+
+
+def test_a_measured_nothing_is_a_dash_and_a_zero_is_a_zero():
+    put("float", "relu_h96", {**FLOAT, "accuracy": None})
+    put("int8", "relu_h96", {**INT8, "int8_accuracy": 0.0})
+    row = cells_of(text_of())["relu_h96"]
+    assert row["float, %"] == "-" and row["INT8, %"] == "0.00"
+    assert row["logits unlike QAT (numpy)"] == "0"
+
+
+def test_a_remark_of_the_synthesis_stands_once_under_the_table():
+    put_everything()
+    put("synthesis", "relu_h96_stream", {"lut": 3, "note": None})
+    text = text_of()
+    assert text.count(NOTE) == 1
+    assert text.index(NOTE) > text.rindex("|")
+
+
+def test_a_broken_metrics_file_is_named_and_the_old_report_stays():
+    put_everything()
+    before = text_of()
+    put("int8", "relu_h96", '{"int8_accuracy": 8')
+    with pytest.raises(PipelineError, match=r"data/metrics/int8/relu_h96.json is no JSON.*repro"):
+        report.main()
+    assert Path("data/report.md").read_text() == before
+
+
+def test_the_curves_hold_the_epochs_that_classified():
+    put_everything()
+    report.main()
+    with Path("data/plots/validation_accuracy.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["variant"], row["epoch"], float(row["val_accuracy"])) for row in rows] == [
+        row
+        for shift, name in enumerate(NAMES)
+        for row in ((name, "2", 41.25), (name, "3", 50.5 + shift))
+    ]
+
+
+@pytest.mark.parametrize("put_metrics", [put_everything, lambda: None], ids=["full", "empty"])
+def test_the_chart_is_drawn_and_the_files_repeat_byte_by_byte(put_metrics):
+    put_metrics()
+    report.main()
+    first = {path: path.read_bytes() for path in Path("data").rglob("*") if path.is_file()}
+    report.main()
+    assert all(path.read_bytes() == content for path, content in first.items())
+    assert Path("data/plots/validation_accuracy.png").read_bytes().startswith(b"\x89PNG")
+    assert not [path for path in Path("data").rglob(".*")]

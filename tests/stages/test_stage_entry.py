@@ -1,0 +1,227 @@
+"""How a stage starts: its command line, and a mistake of the user told in one line, status 1."""
+
+import runpy
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from models.files.errors import PipelineError
+from stages.pipeline.command import run_stage, run_variant_stage
+from stages.pipeline.dataset import Dataset, Split
+from tests.support.paths import ROOT
+
+ALL = sorted(path.stem for path in (ROOT / "stages").glob("[a-z]*.py"))
+# No variant on their command line.
+PLAIN = [
+    *("prepare_data", "train_convnet", "evaluate_convnet", "train_teacher"),
+    *("report", "readme_tables"),
+]
+OPTIONS = {"import_int8": ["--headers", ".", "--input-abs-max", "2.0", "--name", "imported"]}
+BY_HAND = ["deadlock", "export_published", "import_int8", "readme_tables"]
+ON_DESIGNS = ["csim", "deadlock", "plan", "synthesize"]
+ON_VARIANTS = sorted(set(ALL) - set(PLAIN) - set(OPTIONS) - set(ON_DESIGNS))
+ON_TEACHER = ["evaluate", "export_published", "view_bank"]  # these take not only students
+NAMED = [*ON_VARIANTS, *ON_DESIGNS]
+NAME, DESIGN = "lerp_psa_h96", "lerp_psa_h96_stream"
+
+# Stage, whether data/dataset.npz is there, and the file that the message must name.
+MISSING = [
+    ("train_convnet", False, "data/dataset.npz"),
+    ("evaluate_convnet", False, "data/dataset.npz"),
+    ("view_bank", False, "data/dataset.npz"),
+    ("train_teacher", False, "data/dataset.npz"),
+    ("evaluate", False, "data/dataset.npz"),
+    ("distill", False, "data/dataset.npz"),
+    ("quantize", False, "data/dataset.npz"),
+    ("dump_params", False, "data/dataset.npz"),
+    ("verify", False, "data/dataset.npz"),
+    ("evaluate_convnet", True, "data/convnet/float.pt"),
+    ("view_bank", True, f"data/{NAME}/float.pt"),
+    ("train_teacher", True, "data/convnet/views.npz"),
+    ("evaluate", True, f"data/{NAME}/float.pt"),
+    ("distill", True, "data/teacher/float.pt"),
+    ("quantize", True, f"data/{NAME}/float.pt"),
+    ("dump_params", True, f"data/{NAME}/qat.pt"),
+    ("verify", True, f"data/{NAME}/int8.pkl"),
+    ("generate_headers", True, f"data/{NAME}/int8.pkl"),
+    ("csim", True, f"data/{NAME}/int8.pkl"),
+    ("deadlock", True, f"data/{NAME}/int8.pkl"),
+    ("synthesize", True, f"data/designs/{DESIGN}/golden/golden.hpp"),
+    ("export_published", True, f"data/{NAME}/float.pt"),
+    ("import_int8", False, "data/dataset.npz"),
+]
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """Go to a pipeline folder that holds the demo's params.yaml alone."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "params.yaml").write_text((ROOT / "demo" / "params.yaml").read_text())
+    return tmp_path
+
+
+@pytest.fixture
+def start(monkeypatch):
+    """Return a function that runs a stage as `python -m stages.<stage> <arguments>` does.
+
+    It returns what the stage passed to sys.exit: a text goes to stderr, and the status is then 1.
+    """
+
+    def run(stage, *arguments):
+        module = f"stages.by_hand.{stage}" if stage in BY_HAND else f"stages.{stage}"
+        monkeypatch.setattr(sys, "argv", [f"{module}.py", *arguments])
+        monkeypatch.delitem(sys.modules, module, raising=False)
+        with pytest.raises(SystemExit) as ended:
+            runpy.run_module(module, run_name="__main__", alter_sys=True)
+        return ended.value.code
+
+    return run
+
+
+def arguments(stage):
+    """Return a command line that the stage accepts."""
+    names = [DESIGN] * (stage in ON_DESIGNS) + [NAME] * (stage in ON_VARIANTS)
+    return OPTIONS.get(stage, names)
+
+
+def assert_one_line(message, *parts):
+    assert isinstance(message, str) and message.startswith("error: ")
+    assert "\n" not in message
+    for part in parts:
+        assert part in message
+
+
+def files_in(folder):
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+def save_dataset():
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (20, 32, 32, 3), dtype=np.uint8)
+    split = Split(images, np.arange(20) % 10)
+    names = tuple(map(str, range(10)))
+    Dataset(split, split, split, names, np.full(3, 0.5), np.ones(3)).save("data/dataset.npz")
+
+
+@pytest.mark.parametrize("stage", ALL)
+def test_help_says_what_the_stage_does(stage, start, capsys):
+    assert start(stage, "--help") == 0
+    text = " ".join(capsys.readouterr().out.split())
+    source = (ROOT / "stages" / f"{stage}.py").read_text()
+    assert " ".join(source.splitlines()[0].strip('"').split()) in text
+    assert ("params.yaml" in text) >= (stage in NAMED)
+
+
+@pytest.mark.parametrize("stage", PLAIN)
+def test_a_plain_stage_takes_no_argument(stage, start, folder, capsys):
+    assert start(stage, NAME) == 2
+    assert "unrecognized arguments" in capsys.readouterr().err
+    assert files_in(folder) == {"params.yaml"}
+
+
+@pytest.mark.parametrize("stage", NAMED)
+def test_a_stage_on_one_wants_one_name(stage, start, folder, capsys):
+    assert start(stage) == 2
+    assert ("design" if stage in ON_DESIGNS else "variant") in capsys.readouterr().err
+    assert files_in(folder) == {"params.yaml"}
+
+
+@pytest.mark.parametrize("stage", ON_VARIANTS)
+@pytest.mark.parametrize("name", ["lerp_psa_h69", "../teacher"])
+@pytest.mark.parametrize("data", [True, False], ids=["data", "no data"])
+def test_an_unknown_variant_is_told_with_the_known_ones(stage, name, data, start, folder):
+    if data:  # a wrong name is told before data that are missing
+        save_dataset()
+    before = files_in(folder)
+    assert_one_line(start(stage, name), repr(name), "relu_h96", "bspline_h96", NAME)
+    assert files_in(folder) == before
+
+
+@pytest.mark.parametrize("stage", ON_DESIGNS)
+@pytest.mark.parametrize("name", ["lerp_psa_h96_steam", "../teacher", NAME])
+def test_an_unknown_design_is_told_with_the_known_ones(stage, name, start, folder):
+    assert_one_line(start(stage, name), repr(name), "relu_h96_stream", "bspline_h96_stream", DESIGN)
+    assert files_in(folder) == {"params.yaml"}
+
+
+@pytest.mark.parametrize("stage", [stage for stage in ON_VARIANTS if stage not in ON_TEACHER])
+def test_the_teacher_is_no_variant(stage, start, folder):
+    save_dataset()
+    assert_one_line(start(stage, "teacher"), "'teacher'", NAME)
+
+
+@pytest.mark.parametrize("stage", ALL)
+def test_a_missing_params_file_is_named(stage, start, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert_one_line(start(stage, *arguments(stage)), "params.yaml")
+    assert files_in(tmp_path) == set()
+
+
+@pytest.mark.parametrize("stage", ALL)
+def test_a_wrong_value_in_params_is_named(stage, start, folder):
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    params["training"]["batch_size"] = "many"
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+    message = start(stage, *arguments(stage))
+    assert_one_line(message, "params.yaml", "training.batch_size", "'many'")
+    assert files_in(folder) == {"params.yaml"}
+
+
+@pytest.mark.parametrize(("stage", "with_dataset", "file"), MISSING)
+def test_a_missing_input_is_named_and_nothing_is_written(stage, with_dataset, file, start, folder):
+    if with_dataset:
+        save_dataset()
+    before = files_in(folder)
+    assert_one_line(start(stage, *arguments(stage)), file, "dvc ")
+    assert files_in(folder) == before
+
+
+def test_weights_of_another_network_are_told(start, folder):
+    import torch
+
+    save_dataset()
+    Path(f"data/{NAME}").mkdir()
+    torch.save({"weight": torch.zeros(3)}, f"data/{NAME}/float.pt")
+    before = files_in(folder)
+    assert_one_line(start("evaluate", NAME), f"data/{NAME}/float.pt", "params.yaml")
+    assert files_in(folder) == before
+
+
+@pytest.fixture
+def command_line(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["stage", "relu_h96"])
+
+
+def ends_with(error):
+    def main(name):
+        raise error
+
+    with pytest.raises(SystemExit) as ended:
+        run_variant_stage(main)
+    return ended.value.code
+
+
+def test_a_pipeline_error_is_one_line(command_line):
+    assert ends_with(PipelineError("params.yaml: a is 3.")) == "error: params.yaml: a is 3."
+
+
+def test_ctrl_c_is_one_line_that_says_how_to_go_on(command_line):
+    message = ends_with(KeyboardInterrupt())
+    assert message.startswith("interrupted") and "same command" in message
+
+
+def test_a_defect_of_ours_keeps_its_traceback(command_line):
+    with pytest.raises(ZeroDivisionError):
+        run_variant_stage(lambda name: 1 / 0)
+
+
+def test_a_stage_that_succeeds_returns(command_line, monkeypatch):
+    names = []
+    run_variant_stage(names.append)
+    assert names == ["relu_h96"]
+    monkeypatch.setattr(sys, "argv", ["stage"])
+    run_stage(lambda: names.append("plain"))
+    assert names == ["relu_h96", "plain"]

@@ -1,0 +1,69 @@
+"""Small designs for the tests of the HLS code: random networks, their headers, test images."""
+
+import numpy as np
+
+from hls.cpp.accelerators import SIMD
+from hls.headers import network as headers
+from hls.headers.design import design_text, streaming_design_text
+from hls.headers.simd_parameters import parameters_text
+from hls.plan.design import Design
+from hls.plan.sizes import Sizes, products
+from hls.plan.streaming.dataflow import streaming_network
+from hls.plan.streaming.fifo_depths import size_fifos
+from hls.plan.streaming.folding import Fold, Folding, check_folding, divisors, published_folding
+from hls.simulate.gpp import ImageFiles
+from models.integer import resmlp as int_resmlp
+
+
+def make_folding(network, lanes, pe, simd, handover=0):
+    """Build a folding; `pe` and `simd` give the factors in the order of `products`."""
+    names = products(Sizes.of(network))
+    folds = {name: Fold(*fold) for name, *fold in zip(names, pe, simd, strict=True)}
+    folding = Folding(lanes=lanes, handover=handover, **folds)
+    check_folding(folding, Sizes.of(network))
+    return folding
+
+
+def wide_folding(network, lanes):
+    """Return the folding with `lanes` outputs per cycle of every layer and all inputs at once."""
+    layers = products(Sizes.of(network))
+    pe = [1 if name == "classifier_linear" else lanes for name in layers]
+    return make_folding(network, lanes, pe, [product.inputs for product in layers.values()])
+
+
+def random_folding(network, lanes, seed):
+    """Draw any factors that fit the network."""
+    rng = np.random.default_rng(seed)
+    layers = products(Sizes.of(network)).values()
+    pe = [int(rng.choice(divisors(product.outputs))) for product in layers]
+    simd = [int(rng.choice(divisors(product.inputs))) for product in layers]
+    return make_folding(network, lanes, pe, simd, handover=int(rng.integers(2)))
+
+
+def write_headers(network, folder, folding=None, **depths):
+    """Write config.hpp, params.hpp and design.hpp; the published design unless told otherwise."""
+    folding = folding or published_folding(Sizes.of(network))
+    depths = {**size_fifos(streaming_network(Sizes.of(network), folding)).depths, **depths}
+    (folder / "config.hpp").write_text(headers.config_text(network))
+    (folder / "params.hpp").write_text(headers.params_text(network))
+    (folder / "design.hpp").write_text(streaming_design_text(folding, depths))
+    return depths
+
+
+def write_simd_headers(network, folder, array):
+    """Write config.hpp, design.hpp and parameters.hpp of the SIMD accelerator."""
+    design = Design("", SIMD, Sizes.of(network), array=array)
+    (folder / "config.hpp").write_text(headers.config_text(network))
+    (folder / "design.hpp").write_text(design_text(design))
+    (folder / "parameters.hpp").write_text(parameters_text(network, array))
+
+
+def write_images(network, folder, count):
+    """Write random images and their logits."""
+    shape = (count, network.num_patches, network.patch_dim)
+    tokens = np.random.default_rng(8).integers(-128, 128, shape, dtype=np.int8)
+    logits = int_resmlp.forward(network, tokens.astype(np.int32)).astype(np.int8)
+    files = ImageFiles(folder / "tokens", folder / "logits", count)
+    files.tokens.write_bytes(tokens.tobytes())
+    files.logits.write_bytes(logits.tobytes())
+    return files
