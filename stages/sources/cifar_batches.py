@@ -8,10 +8,10 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from models.files.archives import Member
 from models.files.errors import PipelineError
 from models.files.restricted_pickle import restricted_load
 from stages.pipeline.dataset import LabelledImages, Split
-from stages.sources.archives import Entry
 
 _TRAIN = tuple(f"data_batch_{number}" for number in range(1, 6))
 _BATCHES = (*_TRAIN, "test_batch")
@@ -27,6 +27,7 @@ class CifarBatches:
 
     Images are ordered by class, then by the file name that the Python form records (the order of a
     class-folder tree of the same files); the binary form has no file names and keeps its order.
+    torchvision's CIFAR10 cannot take its place: it drops the file names that give this order.
     """
 
     def __init__(self, path: Path) -> None:
@@ -34,15 +35,15 @@ class CifarBatches:
         self._batches: dict[str, tuple[Pixels, Labels, list[str]]] = {}
         self._class_names: tuple[str, ...] | None = None
 
-    def wants(self, entry: Entry) -> bool:
-        """Tell whether the entry is one of the official files, at most one folder down."""
-        name = entry.parts[-1]
+    def wants(self, member: Member) -> bool:
+        """Tell whether the member is one of the official files, at most one folder down."""
+        name = member.parts[-1]
         known = name.removesuffix(".bin") in _BATCHES or name.removesuffix(".txt") == _NAMES
-        return known and not entry.is_folder and len(entry.parts) <= 2
+        return known and not member.is_folder and len(member.parts) <= 2
 
-    def add(self, entry: Entry) -> None:
+    def add(self, member: Member) -> None:
         """Take in one official file; a damaged one raises."""
-        name, content = entry.parts[-1], entry.content()
+        name, content = member.parts[-1], member.content()
         where = f"{self._path}: {name}"
         if name == _NAMES:
             self._class_names = _checked_names(_load(content, where).get("label_names"), where)

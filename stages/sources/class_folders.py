@@ -2,15 +2,16 @@
 
 import logging
 from io import BytesIO
+from itertools import product
 from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from models.files.archives import Member
 from models.files.errors import PipelineError
 from stages.pipeline.dataset import IMAGE_SHAPE, LabelledImages, Split
-from stages.sources.archives import Entry
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +22,7 @@ Pixels: TypeAlias = npt.NDArray[np.uint8]
 
 
 class ClassFolders:
-    """Collects the entries of one tree in any order; `finish` checks it and puts it in order.
+    """Collects the members of one tree in any order; `finish` checks it and puts it in order.
 
     Classes are the folder names, sorted; images are ordered by class, then by file name. Files that
     are no images, and everything outside `train` and `test`, are passed over.
@@ -34,14 +35,14 @@ class ClassFolders:
         self._tops: set[tuple[str, ...]] = set()  # what stands above train and test: () or a folder
         self._resized = 0
 
-    def add(self, entry: Entry) -> None:
+    def add(self, member: Member) -> None:
         """Take in a file or folder; an image in the wrong place or damaged raises."""
-        if entry.is_folder:
-            self._folders.add(entry.parts)
-        elif entry.name.lower().endswith(_SUFFIXES) and self._in_tree(entry):
-            *top, split, label, name = entry.parts
+        if member.is_folder:
+            self._folders.add(member.parts)
+        elif member.name.lower().endswith(_SUFFIXES) and self._in_tree(member):
+            *top, split, label, name = member.parts
             self._tops.add(tuple(top))
-            image, resized = _decode(entry, self._path)
+            image, resized = _decode(member, self._path)
             self._images.setdefault((split, label), {})[name] = image
             self._resized += resized
 
@@ -62,52 +63,45 @@ class ClassFolders:
         train, test = (self._split(split, classes) for split in _SPLITS)
         return LabelledImages(train, test, tuple(classes))
 
-    def _in_tree(self, entry: Entry) -> bool:
+    def _in_tree(self, member: Member) -> bool:
         """Tell whether an image has a class; one below train or test without a class raises."""
-        for depth, split in enumerate(entry.parts[:2]):
-            if split in _SPLITS and len(entry.parts) == depth + 3:
+        for depth, split in enumerate(member.parts[:2]):
+            if split in _SPLITS and len(member.parts) == depth + 3:
                 return True
-        if set(_SPLITS).isdisjoint(entry.parts[:2]):
+        if set(_SPLITS).isdisjoint(member.parts[:2]):
             return False
-        raise PipelineError(f"{self._path} holds the image {entry.name}, but expected is {_LAYOUT}")
+        raise PipelineError(
+            f"{self._path} holds the image {member.name}, but expected is {_LAYOUT}"
+        )
 
     def _checked_classes(self) -> list[str]:
         """Return the sorted class names, the same in train and test and none of them empty."""
         top = next(iter(self._tops), ())
-        depth = len(top)
-        classes: dict[str, set[str]] = {split: set() for split in _SPLITS}
-        for split, label in self._images:
-            classes[split].add(label)
-        for parts in self._folders:
-            if len(parts) == depth + 2 and parts[:depth] == top and parts[depth] in classes:
-                classes[parts[depth]].add(parts[depth + 1])
-        for split in _SPLITS:
-            if not classes[split]:
+        train, test = (
+            {label for held, label in self._images if held == split}
+            | {parts[-1] for parts in self._folders if parts[:-1] == (*top, split)}
+            for split in _SPLITS
+        )
+        for split, classes in zip(_SPLITS, (train, test), strict=True):
+            if not classes:
                 raise PipelineError(
                     f"{self._path} has no folder {split} with class folders in it{self._seen()}; "
                     f"expected is {_LAYOUT}"
                 )
-        self._check_same(classes)
-        for split in _SPLITS:
-            for label in sorted(classes[split]):
-                if (split, label) not in self._images:
-                    raise PipelineError(
-                        f"{self._path} has no image in the class folder {split}/{label}; "
-                        "add images or remove the folder from train and test"
-                    )
-        return sorted(classes["train"])
-
-    def _check_same(self, classes: dict[str, set[str]]) -> None:
-        differences = [
-            f"only {split} has {_few(classes[split] - classes[other])}"
-            for split, other in (_SPLITS, _SPLITS[::-1])
-            if classes[split] - classes[other]
-        ]
-        if differences:
+        sides = {"train": train - test, "test": test - train}
+        alone = [f"only {split} has {_few(names)}" for split, names in sides.items() if names]
+        if alone:
             raise PipelineError(
-                f"{self._path} has different classes in train and test: {', '.join(differences)}; "
+                f"{self._path} has different classes in train and test: {', '.join(alone)}; "
                 "both need the same class folders"
             )
+        for split, label in product(_SPLITS, sorted(train)):
+            if (split, label) not in self._images:
+                raise PipelineError(
+                    f"{self._path} has no image in the class folder {split}/{label}; "
+                    "add images or remove the folder from train and test"
+                )
+        return sorted(train)
 
     def _seen(self) -> str:
         """Say which folders stand where train and test were looked for."""
@@ -126,14 +120,14 @@ def _few(names: set[str]) -> str:
     return ", ".join(sorted(names)[:5]) + (", ..." if len(names) > 5 else "")
 
 
-def _decode(entry: Entry, path: Path) -> tuple[Pixels, bool]:
+def _decode(member: Member, path: Path) -> tuple[Pixels, bool]:
     """Return the image as uint8 [32, 32, 3] and whether it had another size.
 
     Grey and palette images are expanded, 16-bit grey is scaled to 8 bits, transparency is dropped.
     """
     from PIL import Image
 
-    content = entry.content()
+    content = member.content()
     try:
         image: Image.Image = Image.open(BytesIO(content))
         if image.mode.startswith("I"):  # convert() would clip 16-bit grey at 255
@@ -143,7 +137,7 @@ def _decode(entry: Entry, path: Path) -> tuple[Pixels, bool]:
         image = image.convert("RGB")
     except Exception as error:  # decoders raise nearly every built-in exception on damaged files
         raise PipelineError(
-            f"{path} holds {entry.name}, which cannot be decoded as an image "
+            f"{path} holds {member.name}, which cannot be decoded as an image "
             f"({type(error).__name__}); mend or remove it"
         ) from error
     resized = image.size != IMAGE_SHAPE[:2]

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
+from models.files.archives import Limits, members
 from models.files.errors import PipelineError
 from stages.pipeline.dataset import LabelledImages, Split
-from stages.sources.archives import entries, readable
 from stages.sources.cifar_batches import CifarBatches
 from stages.sources.class_folders import ClassFolders
 
@@ -32,6 +32,8 @@ _ACCEPTED = (
     "a folder or .tar.gz, .tar or .zip archive with train/<class>/<image> and "
     "test/<class>/<image>, or cifar-10-python.tar.gz or cifar-10-binary.tar.gz"
 )
+# A hundred times CIFAR-10; its largest single file, a batch, has 2**25 bytes.
+LIMITS = Limits(members=6_000_000, member_bytes=1 << 28, total_bytes=1 << 34)
 _STALL_SECONDS = 30  # a connection that is silent for so long counts as dead
 _DIGITS_TEST_EVERY = 5
 
@@ -115,12 +117,11 @@ def _local_path(path: str | None) -> Path | None:
 def _read_local(path: Path) -> LabelledImages:
     batches, tree = CifarBatches(path), ClassFolders(path)
     log.info("reading %s", path)
-    with readable(path):
-        for entry in entries(path):
-            if batches.wants(entry):
-                batches.add(entry)
-            else:
-                tree.add(entry)
+    for member in members(path, LIMITS):
+        if batches.wants(member):
+            batches.add(member)
+        else:
+            tree.add(member)
     return batches.finish() if batches else tree.finish()
 
 

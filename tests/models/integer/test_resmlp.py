@@ -342,15 +342,16 @@ def cifar10_test(shared):
     """Return the test images and labels of CIFAR-10, read without unpacking the training set."""
     from PIL import Image
 
-    from stages.sources.archives import entries
+    from models.files.archives import members
+    from stages.sources.registry import LIMITS
 
     path = shared / "cifar10" / "cifar10-png.tar.gz"
     if not path.is_file():
         pytest.skip("CIFAR-10 (../shared/cifar10/cifar10-png.tar.gz) is not here")
     found = {}
-    for entry in entries(path):
-        if not entry.is_folder and entry.parts[-3] == "test":
-            found[entry.parts[-2:]] = np.asarray(Image.open(io.BytesIO(entry.content())))
+    for member in members(path, LIMITS):
+        if not member.is_folder and member.parts[-3] == "test":
+            found[member.parts[-2:]] = np.asarray(Image.open(io.BytesIO(member.content())))
     names = sorted({name for name, _ in found})
     images = np.stack([found[key] for key in sorted(found)])
     return images, np.array([names.index(name) for name, _ in sorted(found)])

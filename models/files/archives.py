@@ -1,0 +1,220 @@
+"""The files in a folder, or in a .zip, .tar or .tar.gz archive that nobody has to trust.
+
+Nothing is unpacked: 60,000 images make no 60,000 files, and a name inside an archive never becomes
+a path on this machine. An archive that breaks a rule is refused with one sentence.
+"""
+
+import gzip
+import io
+import logging
+import lzma
+import os
+import stat
+import struct
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import IO, TypeAlias
+
+from models.files.errors import PipelineError, one_line
+
+log = logging.getLogger(__name__)
+
+_ZIP, _GZIP = b"PK\x03\x04", b"\x1f\x8b"
+_HIDDEN = (".", "__MACOSX")  # what the names begin with
+_DAMAGE = (  # what the readers of zip, tar and gzip raise on damaged or forged files
+    *(OSError, EOFError, RuntimeError, ValueError, LookupError, struct.error),
+    *(tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError),
+)
+_Found: TypeAlias = tuple[str, bool, int, Callable[[], IO[bytes] | None]]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much an archive may hold; in a folder, only the size of a file that is read counts."""
+
+    members: int  # files and folders
+    member_bytes: int  # of one file that is read
+    total_bytes: int  # of all files, unpacked
+
+
+@dataclass(frozen=True)
+class Member:
+    """A file or folder; `content()` reads the file and works only until the next member comes."""
+
+    parts: tuple[str, ...]  # of the path below the folder or inside the archive
+    is_folder: bool
+    size: int  # bytes
+    content: Callable[[], bytes]
+
+    @property
+    def name(self) -> str:
+        """The path with slashes."""
+        return "/".join(self.parts)
+
+
+def members(path: Path, limits: Limits) -> Iterator[Member]:
+    """Yield what the folder or archive `path` holds; folders sorted, archives in their own order.
+
+    Files and folders whose names begin with a dot, and macOS's __MACOSX, are passed over.
+    PipelineError where an archive is damaged, cut short (told when its end is reached) or too
+    large, or holds links, devices or names that lead out. Links and special files in a folder are
+    passed over with one warning, except links to files and folders inside it.
+    """
+    with _readable(str(path)):
+        found = _in_folder(path) if path.is_dir() else _in_archive(path, limits)
+        for name, is_folder, size, opener in found:
+            parts = PurePosixPath(name).parts
+            if parts and not any(part.startswith(_HIDDEN) for part in parts):
+                content = partial(_content, path, limits, name, size, opener)
+                yield Member(parts, is_folder, size, content)
+
+
+@contextmanager
+def _readable(what: str) -> Iterator[None]:
+    """Turn whatever a damaged archive raises into one sentence about `what`."""
+    try:
+        yield
+    except _DAMAGE as error:
+        raise PipelineError(
+            f"{what} cannot be read to its end ({one_line(error) or type(error).__name__}); it is "
+            "damaged, cut short or no .tar.gz, .tar or .zip archive, so copy or download it again"
+        ) from error
+
+
+def _content(
+    path: Path, limits: Limits, name: str, size: int, opener: Callable[[], IO[bytes] | None]
+) -> bytes:
+    if size > limits.member_bytes:
+        raise PipelineError(
+            f"{path} holds {name!r} of {size} bytes, but a file in it has at most "
+            f"{limits.member_bytes}, so it is not what it should be; copy or download it again"
+        )
+    with _readable(f"{path}: {name!r}"), opener() or io.BytesIO() as file:
+        content = file.read(size + 1)  # never all there is: the size in a zip may be a lie
+        if len(content) != size:
+            raise EOFError(f"it does not have the {size} bytes it should have")
+    return content
+
+
+def _in_folder(folder: Path) -> Iterator[_Found]:
+    root, skipped = folder.resolve(), 0
+    for place, folders, files in os.walk(root, followlinks=True):
+        real = Path(place).resolve()
+        names = [name for name in sorted(folders) + sorted(files) if not name.startswith(_HIDDEN)]
+        folders.clear()
+        for name in names:
+            path = Path(place, name)
+            target = Path(os.path.realpath(path)) if path.is_symlink() else path
+            inside, inner = target.is_relative_to(root), path.relative_to(root).as_posix()
+            # One link to a folder on the way to a file is enough: more may lead in circles.
+            straight = target == path or (real == Path(place) and not real.is_relative_to(target))
+            if inside and path.is_file():
+                yield inner, False, path.stat().st_size, partial(_opened, path)
+            elif inside and straight and path.is_dir():
+                folders.append(name)
+                yield inner, True, 0, io.BytesIO
+            else:
+                skipped += 1
+    if skipped:
+        log.warning(
+            "%d links or special files in %s are passed over: they lead out of it, in circles or "
+            "to no file",
+            skipped,
+            folder,
+        )
+
+
+def _opened(file: Path) -> IO[bytes]:
+    return file.open("rb")
+
+
+def _in_archive(path: Path, limits: Limits) -> Iterator[_Found]:
+    with path.open("rb") as file:
+        start = file.read(512)
+        file.seek(0)
+        if start.lstrip().startswith(b"<"):
+            raise PipelineError(
+                f"{path} is a web page, not an archive: what the browser saved is the page in "
+                "front of the download; click through it and save the archive itself"
+            )
+        if start.startswith(_ZIP):
+            found = _in_zip(path, file)
+        else:
+            unpacked = gzip.GzipFile(fileobj=file) if start.startswith(_GZIP) else file
+            found = _in_tar(path, _TarBytes(path, limits, unpacked))
+        total = 0
+        for count, (name, is_folder, size, opener) in enumerate(found, 1):
+            total += size
+            if count > limits.members or total > limits.total_bytes:
+                raise _too_large(path, limits)
+            windows = PureWindowsPath(name)
+            if windows.anchor or ".." in windows.parts or "\\" in name:
+                raise PipelineError(
+                    f"{path} holds {name!r}, which leads out of the archive or is no relative path "
+                    "with forward slashes; pack the archive anew"
+                )
+            yield name, is_folder, size, opener
+
+
+def _in_zip(path: Path, file: IO[bytes]) -> Iterator[_Found]:
+    with zipfile.ZipFile(file) as archive:
+        for info in archive.infolist():
+            if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
+                raise _special(path, info.filename)
+            yield info.filename, info.is_dir(), info.file_size, partial(archive.open, info)
+
+
+def _in_tar(path: Path, stream: "_TarBytes") -> Iterator[_Found]:
+    with tarfile.open(fileobj=stream, mode="r|") as archive:
+        for member in archive:
+            if not member.isdir() and not member.isreg():
+                raise _special(path, member.name)
+            opener = partial(archive.extractfile, member)
+            yield member.name, member.isdir(), member.size, opener
+        while stream.read(1 << 16):  # on to the checksum: a cut gzip may end between two members
+            pass
+        # tarfile takes a damaged header, and the end of a cut file, for the end of the archive
+        if stream.last_byte > archive.offset or stream.length < archive.offset + _TAR_END:
+            raise tarfile.ReadError("what follows its last file is not the mark of its end")
+
+
+_TAR_END = 2 * tarfile.BLOCKSIZE  # bytes of zero
+
+
+class _TarBytes(io.RawIOBase):
+    """The bytes of a tar archive: limited in number, and where the last one not zero stands."""
+
+    def __init__(self, path: Path, limits: Limits, stream: IO[bytes] | gzip.GzipFile) -> None:
+        self._path, self._limits, self._stream = path, limits, stream
+        self.length = self.last_byte = 0
+
+    def read(self, size: int = -1) -> bytes:
+        """Read like any stream; too many bytes raise."""
+        content = self._stream.read(size)
+        used = len(content.rstrip(b"\0"))
+        if used:
+            self.last_byte = self.length + used
+        self.length += len(content)
+        if self.length > self._limits.total_bytes:
+            raise _too_large(self._path, self._limits)
+        return content
+
+
+def _special(path: Path, name: str) -> PipelineError:
+    return PipelineError(
+        f"{path} holds {name!r}, which is neither a file nor a folder; pack it anew, links with "
+        "`tar --dereference --hard-dereference`"
+    )
+
+
+def _too_large(path: Path, limits: Limits) -> PipelineError:
+    return PipelineError(
+        f"{path} holds more than {limits.members} files or unpacks to more than "
+        f"{limits.total_bytes} bytes, so it is not what it should be; copy or download it again"
+    )

@@ -1,0 +1,209 @@
+"""Archives and folders that nobody has to trust, alone and through each of their users."""
+
+import gzip
+import os
+import stat
+import struct
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from models.files.archives import Limits, members
+from models.files.errors import PipelineError
+from stages.published import archive as checkpoints
+from stages.sources import registry as images
+from tests.support.archives import PACKERS, tar_bytes, tree, write_set, zip_bytes
+
+NAME = "baseline/h_mul_1_model.bin"
+FILES = {f"output/{NAME}": b"weights" * 500, **tree()}  # every user finds here what it looks for
+SMALL = Limits(members=20, member_bytes=1 << 15, total_bytes=1 << 17)
+USERS = {
+    "images": lambda path: images.read_images("folder", str(path)),
+    "read_checkpoint": lambda path: checkpoints.read_checkpoint(path, NAME),
+    "check_archive": checkpoints.check_archive,
+}
+DAMAGED = "damaged, cut short or no .tar.gz, .tar or .zip archive"
+
+
+@pytest.fixture(params=USERS)
+def read(request, monkeypatch):
+    """Return each user in turn, with small limits."""
+    monkeypatch.delenv("PIPELINE_DATA", raising=False)
+    for module in (images, checkpoints):
+        monkeypatch.setattr(module, "LIMITS", SMALL)
+    return USERS[request.param]
+
+
+def refused(read, path: Path, *words) -> None:
+    """Check that `path` is refused in one sentence with these words, and nothing is unpacked."""
+    with pytest.raises(PipelineError) as caught:
+        read(path)
+    message = str(caught.value)
+    assert "\n" not in message
+    for word in (str(path), *words):
+        assert word in message, message
+    assert os.listdir(path.parent) == [path.name]
+
+
+def special(kind: bytes) -> bytes:
+    member = tarfile.TarInfo("train/cat/link.png")
+    member.type, member.linkname = kind, "/etc/passwd"
+    return tar_bytes({**FILES, member: b""})
+
+
+def zip_link() -> bytes:
+    info = zipfile.ZipInfo("train/cat/link.png")
+    info.external_attr = (stat.S_IFLNK | 0o777) << 16
+    return zip_bytes({**FILES, info: "/etc/passwd"})
+
+
+def encrypted() -> bytes:
+    content = zip_bytes(FILES).replace(b"PK\x03\x04\x14\x00\x00", b"PK\x03\x04\x14\x00\x01")
+    return content.replace(b"PK\x01\x02\x14\x03\x14\x00\x00", b"PK\x01\x02\x14\x03\x14\x00\x01")
+
+
+def zip_that_lies(change: int) -> bytes:
+    """Return a .zip whose directory gives every file so many bytes more than it has."""
+    content = bytearray(zip_bytes(FILES))
+    at = content.find(b"PK\x01\x02")
+    while at >= 0:
+        (size,) = struct.unpack_from("<I", content, at + 24)
+        struct.pack_into("<I", content, at + 24, size + change)
+        at = content.find(b"PK\x01\x02", at + 1)
+    return bytes(content)
+
+
+TAR = tar_bytes(FILES)
+FIRST_END = TAR.index(b"train/cat/a.png")  # where the second file begins
+LAST_END = len(TAR.rstrip(b"\0")) // 512 * 512 + 512
+HOSTILE = {
+    "symlink": (special(tarfile.SYMTYPE), "train/cat/link.png", "neither a file", "--dereference"),
+    "hard link": (special(tarfile.LNKTYPE), "train/cat/link.png", "neither a file"),
+    "fifo": (special(tarfile.FIFOTYPE), "train/cat/link.png", "neither a file nor a folder"),
+    "device": (special(tarfile.CHRTYPE), "train/cat/link.png", "neither a file nor a folder"),
+    "zip symlink": (zip_link(), "train/cat/link.png", "neither a file nor a folder"),
+    **{
+        f"{kind}: {name}": (pack({**FILES, name: b"x"}), repr(name), "leads out of the archive")
+        for kind, pack in PACKERS.items()
+        for name in ("../a.png", "/a.png", "a/../../b", "..\\a", "train\\cat\\x.png", "C:/a.png")
+    },
+    **{
+        f"{kind}: {what}": (pack({**FILES, **more}), *words)
+        for kind, pack in PACKERS.items()
+        for what, more, *words in (
+            ("many", {f"{number}.txt": b"" for number in range(15)}, "more than 20 files"),
+            (
+                "a large file",
+                dict.fromkeys((f"output/{NAME}", "train/cat/a.png"), bytes((1 << 15) + 1)),
+                "32769 bytes",
+            ),
+            (
+                "large together",
+                {f"{number}.txt": bytes(1 << 15) for number in range(4)},
+                "unpacks to more than 131072 bytes",
+            ),
+        )
+    },
+    "gzip bomb": (gzip.compress(TAR + bytes(1 << 24)), "unpacks to more than 131072 bytes"),
+    "web page": (b"\n<!DOCTYPE html><title>Google Drive</title>", "web page"),
+    **{f"no archive: {content!r:.9}": (content, DAMAGED) for content in (b"", b"PK", b"PK\3\4")},
+    "no gzip": (b"\x1f\x8b", DAMAGED),
+    "text": (b"text" * 1000, DAMAGED),
+    "encrypted": (encrypted(), "encrypted"),
+    "a zip with smaller sizes": (zip_that_lies(-1), DAMAGED, "Bad CRC"),
+    "a zip with larger sizes": (zip_that_lies(+1), DAMAGED, "bytes it should have"),
+    "changed bytes in a zip": (
+        zip_bytes(FILES, (), zipfile.ZIP_STORED).replace(b"sw", b"ws").replace(b"IHDR", b"IHdR"),
+        *(DAMAGED, "Bad CRC"),
+    ),
+    "a changed bit in a gzip": (gzip.compress(TAR[:900] + b"!" + TAR[901:])[:-8] + bytes(8), "CRC"),
+    "a changed header": (TAR[: FIRST_END + 5] + b"!" + TAR[FIRST_END + 6 :], DAMAGED),
+    "a tar cut between files": (TAR[:FIRST_END], DAMAGED),
+    "a tar without its end": (TAR[:LAST_END], DAMAGED),
+    "a gzip cut between files": (gzip.compress(TAR[:LAST_END])[:-8], DAMAGED),
+    "a gzip of a tar without its end": (gzip.compress(TAR[:LAST_END]), DAMAGED),
+}
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+def test_a_hostile_or_damaged_archive_is_refused_by_every_user(tmp_path, read, case):
+    content, *words = HOSTILE[case]
+    path = tmp_path / "archive"
+    path.write_bytes(content)
+    refused(read, path, *words)
+
+
+@pytest.mark.parametrize("name", PACKERS)
+def test_an_archive_is_refused_wherever_it_is_cut(tmp_path, read, name):
+    path = write_set(tmp_path / name, FILES)
+    read(path)
+    whole = path.read_bytes()
+    end = LAST_END + 1023 if name == "data.tar" else len(whole)
+    for cut in sorted({1, 3, 100, *range(512, end, 512), *range(5000, end, 997), end - 1}):
+        path.write_bytes(whole[:cut])
+        refused(read, path, "cannot be read to its end")
+
+
+@pytest.mark.parametrize("name", [*PACKERS, "folder"])
+def test_members_have_their_paths_sizes_and_contents(tmp_path, name):
+    files = {"./b/x": b"12345", "b/y": b"", ".hidden/z": b"1", "__MACOSX/b/x": b"1", "a": b"123"}
+    path = write_set(tmp_path / name, files, folders=["empty"])
+    found = {
+        member.name: (member.is_folder, member.size, member.content())
+        for member in members(path, SMALL)
+    }
+    expected = {"b/x": (False, 5, b"12345"), "b/y": (False, 0, b""), "a": (False, 3, b"123")}
+    folders = ["empty", "b"] if name == "folder" else ["empty"]  # archives need not name all
+    assert found == {**expected, **dict.fromkeys(folders, (True, 0, b""))}
+
+
+@pytest.mark.parametrize("name", PACKERS)
+def test_an_archive_at_its_limits_is_read(tmp_path, name):
+    path = write_set(tmp_path / name, {"a": bytes(10), "b": bytes(10)})
+    total = 20 if name == "data.zip" else len(tar_bytes({"a": bytes(10), "b": bytes(10)}))
+    exact = Limits(members=2, member_bytes=10, total_bytes=total)
+    assert [member.content() for member in members(path, exact)] == [bytes(10)] * 2
+    for limits in (Limits(1, 10, total), Limits(2, 9, total), Limits(2, 10, total - 1)):
+        refused(lambda path, limits=limits: [m.content() for m in members(path, limits)], path)
+
+
+def test_a_large_file_in_a_folder_is_refused_only_where_it_is_read(tmp_path):
+    path = write_set(tmp_path / "set", {"large": bytes(11)})
+    [member] = members(path, Limits(members=0, member_bytes=10, total_bytes=0))
+    with pytest.raises(PipelineError, match="'large' of 11 bytes"):
+        member.content()
+
+
+def test_a_folder_is_left_only_by_no_link(tmp_path, caplog):
+    """Links inside it are followed; those that lead out, in circles or nowhere are counted."""
+    write_set(tmp_path / "outside", {"secret": b"1"})
+    root = write_set(tmp_path / "set", {"a/x": b"x", "b/y": b"y"})
+    (root / "a" / "to_y").symlink_to("../b/y")
+    (root / "c").symlink_to("b")
+    assert [member.name for member in members(root, SMALL) if not member.is_folder] == [
+        *("a/to_y", "a/x", "b/y", "c/y"),
+    ]
+    assert not caplog.records
+    (root / "a" / "circle").symlink_to(root)
+    (root / "c").unlink()
+    (root / "a" / "to_b").symlink_to("../b")
+    (root / "b" / "to_a").symlink_to("../a")
+    (root / "a" / "nowhere").symlink_to("nothing")
+    (root / "itself").symlink_to("itself")
+    (root / "file_outside").symlink_to(tmp_path / "outside" / "secret")
+    (root / "folder_outside").symlink_to("../outside")
+    (root / ".hidden").symlink_to("../outside")
+    os.mkfifo(root / "fifo")
+    (root / "to_device").symlink_to("/dev/zero")
+    (tmp_path / "link").symlink_to(root)  # the folder itself may be a link
+    found = {member.name: member.content() for member in members(tmp_path / "link", SMALL)}
+    assert {name: content for name, content in found.items() if content} == {
+        **{"a/x": b"x", "a/to_y": b"y", "b/y": b"y"},
+        **{"a/to_b/y": b"y", "b/to_a/x": b"x", "b/to_a/to_y": b"y"},
+    }
+    [record] = caplog.records
+    assert f"links or special files in {tmp_path / 'link'}" in record.getMessage()
+    # 7 of the folder, and behind a link: a/to_b/to_a; b/to_a/circle, to_b and nowhere
+    assert record.args[0] == 11
