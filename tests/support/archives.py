@@ -40,16 +40,18 @@ def gzip_bytes(files, folders=()) -> bytes:
     return tar_bytes(files, folders, "w:gz")
 
 
-PACKERS = {"data.zip": zip_bytes, "data.tar": tar_bytes, "data.tar.gz": gzip_bytes}
+PACKERS = {".zip": zip_bytes, ".tar": tar_bytes, ".tar.gz": gzip_bytes}
+KINDS = ("data", *(f"data{suffix}" for suffix in PACKERS))
 
 
 def write_set(path: Path, files, folders=()) -> Path:
-    """Write an archive of the kind that the name of `path` says, or else a folder."""
-    if path.name in PACKERS:
-        path.write_bytes(PACKERS[path.name](files, folders))
-        return path
-    for name in folders:
-        (path / name).mkdir(parents=True)
+    """Write the kind of archive that the end of `path` says, or else a folder; return `path`."""
+    for suffix, pack in PACKERS.items():
+        if path.name.endswith(suffix):
+            path.write_bytes(pack(files, folders))
+            return path
+    for name in (".", *folders):
+        (path / name).mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
         (path / name).parent.mkdir(parents=True, exist_ok=True)
         (path / name).write_bytes(content)

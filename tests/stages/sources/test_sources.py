@@ -11,7 +11,6 @@ import subprocess
 import sys
 import tarfile
 import urllib.error
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -25,12 +24,20 @@ from stages import prepare_data
 from stages.pipeline.dataset import Dataset
 from stages.pipeline.params import Data
 from stages.sources import registry as _sources
-from stages.sources.archives import entries
 from stages.sources.registry import read_images
+from tests.support.archives import (
+    KINDS,
+    TREE,
+    encoded,
+    gzip_bytes,
+    pixels_of,
+    tree,
+    write_set,
+)
 from tests.support.paths import ROOT
 
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-TREE = ("train/cat/a.png", "train/cat/b.png", "train/ant/z.png", "test/cat/c.png", "test/ant/d.png")
+BATCHES = (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch")
 
 
 @pytest.fixture(autouse=True)
@@ -40,66 +47,10 @@ def no_environment(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
-def pixels_of(name: str, size=(32, 32)) -> np.ndarray:
-    """Return an image that only `name` has."""
-    seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big")
-    return np.random.default_rng(seed).integers(0, 256, (*size, 3), dtype=np.uint8)
-
-
-def encoded(array: np.ndarray, suffix="png", mode=None) -> bytes:
-    buffer = io.BytesIO()
-    image = Image.fromarray(array)
-    (image.convert(mode) if mode else image).save(buffer, suffix)
-    return buffer.getvalue()
-
-
-def tree(names=TREE) -> dict[str, bytes]:
-    return {name: encoded(pixels_of(name)) for name in names}
-
-
-def write_folder(path: Path, files: dict[str, bytes]) -> Path:
-    for name, content in files.items():
-        file = path / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(content)
-    return path
-
-
-def write_tar(path: Path, files: dict[str, bytes], folders=()) -> Path:
-    with tarfile.open(path, "w:gz" if path.suffix in (".gz", ".tgz") else "w") as archive:
-        for name in folders:
-            member = tarfile.TarInfo(name)
-            member.type = tarfile.DIRTYPE
-            archive.addfile(member)
-        for name, content in files.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(content)
-            archive.addfile(member, io.BytesIO(content))
-    return path
-
-
-def write_zip(path: Path, files: dict[str, bytes], folders=()) -> Path:
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name in folders:
-            archive.writestr(f"{name}/", b"")
-        for name, content in files.items():
-            archive.writestr(name, content)
-    return path
-
-
-WRITERS = {
-    "data": write_folder,
-    "data.tar": write_tar,
-    "data.tar.gz": write_tar,
-    "data.tgz": write_tar,
-    "data.zip": write_zip,
-}
-
-
 def python_cifar(per_batch=20, top="cifar-10-batches-py/") -> dict[str, bytes]:
     """Return the files of a small official Python archive; every image has its own pixels."""
     files = {}
-    for batch in (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch"):
+    for batch in BATCHES:
         images = [pixels_of(f"{batch}{index}") for index in range(per_batch)]
         content = {
             "batch_label": batch,
@@ -114,7 +65,7 @@ def python_cifar(per_batch=20, top="cifar-10-batches-py/") -> dict[str, bytes]:
 
 def binary_cifar(per_batch=20, top="cifar-10-batches-bin/") -> dict[str, bytes]:
     files = {f"{top}batches.meta.txt": ("\n".join(CIFAR10) + "\n\n").encode()}
-    for batch in (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch"):
+    for batch in BATCHES:
         images = [pixels_of(f"{batch}{index}").transpose(2, 0, 1) for index in range(per_batch)]
         records = [bytes([index % 10]) + image.tobytes() for index, image in enumerate(images)]
         files[f"{top}{batch}.bin"] = b"".join(records)
@@ -142,20 +93,20 @@ def assert_is_tree(images) -> None:
         np.testing.assert_array_equal(split.images, [pixels_of(name) for name in names])
 
 
-@pytest.mark.parametrize("name", WRITERS)
+@pytest.mark.parametrize("name", KINDS)
 @pytest.mark.parametrize("top", ["", "set/", "./", "train/"])
 @pytest.mark.parametrize("reverse", [False, True])
 def test_class_folders_are_read_in_sorted_order(tmp_path, name, top, reverse):
     files = {top + file: content for file, content in sorted(tree().items(), reverse=reverse)}
-    assert_is_tree(read_images("folder", str(WRITERS[name](tmp_path / name, files))))
+    assert_is_tree(read_images("folder", str(write_set(tmp_path / name, files))))
 
 
 def test_the_kind_of_archive_is_seen_from_its_content(tmp_path):
-    path = write_tar(tmp_path / "data.tar.gz", tree())
+    path = write_set(tmp_path / "data.tar.gz", tree())
     assert_is_tree(read_images("folder", str(path.rename(tmp_path / "0a1b2c"))))
 
 
-@pytest.mark.parametrize("name", WRITERS)
+@pytest.mark.parametrize("name", KINDS)
 def test_what_is_no_image_of_the_tree_is_passed_over(tmp_path, name):
     image = encoded(pixels_of("stray"))
     strays = {
@@ -169,136 +120,54 @@ def test_what_is_no_image_of_the_tree_is_passed_over(tmp_path, name):
         "train/.hidden/a.png": image,
         "__MACOSX/train/cat/a.png": image,
     }
-    path = WRITERS[name](tmp_path / name, {**tree(), **strays})
+    path = write_set(tmp_path / name, {**tree(), **strays})
     assert_is_tree(read_images("folder", str(path)))
 
 
-@pytest.mark.parametrize("write", [write_tar, write_zip])
-def test_names_that_climb_out_of_an_archive_are_harmless(tmp_path, write):
-    (tmp_path / "inner").mkdir()
-    outside = encoded(pixels_of("outside"))
-    names = ("../train/cat/x.png", "/train/cat/y.png", "train/../../evil.png", "../../evil/e.png")
-    path = write(tmp_path / "inner" / "data.tar", {**tree(), **dict.fromkeys(names, outside)})
-    assert_is_tree(read_images("folder", str(path)))
-    assert [file.name for file in tmp_path.rglob("*") if file.is_file()] == ["data.tar"]
+def without(split: str) -> dict[str, bytes]:
+    return {name: content for name, content in tree().items() if not name.startswith(split)}
 
 
-@pytest.mark.parametrize("name", WRITERS)
-def test_a_missing_split_is_named(tmp_path, name):
-    for split in ("train", "test"):
-        files = {file: content for file, content in tree().items() if not file.startswith(split)}
-        path = WRITERS[name](tmp_path / f"{split}{name}", files)
-        refused(path, str(path), f"no folder {split}", "train/<class>/<image>")
+STRAY = encoded(pixels_of("x"))
+FAULTY_TREES = [
+    ({}, "no folder train", "train/<class>/<image>"),
+    (without("train"), "no folder train", "train/<class>/<image>"),
+    (without("test"), "no folder test", "train/<class>/<image>"),
+    (
+        tree((*TREE, "train/bee/a.png", "test/cow/a.png")),
+        *("only train has bee", "only test has cow"),
+    ),
+    *(
+        ({**tree(), place: STRAY}, place, "expected is train/<class>/<image>")
+        for place in ("train/x.png", "train/cat/sub/x.png", "set/test/cat/sub/x.png")
+    ),
+    ({**tree(), **tree(f"copy/{name}" for name in TREE)}, "more than one tree", "copy/train|test"),
+    *(
+        ({**tree(), "train/cat/x.png": content}, "train/cat/x.png", "cannot be decoded")
+        for content in (b"", b"no image", STRAY[:1500])
+    ),
+]
 
 
-def test_the_folders_that_are_there_are_named(tmp_path):
-    path = write_folder(tmp_path / "data", {"cats/a.png": b"", "dogs/b.png": b""})
+@pytest.mark.parametrize("name", ["data", "data.tar"])
+@pytest.mark.parametrize(("files", "words"), [(files, words) for files, *words in FAULTY_TREES])
+def test_a_faulty_tree_is_refused(tmp_path, name, files, words):
+    path = write_set(tmp_path / name, files)
+    refused(path, str(path), *words)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_an_empty_class_is_named(tmp_path, name):
+    more = tree((*TREE, "test/bee/a.png"))
+    path = write_set(tmp_path / name, more, folders=["train/bee"])
+    refused(path, "no image in the class folder train/bee")
+
+
+def test_in_a_folder_the_folders_and_the_first_damaged_image_are_named(tmp_path):
+    path = write_set(tmp_path / "other", {"cats/a.png": b"", "dogs/b.png": b""})
     refused(path, "no folder train", "cats, dogs")
-    refused(write_tar(tmp_path / "empty.tar", {}), "no folder train")
-
-
-@pytest.mark.parametrize("name", WRITERS)
-def test_different_classes_in_train_and_test_are_named(tmp_path, name):
-    more = tree((*TREE, "train/bee/a.png", "test/cow/a.png"))
-    refused(WRITERS[name](tmp_path / name, more), "only train has bee", "only test has cow")
-
-
-@pytest.mark.parametrize("write", [write_tar, write_zip])
-def test_an_empty_class_of_an_archive_is_named(tmp_path, write):
-    path = write(tmp_path / "a", tree((*TREE, "test/bee/a.png")), folders=["train/bee"])
-    refused(path, "no image in the class folder train/bee")
-
-
-def test_an_empty_class_of_a_folder_is_named(tmp_path):
-    path = write_folder(tmp_path / "set", tree())
-    for split in ("train", "test"):
-        (path / split / "bee").mkdir()
-    refused(path, "no image in the class folder train/bee")
-
-
-@pytest.mark.parametrize("name", WRITERS)
-@pytest.mark.parametrize("place", ["train/x.png", "train/cat/sub/x.png", "set/test/cat/sub/x.png"])
-def test_an_image_at_the_wrong_depth_is_named(tmp_path, name, place):
-    refused(WRITERS[name](tmp_path / name, {**tree(), place: encoded(pixels_of("x"))}), place)
-
-
-def test_two_trees_in_one_archive_are_refused(tmp_path):
-    files = tree((*TREE, *(f"copy/{name}" for name in TREE)))
-    refused(write_tar(tmp_path / "data.tar", files), "more than one tree", "copy/train|test")
-
-
-@pytest.mark.parametrize("name", WRITERS)
-@pytest.mark.parametrize("content", [b"", b"no image", encoded(pixels_of("x"))[:1500]])
-def test_an_image_that_cannot_be_decoded_is_named(tmp_path, name, content):
-    path = WRITERS[name](tmp_path / name, {**tree(), "train/cat/x.png": content})
-    refused(path, str(path), "train/cat/x.png", "cannot be decoded")
-
-
-def test_the_first_of_several_damaged_images_is_named(tmp_path):
     damaged = {f"{split}/{label}/x.png": b"" for split in ("train", "test") for label in "zyxab"}
-    refused(write_folder(tmp_path / "set", {**damaged, **tree()}), "test/a/x.png")
-
-
-@pytest.mark.parametrize("name", [name for name in WRITERS if name != "data"])
-def test_a_truncated_archive_is_refused_wherever_it_ends(tmp_path, name):
-    path = WRITERS[name](tmp_path / name, tree())
-    whole = path.read_bytes()
-    end = len(whole.rstrip(b"\0")) if name == "data.tar" else len(whole)
-    cuts = {0, 1, 3, 100, 512, 1024, 4096, *range(5000, end, 997), *range(512, end, 512), end - 1}
-    for cut in sorted(cuts):
-        path.write_bytes(whole[:cut])
-        message = refused(path, str(path))
-        assert "damaged" in message or "cannot be decoded" in message
-
-
-def test_a_flipped_bit_in_a_compressed_archive_is_noticed(tmp_path):
-    for name in ("data.tar.gz", "data.zip"):
-        path = WRITERS[name](tmp_path / name, tree())
-        damaged = bytearray(path.read_bytes())
-        damaged[len(damaged) // 2] ^= 1
-        path.write_bytes(damaged)
-        refused(path, str(path))
-
-
-def test_an_encrypted_zip_and_a_text_file_are_refused(tmp_path):
-    path = write_zip(tmp_path / "data.zip", tree())
-    content = bytearray(path.read_bytes())
-    content[6] |= 1  # the flag of the first local header, then of the first central one
-    content[content.index(b"PK\x01\x02") + 8] |= 1
-    path.write_bytes(content)
-    refused(path, "encrypted")
-    (tmp_path / "data.txt").write_text("x" * 5000)
-    refused(tmp_path / "data.txt", "no .tar.gz, .tar or .zip archive")
-
-
-def test_links_in_an_archive_are_refused(tmp_path):
-    folder = write_folder(tmp_path / "set", tree())
-    (folder / "train/cat/link.png").symlink_to("a.png")
-    with tarfile.open(tmp_path / "data.tar.gz", "w:gz") as archive:
-        archive.add(folder, "set")
-    refused(tmp_path / "data.tar.gz", "set/train/cat/link.png", "--dereference")
-
-
-def test_links_in_a_folder_are_followed_but_not_in_circles(tmp_path):
-    folder = write_folder(tmp_path / "set", tree())
-    (folder / "loop").symlink_to(folder)
-    with pytest.raises(PipelineError, match=r"more than one tree|expected is"):
-        read_images("folder", str(folder))
-    (folder / "loop").unlink()
-    (folder / "docs").mkdir()
-    (folder / "docs" / "loop").symlink_to(folder)
-    assert max(len(entry.parts) for entry in entries(folder)) <= 5
-    assert_is_tree(read_images("folder", str(folder)))
-    (folder / "train").rename(tmp_path / "elsewhere")
-    (folder / "train").symlink_to(tmp_path / "elsewhere")
-    assert_is_tree(read_images("folder", str(folder)))
-
-
-@pytest.mark.parametrize("name", ["data.tar", "data.zip"])
-def test_a_huge_member_is_refused_unread(tmp_path, monkeypatch, name):
-    monkeypatch.setattr("stages.sources.archives._MAX_BYTES", 1 << 16)
-    files = {**tree(), "train/cat/bomb.png": bytes((1 << 16) + 1)}
-    refused(WRITERS[name](tmp_path / name, files), "train/cat/bomb.png", "65537 bytes")
+    refused(write_set(tmp_path / "set", {**damaged, **tree()}), "test/a/x.png")
 
 
 def test_other_sizes_are_resized_with_one_warning(tmp_path, caplog):
@@ -306,7 +175,7 @@ def test_other_sizes_are_resized_with_one_warning(tmp_path, caplog):
     files["train/cat/a.png"] = encoded(np.full((64, 48, 3), (10, 20, 30), np.uint8))
     files["test/cat/c.png"] = encoded(np.repeat(np.uint8([[[0] * 3] * 16, [[255] * 3] * 16]), 8, 0))
     with caplog.at_level(logging.WARNING):
-        images = read_images("folder", str(write_tar(tmp_path / "data.tar", files)))
+        images = read_images("folder", str(write_set(tmp_path / "data.tar", files)))
     (record,) = caplog.records
     assert "2 of 5 images" in record.getMessage() and "resized" in record.getMessage()
     assert (images.train.images[1] == (10, 20, 30)).all()
@@ -317,14 +186,14 @@ def test_other_sizes_are_resized_with_one_warning(tmp_path, caplog):
 
 def test_images_of_the_right_size_give_no_warning(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
-        read_images("folder", str(write_tar(tmp_path / "data.tar", tree())))
+        read_images("folder", str(write_set(tmp_path / "data.tar", tree())))
     assert caplog.records == []
 
 
 def decoded(tmp_path, content: bytes, suffix="png") -> np.ndarray:
     """Return what the reader makes of one image."""
     files = {**tree(), f"train/ant/a.{suffix}": content}
-    return read_images("folder", str(write_tar(tmp_path / "one.tar", files))).train.images[0]
+    return read_images("folder", str(write_set(tmp_path / "one.tar", files))).train.images[0]
 
 
 def test_grey_images_become_rgb(tmp_path):
@@ -372,16 +241,32 @@ def assert_is_cifar(images, by_name: bool) -> None:
     np.testing.assert_array_equal(images.train.images[:2], [pixels_of(name) for name in first])
 
 
-@pytest.mark.parametrize("name", WRITERS)
+@pytest.mark.parametrize("name", KINDS)
 @pytest.mark.parametrize("in_folder", [False, True])
 def test_official_cifar_is_read_in_both_forms(tmp_path, name, in_folder):
     for files, by_name in (
         (python_cifar(top="cifar-10-batches-py/" if in_folder else ""), True),
         (binary_cifar(top="cifar-10-batches-bin/" if in_folder else ""), False),
     ):
-        path = WRITERS[name](tmp_path / f"{by_name}-{name}", {**files, "readme.html": b"text"})
+        path = write_set(tmp_path / f"{by_name}-{name}", {**files, "readme.html": b"text"})
         assert_is_cifar(read_images("folder", str(path)), by_name)
         assert_is_cifar(read_images("cifar10", str(path)), by_name)
+
+
+def test_the_official_batches_and_a_tree_of_the_same_images_give_equal_arrays(tmp_path):
+    files = {}
+    for batch in BATCHES:
+        split = "test" if batch == "test_batch" else "train"
+        for index in range(20):
+            name = f"{split}/{CIFAR10[index % 10]}/{batch}_{20 - index:04}.png"
+            files[name] = encoded(pixels_of(f"{batch}{index}"))
+    one = read_images("folder", str(write_set(tmp_path / "batches.tar.gz", python_cifar())))
+    other = read_images("cifar10", str(write_set(tmp_path / "tree.zip", files)))
+    assert_is_cifar(other, by_name=True)
+    for split in ("train", "test"):
+        for key in ("images", "labels"):
+            arrays = (getattr(getattr(images, split), key) for images in (one, other))
+            np.testing.assert_array_equal(*arrays, strict=True)
 
 
 @pytest.mark.parametrize("make", [python_cifar, binary_cifar])
@@ -390,7 +275,7 @@ def test_missing_official_files_are_named(tmp_path, make):
     for name in files:
         rest = {other: content for other, content in files.items() if other != name}
         lacking = Path(name).name.removesuffix(".bin").removesuffix(".txt")
-        refused(write_tar(tmp_path / "c.tar", rest), "CIFAR-10", f"lacks {lacking}")
+        refused(write_set(tmp_path / "c.tar", rest), "CIFAR-10", f"lacks {lacking}")
 
 
 @pytest.mark.parametrize(
@@ -411,7 +296,7 @@ def test_damaged_official_batches_are_refused(tmp_path, change, words):
     files = python_cifar(10)
     batch = restricted_load(io.BytesIO(files["cifar-10-batches-py/test_batch"]), "test_batch")
     files["cifar-10-batches-py/test_batch"] = pickle.dumps({**batch, **change}, 2)
-    path = write_tar(tmp_path / "cifar-10-python.tar.gz", files)
+    path = write_set(tmp_path / "cifar-10-python.tar.gz", files)
     refused(path, str(path), words)
 
 
@@ -421,7 +306,7 @@ def test_a_program_in_an_official_batch_is_refused(tmp_path):
             return os.mkdir, (str(tmp_path / "attacked"),)
 
     files = {**python_cifar(10), "cifar-10-batches-py/data_batch_3": pickle.dumps(Attack())}
-    path = write_tar(tmp_path / "cifar-10-python.tar.gz", files)
+    path = write_set(tmp_path / "cifar-10-python.tar.gz", files)
     refused(path, f"{path}: data_batch_3", "mkdir", "trust")
     assert not (tmp_path / "attacked").exists()
 
@@ -430,13 +315,13 @@ def test_damaged_binary_batches_are_refused(tmp_path):
     files = binary_cifar(10)
     for damage in (b"", files["cifar-10-batches-bin/test_batch.bin"][:-1]):
         damaged = {**files, "cifar-10-batches-bin/test_batch.bin": damage}
-        refused(write_tar(tmp_path / "c.tar", damaged), "test_batch.bin", "3073")
+        refused(write_set(tmp_path / "c.tar", damaged), "test_batch.bin", "3073")
     unnamed = {**files, "cifar-10-batches-bin/batches.meta.txt": b"cat\ncat\n"}
-    refused(write_tar(tmp_path / "c.tar", unnamed), "batches.meta.txt", "class names")
+    refused(write_set(tmp_path / "c.tar", unnamed), "batches.meta.txt", "class names")
 
 
 def test_the_environment_wins_over_data_path(tmp_path, monkeypatch):
-    path = write_folder(tmp_path / "set", tree())
+    path = write_set(tmp_path / "set", tree())
     monkeypatch.setenv("PIPELINE_DATA", str(path))
     assert_is_tree(read_images("folder", "no/such/path"))
     assert_is_tree(read_images("folder", None))
@@ -453,7 +338,7 @@ def test_a_path_that_is_missing_or_null_is_explained():
 
 
 def test_cifar10_refuses_a_local_set_that_is_not_cifar10(tmp_path):
-    path = write_folder(tmp_path / "set", tree())
+    path = write_set(tmp_path / "set", tree())
     refused(path, "ant, cat", "not those of CIFAR-10", source="cifar10")
 
 
@@ -463,13 +348,7 @@ def official_server(monkeypatch):
     torchvision = stages.sources.torchvision_import.import_torchvision()
     files = python_cifar()
     md5 = {Path(name).name: hashlib.md5(content).hexdigest() for name, content in files.items()}
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
-        for name, content in files.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(content)
-            archive.addfile(member, io.BytesIO(content))
-    served = {"archive": buffer.getvalue(), "urls": []}
+    served = {"archive": gzip_bytes(files), "urls": []}
 
     def retrieve(url, filename, **_):
         served["urls"].append(url)
@@ -478,7 +357,7 @@ def official_server(monkeypatch):
     cifar10 = torchvision.datasets.CIFAR10
     monkeypatch.setattr(torchvision.datasets.utils, "_urlretrieve", retrieve)
     monkeypatch.setattr(torchvision.datasets.utils, "_get_redirect_url", lambda url, **_: url)
-    monkeypatch.setattr(cifar10, "tgz_md5", hashlib.md5(buffer.getvalue()).hexdigest())
+    monkeypatch.setattr(cifar10, "tgz_md5", hashlib.md5(served["archive"]).hexdigest())
     monkeypatch.setattr(cifar10, "meta", {**cifar10.meta, "md5": md5["batches.meta"]})
     for name in ("train_list", "test_list"):
         hashed = [[batch, md5[batch]] for batch, _ in getattr(cifar10, name)]
@@ -494,7 +373,7 @@ def test_cifar10_is_downloaded_once_into_the_cache(official_server, tmp_path):
 
 
 def test_a_local_copy_saves_the_download(official_server, tmp_path, monkeypatch):
-    monkeypatch.setenv("PIPELINE_DATA", str(write_tar(tmp_path / "c.tar.gz", python_cifar())))
+    monkeypatch.setenv("PIPELINE_DATA", str(write_set(tmp_path / "c.tar.gz", python_cifar())))
     assert_is_cifar(read_images("cifar10", None), by_name=True)
     assert official_server["urls"] == []
 
@@ -599,7 +478,7 @@ def test_the_stage_writes_the_dataset_and_its_summary(tmp_path, monkeypatch):
     class Params:
         data, seed = data_of(source="folder", validation_images=1), 5
 
-    write_folder(tmp_path / "set", tree())
+    write_set(tmp_path / "set", tree())
     monkeypatch.setenv("PIPELINE_DATA", str(tmp_path / "set"))
     monkeypatch.setattr(prepare_data, "load_params", Params)
     contents = []
@@ -639,7 +518,7 @@ def test_the_shared_archive_begins_as_expected(shared, tmp_path):
                 break
     (label,) = {Path(name).parent.name for name in files}
     test = {f"test/{label}/{Path(name).name}": content for name, content in files.items()}
-    images = read_images("folder", str(write_tar(tmp_path / "some.tar", {**files, **test})))
+    images = read_images("folder", str(write_set(tmp_path / "some.tar", {**files, **test})))
     assert images.class_names == ("airplane",) and len(images.train) == 20
     np.testing.assert_array_equal(images.train.images, images.test.images)
     first = Image.open(io.BytesIO(files[min(files)]))
