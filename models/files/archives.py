@@ -31,7 +31,8 @@ _DAMAGE = (  # what the readers of zip, tar and gzip raise on damaged or forged 
     *(OSError, EOFError, RuntimeError, ValueError, LookupError, struct.error),
     *(tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError),
 )
-_Found: TypeAlias = tuple[str, bool, int, Callable[[], IO[bytes] | None]]
+# name, whether it is a folder (None: neither file nor folder), bytes, what opens it
+_Found: TypeAlias = tuple[str, bool | None, int, Callable[[], IO[bytes] | None]]
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def members(path: Path, limits: Limits) -> Iterator[Member]:
             parts = PurePosixPath(name).parts
             if parts and not any(part.startswith(_HIDDEN) for part in parts):
                 content = partial(_content, path, limits, name, size, opener)
-                yield Member(parts, is_folder, size, content)
+                yield Member(parts, bool(is_folder), size, content)
 
 
 @contextmanager
@@ -122,12 +123,8 @@ def _in_folder(folder: Path) -> Iterator[_Found]:
             else:
                 skipped += 1
     if skipped:
-        log.warning(
-            "%d links or special files in %s are passed over: they lead out of it, in circles or "
-            "to no file",
-            skipped,
-            folder,
-        )
+        what = "links or special files: they lead out of it, in circles or to no file"
+        log.warning("%s: passed over are %d %s", folder, skipped, what)
 
 
 def _opened(file: Path) -> IO[bytes]:
@@ -135,6 +132,10 @@ def _opened(file: Path) -> IO[bytes]:
 
 
 def _in_archive(path: Path, limits: Limits) -> Iterator[_Found]:
+    too_large = PipelineError(
+        f"{path} holds more than {limits.members} files or unpacks to more than "
+        f"{limits.total_bytes} bytes, so it is not what it should be; copy or download it again"
+    )
     with path.open("rb") as file:
         start = file.read(512)
         file.seek(0)
@@ -143,55 +144,54 @@ def _in_archive(path: Path, limits: Limits) -> Iterator[_Found]:
                 f"{path} is a web page, not an archive: what the browser saved is the page in "
                 "front of the download; click through it and save the archive itself"
             )
-        if start.startswith(_ZIP):
-            found = _in_zip(path, file)
-        else:
-            unpacked = gzip.GzipFile(fileobj=file) if start.startswith(_GZIP) else file
-            found = _in_tar(path, _TarBytes(path, limits, unpacked))
+        tar = gzip.GzipFile(fileobj=file) if start.startswith(_GZIP) else file
+        found = _in_zip(file) if start.startswith(_ZIP) else _in_tar(_Tar(tar, limits, too_large))
         total = 0
         for count, (name, is_folder, size, opener) in enumerate(found, 1):
             total += size
             if count > limits.members or total > limits.total_bytes:
-                raise _too_large(path, limits)
+                raise too_large
             windows = PureWindowsPath(name)
-            if windows.anchor or ".." in windows.parts or "\\" in name:
-                raise PipelineError(
-                    f"{path} holds {name!r}, which leads out of the archive or is no relative path "
-                    "with forward slashes; pack the archive anew"
+            if is_folder is None:
+                fault = (
+                    "is neither a file nor a folder; pack links with `tar -h --hard-dereference`"
                 )
-            yield name, is_folder, size, opener
+            elif windows.anchor or ".." in windows.parts or "\\" in name:
+                fault = "leads out of the archive or is no plain path with slashes; pack it anew"
+            else:
+                yield name, is_folder, size, opener
+                continue
+            raise PipelineError(f"{path} holds {name!r}, which {fault}")
 
 
-def _in_zip(path: Path, file: IO[bytes]) -> Iterator[_Found]:
+def _in_zip(file: IO[bytes]) -> Iterator[_Found]:
     with zipfile.ZipFile(file) as archive:
         for info in archive.infolist():
-            if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
-                raise _special(path, info.filename)
-            yield info.filename, info.is_dir(), info.file_size, partial(archive.open, info)
+            plain = stat.S_IFMT(info.external_attr >> 16) in (0, stat.S_IFREG, stat.S_IFDIR)
+            is_folder = info.is_dir() if plain else None
+            yield info.filename, is_folder, info.file_size, partial(archive.open, info)
 
 
-def _in_tar(path: Path, stream: "_TarBytes") -> Iterator[_Found]:
+def _in_tar(stream: "_Tar") -> Iterator[_Found]:
     with tarfile.open(fileobj=stream, mode="r|") as archive:
         for member in archive:
-            if not member.isdir() and not member.isreg():
-                raise _special(path, member.name)
-            opener = partial(archive.extractfile, member)
-            yield member.name, member.isdir(), member.size, opener
+            is_folder = member.isdir() if member.isdir() or member.isreg() else None
+            yield member.name, is_folder, member.size, partial(archive.extractfile, member)
         while stream.read(1 << 16):  # on to the checksum: a cut gzip may end between two members
             pass
         # tarfile takes a damaged header, and the end of a cut file, for the end of the archive
-        if stream.last_byte > archive.offset or stream.length < archive.offset + _TAR_END:
+        end = archive.offset + 2 * tarfile.BLOCKSIZE  # it is marked by two blocks of zeros
+        if stream.last_byte > archive.offset or stream.length < end:
             raise tarfile.ReadError("what follows its last file is not the mark of its end")
 
 
-_TAR_END = 2 * tarfile.BLOCKSIZE  # bytes of zero
+class _Tar(io.RawIOBase):
+    """The bytes of a tar archive, limited in number; knows where the last one not zero stands."""
 
-
-class _TarBytes(io.RawIOBase):
-    """The bytes of a tar archive: limited in number, and where the last one not zero stands."""
-
-    def __init__(self, path: Path, limits: Limits, stream: IO[bytes] | gzip.GzipFile) -> None:
-        self._path, self._limits, self._stream = path, limits, stream
+    def __init__(
+        self, stream: IO[bytes] | gzip.GzipFile, limits: Limits, too_large: PipelineError
+    ) -> None:
+        self._stream, self._limit, self._too_large = stream, limits.total_bytes, too_large
         self.length = self.last_byte = 0
 
     def read(self, size: int = -1) -> bytes:
@@ -201,20 +201,6 @@ class _TarBytes(io.RawIOBase):
         if used:
             self.last_byte = self.length + used
         self.length += len(content)
-        if self.length > self._limits.total_bytes:
-            raise _too_large(self._path, self._limits)
+        if self.length > self._limit:
+            raise self._too_large
         return content
-
-
-def _special(path: Path, name: str) -> PipelineError:
-    return PipelineError(
-        f"{path} holds {name!r}, which is neither a file nor a folder; pack it anew, links with "
-        "`tar --dereference --hard-dereference`"
-    )
-
-
-def _too_large(path: Path, limits: Limits) -> PipelineError:
-    return PipelineError(
-        f"{path} holds more than {limits.members} files or unpacks to more than "
-        f"{limits.total_bytes} bytes, so it is not what it should be; copy or download it again"
-    )

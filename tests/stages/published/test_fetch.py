@@ -29,7 +29,7 @@ from stages.pipeline.dataset import Dataset, Split
 from stages.pipeline.params import Published, load_params
 from stages.published import fetch as _fetch
 from stages.published.archive import check_archive, read_checkpoint
-from tests.support.archives import gzip_bytes, tar_bytes, zip_bytes
+from tests.support.archives import gzip_bytes, tar_bytes, write_set, zip_bytes
 from tests.support.paths import ROOT
 
 DRIVE_ID = "1Z2Bja_5nlB2InSX0KuGOsZse4n6RAqaY"
@@ -116,6 +116,11 @@ def digest(content):
     return hashlib.sha256(content).hexdigest()
 
 
+def write(tmp_path, content):
+    (tmp_path / "archive").write_bytes(content)
+    return tmp_path / "archive"
+
+
 def refused(call, *words):
     """Check that `call` raises one sentence with these words, and return it."""
     with pytest.raises(PipelineError) as caught:
@@ -135,7 +140,9 @@ def download_fails(cached, *words):
 # ---- downloading
 
 
-def test_the_archive_is_downloaded_once_past_the_page_about_viruses(drive, cached, caplog):
+def test_the_archive_is_downloaded_once_past_the_page_about_viruses(
+    drive, cached, caplog, tmp_path
+):
     caplog.set_level("INFO")
     drive.answers = [page_answer(WARNING), file_answer()]
     assert _fetch.archive(published()) == cached
@@ -145,12 +152,7 @@ def test_the_archive_is_downloaded_once_past_the_page_about_viruses(drive, cache
     assert _fetch.archive(published()) == cached
     assert len(drive.requests) == 2
     assert os.listdir(cached.parent) == [cached.name]
-
-
-def test_the_users_cookies_are_left_alone(drive, cached, tmp_path):
-    drive.answers = [file_answer()]
-    _fetch.archive(published())
-    assert not (tmp_path / "home").exists()
+    assert not (tmp_path / "home").exists()  # the user's cookies are left alone
 
 
 def test_a_pinned_archive_is_compared_and_not_told(drive, cached, caplog):
@@ -216,44 +218,31 @@ def test_an_interrupted_download_goes_on_in_the_next_run(drive, cached):
 
 
 @pytest.mark.parametrize(
-    "error",
+    ("answer", "words"),
     [
-        requests.ConnectionError("Name or service not known"),
-        requests.ReadTimeout("Read timed out"),
-        requests.exceptions.SSLError("certificate verify failed"),
-        requests.exceptions.ProxyError("Tunnel connection failed: 403 Forbidden"),
+        *(
+            (error("..."), ("no connection to Google Drive", error.__name__))
+            for error in (
+                *(requests.ConnectionError, requests.ReadTimeout),
+                *(requests.exceptions.SSLError, requests.exceptions.ProxyError),
+            )
+        ),
+        (page_answer(QUOTA), ("limit of downloads", "24 hours")),
+        (page_answer("Sign in"), ("private or gone",)),
+        (page_answer("Not found", 404), ("private or gone",)),
+        (page_answer(""), ("private or gone",)),
+        ((200, {}, b"please log in"), ("login page of this network",)),
+        *((file_answer(b"", status=status), ()) for status in (403, 500, 503)),
     ],
 )
-def test_offline(drive, cached, error):
-    drive.answers = [error]
-    download_fails(cached, "no connection to Google Drive", type(error).__name__)
+def test_a_failed_download_says_what_to_do(drive, cached, answer, words):
+    drive.answers = [answer]
+    download_fails(cached, *words)
 
 
 def test_transient_trouble_is_passed_over(drive, cached):
     drive.answers = [requests.ConnectionError("reset"), requests.ReadTimeout("slow"), file_answer()]
     assert _fetch.archive(published()).read_bytes() == ARCHIVE
-
-
-def test_the_limit_of_downloads(drive, cached):
-    drive.answers = [page_answer(QUOTA)]
-    download_fails(cached, "limit of downloads", "24 hours")
-
-
-@pytest.mark.parametrize(("text", "status"), [("Sign in", 200), ("Not found", 404), ("", 200)])
-def test_a_private_or_deleted_file(drive, cached, text, status):
-    drive.answers = [page_answer(text, status)]
-    download_fails(cached, "private or gone")
-
-
-def test_the_page_of_another_network(drive, cached):
-    drive.answers = [(200, {}, b"please log in")]
-    download_fails(cached, "login page of this network")
-
-
-@pytest.mark.parametrize("status", [403, 500, 503])
-def test_a_refusal(drive, cached, status):
-    drive.answers = [file_answer(b"", status=status)]
-    download_fails(cached)
 
 
 def test_a_download_that_never_completes_keeps_its_part(drive, cached):
@@ -300,23 +289,13 @@ def test_a_local_archive_or_folder_is_taken_as_it_is(tmp_path):
 
 
 def test_a_local_archive_of_another_hash_is_refused_and_stays(tmp_path):
-    (tmp_path / "copy.zip").write_bytes(ARCHIVE)
-    refused(
-        lambda: _fetch.archive(published("0" * 64, tmp_path / "copy.zip")), "copy.zip", "0" * 64
-    )
-    assert (tmp_path / "copy.zip").read_bytes() == ARCHIVE
-
-
-def test_a_local_path_that_is_not_there(tmp_path):
+    path = write(tmp_path, ARCHIVE)
+    refused(lambda: _fetch.archive(published("0" * 64, path)), path, "0" * 64)
+    assert path.read_bytes() == ARCHIVE
     refused(lambda: _fetch.archive(published(path=tmp_path / "gone")), "gone", "published.path")
 
 
 # ---- unpacking
-
-
-def write(tmp_path, content, name="archive"):
-    (tmp_path / name).write_bytes(content)
-    return tmp_path / name
 
 
 @pytest.mark.parametrize("pack", [zip_bytes, gzip_bytes, tar_bytes])
@@ -328,16 +307,13 @@ def test_a_checkpoint_is_found_wherever_the_archive_has_it(tmp_path, pack, insid
     check_archive(path)
 
 
-def test_a_checkpoint_is_found_in_a_folder(tmp_path):
-    (tmp_path / INSIDE).parent.mkdir(parents=True)
-    (tmp_path / INSIDE).write_bytes(b"1")
+def test_a_checkpoint_must_be_there_just_once(tmp_path):
+    write_set(tmp_path / "set", {INSIDE: b"1"})
     assert read_checkpoint(tmp_path, NAME) == b"1"
     refused(lambda: read_checkpoint(tmp_path, "teacher_model.bin"), "no teacher_model.bin", INSIDE)
-
-
-def test_two_of_one_name_are_refused(tmp_path):
     path = write(tmp_path, zip_bytes({f"a/{NAME}": b"1", f"b/{NAME}": b"2"}))
     refused(lambda: read_checkpoint(path, NAME), f"2 files {NAME}", path)
+    refused(lambda: read_checkpoint(write(tmp_path, bytes(2000)), NAME), f"no {NAME}", "none")
 
 
 SMALL = {"embed_dim": 4, "patch_size": 16, "num_blocks": 1, "num_classes": 2}
