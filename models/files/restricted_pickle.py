@@ -134,25 +134,6 @@ class _PickledArray:
         _, shape, dtype, fortran_order, content = state
         self.parts = content, dtype, shape, "F" if fortran_order else "C"
 
-    def content(self) -> bytes | bytearray:
-        """Return the bytes of the elements, which Python 2 held in a string."""
-        content = self.parts[0]
-        content = content.encode("latin1") if isinstance(content, str) else content
-        if not isinstance(content, bytes | bytearray):
-            raise _Refused(f"holds an array made of a {type(content).__name__}")
-        return content
-
-    def build(self, content: bytes | bytearray) -> npt.NDArray[Any]:
-        """Return a new array of native byte order; `content` must fill the shape exactly."""
-        _, pickled, shape, order = self.parts
-        if not isinstance(pickled, _PickledDtype) or not isinstance(shape, tuple):
-            raise _Refused("holds an array without a plain type or shape")
-        dtype = pickled.dtype
-        if math.prod(shape) * dtype.itemsize != len(content):
-            raise ValueError(f"{len(content)} bytes for an array of shape {shape} and type {dtype}")
-        flat = np.frombuffer(content, dtype).astype(dtype.newbyteorder("="))
-        return flat.reshape(shape, order="F" if order == "F" else "C")
-
 
 def _encode(text: str, encoding: str) -> bytes:
     """Return the bytes that Python 3 hides in a latin-1 string for protocols 0 to 2."""
@@ -184,9 +165,8 @@ class _Resolver:
 
     def __init__(self, file_size: int) -> None:
         self._bytes_left = file_size
-        self._seen: dict[
-            int, tuple[object, object]
-        ] = {}  # the first keeps the id from being reused
+        # By id: the value, which keeps its id from being reused, and what stands in its place.
+        self._seen: dict[int, tuple[object, object]] = {}
 
     def resolve(self, value: object) -> object:
         """Return `value` with every `_PickledArray` in it replaced by its array."""
@@ -214,8 +194,18 @@ class _Resolver:
         return value
 
     def _array(self, pickled: _PickledArray) -> npt.NDArray[Any]:
-        content = pickled.content()
+        """Return a new array of native byte order, made of bytes that fill its shape exactly."""
+        content, typed, shape, order = pickled.parts
+        content = content.encode("latin1") if isinstance(content, str) else content  # Python 2
+        if not isinstance(content, bytes | bytearray):
+            raise _Refused(f"holds an array made of a {type(content).__name__}")
+        if not isinstance(typed, _PickledDtype) or not isinstance(shape, tuple):
+            raise _Refused("holds an array without a plain type or shape")
         self._bytes_left -= len(content)
         if self._bytes_left < 0:
             raise ValueError("its arrays are larger than the file")
-        return pickled.build(content)
+        dtype = typed.dtype
+        if math.prod(shape) * dtype.itemsize != len(content):
+            raise ValueError(f"{len(content)} bytes for an array of shape {shape} and type {dtype}")
+        flat = np.frombuffer(content, dtype).astype(dtype.newbyteorder("="))
+        return flat.reshape(shape, order="F" if order == "F" else "C")

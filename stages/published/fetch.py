@@ -9,7 +9,7 @@ import logging
 import os
 from pathlib import Path
 
-from models.files.errors import PipelineError
+from models.files.errors import PipelineError, one_line
 from stages.pipeline.params import Published
 from stages.published.archive import check_archive
 
@@ -112,39 +112,30 @@ def _download(drive_id: str, target: Path) -> None:
             timeout=_TIMEOUT,
             use_cookies=False,
         )
-    except gdown.FileURLRetrievalError as error:
-        quota = "too many" in str(error).lower()
-        reason = (
-            "Google Drive's limit of downloads is reached, for up to 24 hours"
-            if quota
-            else "Google Drive does not hand it out: it is private or gone"
-        )
-        raise _failed(drive_id, target, reason) from error
-    except KeyError as error:
-        reason = "the answer is not Google Drive's but, say, the login page of this network"
-        raise _failed(drive_id, target, reason) from error
-    except (gdown.DownloadError, OSError, ValueError) as error:
-        reason = _reason(error)
-        parts = sorted(target.parent.glob(f"{target.name}*.part"))
+    except (gdown.DownloadError, KeyError, OSError, ValueError) as error:
+        reason, parts = _reason(error), sorted(target.parent.glob(f"{target.name}*.part"))
         if parts:
             reason += f"; to start anew, delete {', '.join(map(str, parts))}"
-        raise _failed(drive_id, target, reason) from error
+        raise PipelineError(
+            f"The published checkpoints could not be downloaded ({reason}); run the same command "
+            f"again later, or {_by_hand(drive_id, target)}."
+        ) from error
 
 
 def _reason(error: Exception) -> str:
+    from gdown import FileURLRetrievalError
     from requests import ConnectionError, Timeout
 
     cause = error.__cause__ or error
+    if isinstance(error, FileURLRetrievalError):
+        if "too many" in str(error).lower():
+            return "Google Drive's limit of downloads is reached, for up to 24 hours"
+        return "Google Drive does not hand it out: it is private or gone"
+    if isinstance(error, KeyError):
+        return "the answer is not Google Drive's but, say, the login page of this network"
     if isinstance(cause, ConnectionError | Timeout):
         return f"no connection to Google Drive: {type(cause).__name__}"
-    return " ".join(str(error).split())[:300].rstrip(".") or type(error).__name__
-
-
-def _failed(drive_id: str, target: Path, reason: str) -> PipelineError:
-    return PipelineError(
-        f"The published checkpoints could not be downloaded ({reason}); run the same command again "
-        f"later, or {_by_hand(drive_id, target)}."
-    )
+    return one_line(error).rstrip(".") or type(error).__name__
 
 
 def _by_hand(drive_id: str, target: Path) -> str:
