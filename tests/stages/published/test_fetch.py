@@ -155,11 +155,13 @@ def test_the_archive_is_downloaded_once_past_the_page_about_viruses(
     assert not (tmp_path / "home").exists()  # the user's cookies are left alone
 
 
-def test_a_pinned_archive_is_compared_and_not_told(drive, cached, caplog):
+def test_a_file_saved_by_hand_needs_no_network_and_a_pinned_one_is_not_told(drive, cached, caplog):
     caplog.set_level("INFO")
-    drive.answers = [file_answer()]
+    cached.parent.mkdir(parents=True)
+    cached.write_bytes(ARCHIVE)
+    drive.answers = [requests.ConnectionError("offline")]
     assert _fetch.archive(published(digest(ARCHIVE))) == cached
-    assert "published.sha256" not in caplog.text
+    assert not drive.requests and "published.sha256" not in caplog.text
 
 
 def test_a_tampered_download_is_renamed_and_told(drive, cached):
@@ -168,14 +170,6 @@ def test_a_tampered_download_is_renamed_and_told(drive, cached):
     [kept] = cached.parent.iterdir()
     assert kept.name != cached.name and str(kept) in message
     assert kept.read_bytes() == ARCHIVE
-
-
-def test_a_file_saved_by_hand_needs_no_network(drive, cached):
-    cached.parent.mkdir(parents=True)
-    cached.write_bytes(ARCHIVE)
-    drive.answers = [requests.ConnectionError("offline")]
-    assert _fetch.archive(published(digest(ARCHIVE))) == cached
-    assert not drive.requests
 
 
 @pytest.mark.parametrize("content", [b"other", b"<!DOCTYPE html>", ARCHIVE[:-30]])
@@ -192,27 +186,25 @@ def test_a_wrong_file_saved_by_hand_is_renamed_never_deleted(
     assert kept.read_bytes() == content and str(kept) in caplog.text
 
 
+HALF, TOTAL = len(ARCHIVE) // 2, len(ARCHIVE)
+FIRST_HALF = file_answer(ARCHIVE[:HALF], TOTAL)
+REST = {"Content-Range": f"bytes {HALF}-{TOTAL - 1}/{TOTAL}"}
+SECOND_HALF = file_answer(ARCHIVE[HALF:], status=206, **REST)
+
+
 def test_a_broken_download_is_retried_from_where_it_stopped(drive, cached):
-    half = len(ARCHIVE) // 2
-    total = len(ARCHIVE)
-    rest = {"Content-Range": f"bytes {half}-{total - 1}/{total}"}
-    drive.answers = [
-        file_answer(ARCHIVE[:half], total),
-        file_answer(ARCHIVE[half:], status=206, **rest),
-    ]
+    drive.answers = [FIRST_HALF, SECOND_HALF]
     assert _fetch.archive(published()).read_bytes() == ARCHIVE
-    assert drive.requests[1].headers["Range"] == f"bytes={half}-"
+    assert drive.requests[1].headers["Range"] == f"bytes={HALF}-"
 
 
 def test_an_interrupted_download_goes_on_in_the_next_run(drive, cached):
-    half, total = len(ARCHIVE) // 2, len(ARCHIVE)
-    drive.answers = [file_answer(ARCHIVE[:half], total), KeyboardInterrupt()]
+    drive.answers = [FIRST_HALF, KeyboardInterrupt()]
     with pytest.raises(KeyboardInterrupt):
         _fetch.archive(published())
     [part] = cached.parent.iterdir()
-    assert part.read_bytes() == ARCHIVE[:half]
-    rest = {"Content-Range": f"bytes {half}-{total - 1}/{total}"}
-    drive.answers = [file_answer(), file_answer(ARCHIVE[half:], status=206, **rest)]
+    assert part.read_bytes() == ARCHIVE[:HALF]
+    drive.answers = [file_answer(), SECOND_HALF]
     assert _fetch.archive(published()).read_bytes() == ARCHIVE
     assert os.listdir(cached.parent) == [cached.name]
 

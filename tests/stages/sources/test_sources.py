@@ -194,21 +194,16 @@ def test_grey_images_become_rgb(tmp_path):
     np.testing.assert_array_equal(np.unique(decoded(tmp_path, binary)), [0, 255])
 
 
-def test_transparency_is_dropped(tmp_path):
+def test_transparency_is_dropped_and_palette_images_become_rgb(tmp_path):
     pixels = pixels_of("rgba")
     alpha = np.dstack([pixels, np.full((32, 32), 7, np.uint8)])
     np.testing.assert_array_equal(decoded(tmp_path, encoded(alpha)), pixels)
-
-
-def test_palette_images_become_rgb(tmp_path):
-    image = Image.fromarray(pixels_of("palette")).quantize(16)
-    expected = np.array(image.convert("RGB"))
-    buffer = io.BytesIO()
-    image.save(buffer, "png", transparency=bytes(range(16)))  # an alpha value for each entry
-    np.testing.assert_array_equal(decoded(tmp_path, buffer.getvalue()), expected)
-    buffer = io.BytesIO()
-    image.save(buffer, "gif")
-    np.testing.assert_array_equal(decoded(tmp_path, buffer.getvalue(), "gif"), expected)
+    image = Image.fromarray(pixels).quantize(16)
+    for suffix, options in (("png", {"transparency": bytes(range(16))}), ("gif", {})):
+        buffer = io.BytesIO()
+        image.save(buffer, suffix, **options)  # transparency: an alpha value for each entry
+        expected = np.array(image.convert("RGB"))
+        np.testing.assert_array_equal(decoded(tmp_path, buffer.getvalue(), suffix), expected)
 
 
 def test_jpeg_files_are_read_by_any_case_of_their_name(tmp_path):
@@ -436,9 +431,6 @@ def test_prepare_measures_mean_and_std_where_none_are_given():
     assert (len(dataset.train), len(dataset.validation), len(dataset.test)) == (1333, 100, 364)
     np.testing.assert_allclose(dataset.mean, dataset.train.images.mean(axis=(0, 1, 2)) / 255)
     np.testing.assert_allclose(dataset.std, dataset.train.images.std(axis=(0, 1, 2)) / 255)
-
-
-def test_prepare_takes_given_mean_and_std():
     mean, std = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
     dataset = prepare_data.prepare(data_of(mean=mean, std=std), seed=3)
     assert tuple(dataset.mean) == mean and tuple(dataset.std) == std
