@@ -30,37 +30,37 @@ class ClassFolders:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._images: dict[tuple[str, str], dict[str, Pixels]] = {}  # (split, class): by file name
-        self._folders: set[tuple[str, ...]] = set()
-        self._tops: set[tuple[str, ...]] = set()  # what stands above train and test: () or a folder
+        self._classes: dict[tuple[str, ...], dict[str, Pixels]] = {}  # by path, then by file name
+        self._seen: set[str] = set()  # folders that stand where train and test are looked for
         self._resized = 0
 
     def add(self, member: Member) -> None:
         """Take in a file or folder; an image in the wrong place or damaged raises."""
         if member.is_folder:
-            self._folders.add(member.parts)
+            self._seen.add(member.parts[0])
+            self._classes.setdefault(member.parts, {})
         elif member.name.lower().endswith(_SUFFIXES) and self._in_tree(member):
-            *top, split, label, name = member.parts
-            self._tops.add(tuple(top))
+            *folder, name = member.parts
             image, resized = _decode(member, self._path)
-            self._images.setdefault((split, label), {})[name] = image
+            self._classes.setdefault(tuple(folder), {})[name] = image
             self._resized += resized
 
     def finish(self) -> LabelledImages:
         """Return the images of both splits; a tree with a hole or two trees raise."""
-        if len(self._tops) > 1:
-            found = " and ".join(sorted("/".join((*top, "train|test")) for top in self._tops))
+        tops = {folder[:-2] for folder, images in self._classes.items() if images}
+        if len(tops) > 1:
+            found = " and ".join(sorted("/".join((*top, "train|test")) for top in tops))
             raise PipelineError(f"{self._path} holds more than one tree of images: {found}")
-        classes = self._checked_classes()
+        top = next(iter(tops), ())  # what stands above train and test: nothing or a folder
+        classes = self._checked_classes(top)
         if self._resized:
-            count = sum(map(len, self._images.values()))
             log.warning(
                 "%d of %d images in %s are not 32x32 pixels; they were resized (bilinear)",
                 self._resized,
-                count,
+                sum(map(len, self._classes.values())),
                 self._path,
             )
-        train, test = (self._split(split, classes) for split in _SPLITS)
+        train, test = (self._split((*top, split), classes) for split in _SPLITS)
         return LabelledImages(train, test, tuple(classes))
 
     def _in_tree(self, member: Member) -> bool:
@@ -74,18 +74,17 @@ class ClassFolders:
             f"{self._path} holds the image {member.name}, but expected is {_LAYOUT}"
         )
 
-    def _checked_classes(self) -> list[str]:
+    def _checked_classes(self, top: tuple[str, ...]) -> list[str]:
         """Return the sorted class names, the same in train and test and none of them empty."""
-        top = next(iter(self._tops), ())
         train, test = (
-            {label for held, label in self._images if held == split}
-            | {parts[-1] for parts in self._folders if parts[:-1] == (*top, split)}
+            {folder[-1] for folder in self._classes if folder[:-1] == (*top, split)}
             for split in _SPLITS
         )
         for split, classes in zip(_SPLITS, (train, test), strict=True):
             if not classes:
+                seen = f" (found: {_few(self._seen)})" if self._seen else ""
                 raise PipelineError(
-                    f"{self._path} has no folder {split} with class folders in it{self._seen()}; "
+                    f"{self._path} has no folder {split} with class folders in it{seen}; "
                     f"expected is {_LAYOUT}"
                 )
         sides = {"train": train - test, "test": test - train}
@@ -96,20 +95,15 @@ class ClassFolders:
                 "both need the same class folders"
             )
         for split, label in product(_SPLITS, sorted(train)):
-            if (split, label) not in self._images:
+            if not self._classes[*top, split, label]:
                 raise PipelineError(
                     f"{self._path} has no image in the class folder {split}/{label}; "
                     "add images or remove the folder from train and test"
                 )
         return sorted(train)
 
-    def _seen(self) -> str:
-        """Say which folders stand where train and test were looked for."""
-        names = {parts[0] for parts in self._folders}
-        return f" (found: {_few(names)})" if names else ""
-
-    def _split(self, split: str, classes: list[str]) -> Split:
-        folders = [self._images.pop((split, label)) for label in classes]
+    def _split(self, parent: tuple[str, ...], classes: list[str]) -> Split:
+        folders = [self._classes.pop((*parent, label)) for label in classes]
         images = np.stack([folder[name] for folder in folders for name in sorted(folder)])
         labels = np.repeat(np.arange(len(classes), dtype=np.int64), list(map(len, folders)))
         return Split(images, labels)
