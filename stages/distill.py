@@ -4,14 +4,16 @@ Writes data/<variant>/float.pt and data/history/float/<variant>.csv.
 """
 
 from dataclasses import asdict
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from models.files.digest import file_digest
 from models.float.activations.registry import penalty, spline_parameters
 from models.float.resmlp import ResMLP
-from stages.augment.views import Views, load_views
+from stages.augment.views import Views
 from stages.networks.distributed import process_group
 from stages.networks.resmlp import (
     build_network,
@@ -22,14 +24,13 @@ from stages.networks.resmlp import (
     load_inputs,
     load_network,
 )
+from stages.networks.view_bank import stored_views
 from stages.pipeline.command import run_variant_stage
 from stages.pipeline.dataset import Dataset
 from stages.pipeline.params import Params, Training, Variant
 from stages.pipeline.paths import DATASET, TEACHER, artifact, history
-from stages.training.loop import Phase, Run, distillation, file_digest, fit
+from stages.training.loop import Phase, Run, distillation, fit
 from stages.training.optimizers import ParameterGroup, matrices_apart, muon
-
-_VIEWS = artifact(TEACHER, "views.npz")
 
 
 def distill(params: Params, name: str, dataset: Dataset) -> ResMLP:
@@ -42,12 +43,13 @@ def distill(params: Params, name: str, dataset: Dataset) -> ResMLP:
     student.embed_linear.load_state_dict(teacher.embed_linear.state_dict())
     blocks = range(len(student.blocks))
     phases = [transfer_phase(variant, student, teacher, block, params.training) for block in blocks]
-    views = None
+    views, sources = None, [DATASET, artifact(TEACHER, "float.pt")]
     if variant.distill.stored_views:
-        views = load_views(_VIEWS, params.training.augment, params.seed)
+        views, bank = stored_views(params, TEACHER, dataset)
+        sources.append(bank)
     phases.append(distill_phase(variant, student, teacher, params.training, views))
     weights = artifact(name, "float.pt")
-    run = Run(name, seed, history("float", name), _fingerprint(params, variant), weights)
+    run = Run(name, seed, history("float", name), _fingerprint(params, variant, sources), weights)
     fit(run, student, phases, dataset, params.training)
     return student
 
@@ -107,11 +109,8 @@ def _groups(module: nn.Module, spline_learning_rate: float) -> list[ParameterGro
     ]
 
 
-def _fingerprint(params: Params, variant: Variant) -> list[object]:
+def _fingerprint(params: Params, variant: Variant, sources: list[Path]) -> list[object]:
     sections = (params.network, params.training, variant.network, variant.transfer, variant.distill)
-    sources = [DATASET, artifact(TEACHER, "float.pt")]
-    if variant.distill.stored_views:
-        sources.append(_VIEWS)
     files = [file_digest(path) for path in sources]
     return [*(asdict(section) for section in sections), params.seed, *files]
 

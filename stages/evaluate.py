@@ -7,22 +7,23 @@ from stages.networks.resmlp import device, load_inputs, load_network
 from stages.pipeline.command import run_variant_stage
 from stages.pipeline.dataset import Dataset
 from stages.pipeline.params import Params
-from stages.pipeline.paths import TEACHER, cost, metrics
-from stages.results.metrics import Metric, training_cost, write_metrics
+from stages.pipeline.paths import TEACHER, metrics
+from stages.results.metrics import Metric, log_accuracy, write_metrics
 from stages.results.scores import scores
 
 
 def evaluate(params: Params, name: str, dataset: Dataset) -> dict[str, Metric]:
-    """Return top-1 accuracies in percent, counts of test images and parameters, training costs."""
+    """Return top-1 accuracies in percent and the numbers of test images and parameters."""
     network = load_network(params, name, dataset).to(device()).eval()
-    spent = training_cost(cost("float", name), params.training_seed(name))
-    return scores(network, network, dataset) | spent
+    return scores(network, network, dataset)
 
 
 def main(name: str) -> None:
     """Evaluate the variant `name`, or `teacher`."""
     params, dataset = load_inputs(name, TEACHER)
-    write_metrics(metrics("float", name), evaluate(params, name, dataset))
+    result = evaluate(params, name, dataset)
+    write_metrics(metrics("float", name), result)
+    log_accuracy(name, "float", result)
 
 
 if __name__ == "__main__":

@@ -5,25 +5,26 @@ from stages.networks.resmlp import device
 from stages.pipeline.command import run_stage
 from stages.pipeline.dataset import Dataset
 from stages.pipeline.params import Params, load_params
-from stages.pipeline.paths import CONVNET, DATASET, cost, metrics
-from stages.results.metrics import Metric, training_cost, write_metrics
+from stages.pipeline.paths import CONVNET, DATASET, metrics
+from stages.results.metrics import Metric, log_accuracy, write_metrics
 from stages.results.scores import scores
 
 
 def evaluate_convnet(params: Params, dataset: Dataset) -> dict[str, Metric]:
-    """Return top-1 accuracies in percent, counts of test images and parameters, training costs.
+    """Return top-1 accuracies in percent and the numbers of test images and parameters.
 
     The network is run as the teacher sees it: in bfloat16 where params.yaml has training.fused.
     """
     network = load_convnet(params, dataset).to(device()).eval()
     forward = mixed_precision(network, params.training.fused)
-    spent = training_cost(cost("float", CONVNET), params.training_seed(CONVNET))
-    return scores(network, forward, dataset) | spent
+    return scores(network, forward, dataset)
 
 
 def main() -> None:
     """Read data and weights, write the metrics."""
-    write_metrics(metrics("float", CONVNET), evaluate_convnet(load_params(), Dataset.load(DATASET)))
+    result = evaluate_convnet(load_params(), Dataset.load(DATASET))
+    write_metrics(metrics("float", CONVNET), result)
+    log_accuracy(CONVNET, "float", result)
 
 
 if __name__ == "__main__":

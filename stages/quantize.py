@@ -11,6 +11,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from models.files.digest import file_digest
 from models.float.resmlp import ResMLP
 from models.qat.calibrate import calibrate
 from models.qat.fold import fold
@@ -23,7 +24,7 @@ from stages.pipeline.command import run_variant_stage
 from stages.pipeline.dataset import Dataset
 from stages.pipeline.params import Params, Training, Variant
 from stages.pipeline.paths import DATASET, TEACHER, artifact, history
-from stages.training.loop import Phase, Run, distillation, file_digest, fit
+from stages.training.loop import Phase, Run, distillation, fit
 from stages.training.optimizers import ParameterGroup, adamw
 
 

@@ -11,7 +11,7 @@ from models.files.atomic import replace_on_success
 from stages.pipeline.command import run_stage
 from stages.pipeline.designs import Design
 from stages.pipeline.params import load_params
-from stages.pipeline.paths import history, metrics
+from stages.pipeline.paths import history, metrics, synthesis_metrics
 from stages.results.markdown import cell, markdown
 from stages.results.metrics import read_metrics
 from stages.results.summary import networks, results_text
@@ -32,8 +32,8 @@ DESIGN_COLUMNS = (
     ("model", "estimate_multipliers", "multipliers (estimate)"),
     ("model", "estimate_dsp", "DSP (estimate)"),
     ("model", "estimate_bram_18k", "BRAM 18k (estimate)"),
-    ("csim", "csim", "C simulation"),
-    ("csim", "csim_images", "images in C++"),
+    ("csim", "images", "images in C++ (C simulation)"),
+    ("csim", "mismatches", "logits unlike numpy (C simulation)"),
     ("synthesis", "clock_estimated_ns", "clock, ns (synthesis)"),
     ("synthesis", "interval_max_cycles", "cycles per image (synthesis)"),
     ("synthesis", "lut", "LUT (synthesis)"),
@@ -47,8 +47,9 @@ def design_results(designs: dict[str, Design]) -> list[Row]:
     rows = []
     for name, design in designs.items():
         row: Row = {"design": name, "network": design.variant}
-        for kind in ("model", "csim", "synthesis"):
+        for kind in ("model", "csim"):
             row[kind] = read_metrics(metrics(kind, name))
+        row["synthesis"] = read_metrics(synthesis_metrics(name))
         rows.append(row)
     return rows
 

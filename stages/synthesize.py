@@ -1,16 +1,15 @@
 """Synthesise one design's C++ with an HLS tool, or read reports brought back; key of params.yaml.
 
-Writes data/designs/<design>/project (a self-contained project for the tool; it holds images: never
-shared), data/metrics/synthesis/<design>.json (clock, cycles, resources) and, beside the project,
-synthesis_tables.json (the same per module and loop). The tool's last good run is kept in
-data/designs/<design>/synthesis, its words in synthesis.log beside it. Where no tool is installed
-the numbers are null and `note` says so, unless these very sources were measured before, or
-hls.require_tool asks for an error.
+Writes data/designs/<design>/project, a self-contained project for the tool. What the tool reports
+goes to data/synthesis/<design>/metrics.json (clock, cycles, resources) and, per module and loop, to
+data/designs/<design>/synthesis_tables.json. The tool's last good run is kept in
+data/designs/<design>/synthesis, its log in synthesis.log beside it. Where no tool is installed the
+folder data/synthesis/<design> is left empty and a sentence says so; it keeps the figures of these
+very sources if they were measured before. hls.require_tool makes a missing tool an error.
 """
 
 import json
 import logging
-from collections.abc import KeysView
 from pathlib import Path
 
 from hls.cpp.accelerators import SIMD
@@ -33,10 +32,9 @@ from stages.pipeline.command import run_design_stage
 from stages.pipeline.designs import Design
 from stages.pipeline.names import design_of
 from stages.pipeline.params import Hls, load_params
-from stages.pipeline.paths import artifact, design_artifact, metrics
-from stages.results.metrics import write_metrics
+from stages.pipeline.paths import artifact, design_artifact, synthesis_metrics
+from stages.results.metrics import read_metrics, write_metrics
 
-SYNTHESIS = "synthesis"  # the folder of the metrics
 REPORTS = "read the reports in this project folder, brought back from where the tool is"
 
 
@@ -79,30 +77,29 @@ def synthesize(name: str, project: Path, settings: Hls, reports: Path | None = N
     """
     manifest = read_manifest(project / MANIFEST)
     measured = measure(name, project, settings, reports)
-    result = metrics_of(measured, manifest)
+    figures = synthesis_metrics(name)
     details = design_artifact(name, "synthesis_tables.json")
-    earlier = measured is None and _is_measured(metrics(SYNTHESIS, name), manifest, result.keys())
+    earlier = measured is None and _is_measured(figures, manifest)
     if measured is not None or not (earlier and details.is_file()):
         with replace_on_success(details) as temporary:
             temporary.write_text(json.dumps(tables(measured), indent=1) + "\n")
-    if earlier:
+    if measured is not None:
+        result = metrics_of(measured, manifest)
+        if result["note"]:
+            logging.warning("%s: %s", name, result["note"])
+        write_metrics(figures, {key: value for key, value in result.items() if value is not None})
+    elif earlier:
         logging.info("%s: no tool here; the earlier figures of these sources stay", name)
-        return
-    if measured is None:
-        result["note"] = tool.absent(settings.tool)
-    if result["note"]:
-        logging.warning("%s: %s", name, result["note"])
-    write_metrics(metrics(SYNTHESIS, name), result)
+    else:
+        logging.warning("%s: %s", name, tool.absent(settings.tool))
+        figures.parent.mkdir(parents=True, exist_ok=True)
+        figures.unlink(missing_ok=True)
 
 
-def _is_measured(path: Path, manifest: Manifest, keys: KeysView[str]) -> bool:
+def _is_measured(path: Path, manifest: Manifest) -> bool:
     """Tell whether a metrics file holds figures of these very sources, part, flow and clock."""
-    try:
-        earlier = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return False
-    complete = isinstance(earlier, dict) and earlier.keys() == keys
-    return complete and origin(manifest).items() <= earlier.items()
+    earlier = read_metrics(path)
+    return "tool" in earlier and origin(manifest).items() <= earlier.items()
 
 
 def write_design_project(name: str, design: Design, settings: Hls) -> Path:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from models.files.digest import file_digest
 from models.files.errors import PipelineError
 from models.float.convnet import ConvNet
 from stages.networks.convnet import build_convnet, mixed_precision
@@ -21,7 +22,7 @@ from stages.pipeline.dataset import Dataset
 from stages.pipeline.params import ConvNet as ConvNetParams
 from stages.pipeline.params import Params, load_params
 from stages.pipeline.paths import CONVNET, DATASET, artifact, history
-from stages.training.loop import Phase, Run, file_digest, fit
+from stages.training.loop import Phase, Run, fit
 from stages.training.optimizers import ParameterGroup, nesterov
 
 _WHITENING_IMAGES = 5000

@@ -9,15 +9,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from models.files.digest import file_digest
 from models.float.resmlp import ResMLP
-from stages.augment.views import load_views
 from stages.networks.distributed import process_group
 from stages.networks.resmlp import build_network, device, forward_pass
+from stages.networks.view_bank import stored_views
 from stages.pipeline.command import run_stage
 from stages.pipeline.dataset import Dataset
 from stages.pipeline.params import Params, load_params
 from stages.pipeline.paths import CONVNET, DATASET, TEACHER, artifact, history
-from stages.training.loop import Phase, Run, distillation_loss, file_digest, fit
+from stages.training.loop import Phase, Run, distillation_loss, fit
 from stages.training.optimizers import matrices_apart, muon
 
 
@@ -34,8 +35,7 @@ def train_teacher(params: Params, dataset: Dataset) -> ResMLP:
             return functional.cross_entropy(logits, labels), logits
         return distillation_loss(logits, target, labels, how.temperature, how.alpha), logits
 
-    bank = artifact(CONVNET, "views.npz")
-    views = load_views(bank, params.training.augment, params.seed)
+    views, bank = stored_views(params, CONVNET, dataset)
     groups = matrices_apart(network)
     phase = Phase("distill", how.epochs, muon(how), groups, loss, [network], views=views)
     description = [asdict(section) for section in (params.network, params.training, how)]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 STREAMING, SIMD = "streaming", "simd"  # the words of params.yaml: designs.<name>.accelerator
 SOURCES = Path(__file__).parent
+TEST_BENCH = "testbench.cpp"
 
 
 @dataclass(frozen=True)
@@ -34,3 +35,9 @@ ACCELERATORS = {
     ),
     SIMD: Accelerator("resmlp_simd", "simd/resmlp_simd.cpp", ("common/*.hpp", "simd/*.hpp")),
 }
+
+
+def cpp_files(accelerator: Accelerator, sources: Path = SOURCES) -> list[Path]:
+    """Return the written C++ of an accelerator and of its test bench, in a fixed order."""
+    headers = [path for pattern in accelerator.headers for path in sources.glob(pattern)]
+    return sorted([*headers, sources / accelerator.source, sources / TEST_BENCH])

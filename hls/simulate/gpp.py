@@ -15,10 +15,9 @@ from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 
-from hls.cpp.accelerators import ACCELERATORS, SOURCES, STREAMING
+from hls.cpp.accelerators import ACCELERATORS, SOURCES, STREAMING, TEST_BENCH
 from models.files.errors import PipelineError
 
-TEST_BENCH = "testbench.cpp"
 FLAGS = (
     "-std=c++14",
     "-O3",

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+PARAMS = Path("params.yaml")
+CODE = Path("data/code")
 DATASET = Path("data/dataset.npz")
 TEACHER = "teacher"  # the ResMLP that is no variant
 CONVNET = "convnet"  # what the teacher learns from
@@ -20,6 +22,11 @@ def design_artifact(design: str, file: str) -> Path:
 def metrics(kind: str, name: str) -> Path:
     """Return the path of metrics: data/metrics/<kind>/<network or design>.json."""
     return Path("data/metrics") / kind / f"{name}.json"
+
+
+def synthesis_metrics(design: str) -> Path:
+    """Return the path of what an HLS tool reported of a design; absent where no tool has run."""
+    return Path("data/synthesis") / design / "metrics.json"
 
 
 def history(kind: str, name: str) -> Path:

@@ -1,6 +1,7 @@
-"""Small JSON files that `dvc metrics show` reads, and what of a training is copied into them."""
+"""Small JSON files that `dvc metrics show` reads, and what a training cost."""
 
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,26 @@ _COST = ("epochs", "seconds", "processor", "threads")  # of a file of stages/pip
 def write_metrics(path: Path | str, metrics: dict[str, Metric]) -> None:
     """Write flat metrics, floats to four decimals; None stands for: not measured here."""
     rounded = {k: round(v, 4) if isinstance(v, float) else v for k, v in metrics.items()}
+    write_json(path, rounded)
+
+
+def write_json(path: Path | str, content: object) -> None:
+    """Write JSON with a key a line, so that a diff shows what changed."""
     with replace_on_success(path) as temporary:
-        temporary.write_text(json.dumps(rounded, indent=2) + "\n")
+        temporary.write_text(json.dumps(content, indent=2) + "\n")
+
+
+def log_accuracy(name: str, form: str, result: dict[str, Metric]) -> None:
+    """Log the main figures of a network: the last line that a stage prints."""
+    equal = "" if "mismatches" not in result else ", every logit equal to the QAT network's"
+    logging.info(
+        "%s: %s accuracy %.2f%% on %d test images%s",
+        name,
+        form,
+        result["accuracy"],
+        result["images"],
+        equal,
+    )
 
 
 def read_metrics(path: Path) -> dict[str, Any]:

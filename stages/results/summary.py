@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from stages.pipeline.params import Params, Variant
-from stages.pipeline.paths import CONVNET, TEACHER, metrics
+from stages.pipeline.paths import CONVNET, TEACHER, cost, metrics
 from stages.results import published
 from stages.results.markdown import cell, markdown
-from stages.results.metrics import read_metrics
+from stages.results.metrics import read_metrics, training_cost
 
 _LEGEND = (
     "Float is the trained PyTorch network, INT8 the integer network that numpy evaluates. Epochs "
@@ -76,7 +76,11 @@ def _seedless(variant: Variant) -> Variant:
 
 
 def _result(params: Params, name: str) -> Result:
-    float_, int8 = (read_metrics(metrics(form, name)) for form in ("float", "int8"))
+    seeds = {"float": params.training_seed(name), "int8": params.seed}
+    float_, int8 = (
+        read_metrics(metrics(form, name)) | training_cost(cost(form, name), seed)
+        for form, seed in seeds.items()
+    )
     variant = params.variants.get(name)
     known = name if variant is None else published.name_of(variant.network)
     return Result(name, known, float_, int8)
@@ -92,7 +96,7 @@ def _line(row: Result, compared: bool) -> dict[str, str]:
     line = {"network": row.network}
     for title, value, wanted in (
         ("float", row.float.get("accuracy"), published.FLOAT.get(row.published or "")),
-        ("INT8", row.int8.get("int8_accuracy"), published.INT8.get(row.published or "")),
+        ("INT8", row.int8.get("accuracy"), published.INT8.get(row.published or "")),
     ):
         reached = value is not None and wanted is not None and value >= wanted
         line[f"{title}, %"] = cell(value) + (_MARK if compared and reached else "")
@@ -133,7 +137,7 @@ def _means(params: Params, groups: dict[str, list[str]]) -> str:
     for first, names in groups.items():
         results = [_result(params, name) for name in names]
         floats = [result.float.get("accuracy") for result in results]
-        integers = [result.int8.get("int8_accuracy") for result in results]
+        integers = [result.int8.get("accuracy") for result in results]
         both = [
             j - i for i, j in zip(floats, integers, strict=True) if i is not None and j is not None
         ]

@@ -1,0 +1,70 @@
+"""The stored views of a network that others learn from, made when they are first needed.
+
+A bank is no output of the pipeline. Its logits come out with other last bits on another processor
+or number of threads, and nothing that is trained may depend on those: DVC compares the weights that
+they are computed with. So a bank is a git-ignored file under .ckpt/, named after all that it is
+made from, and a clone on another machine makes its own the first time it trains.
+"""
+
+import hashlib
+import json
+import logging
+from pathlib import Path
+
+import numpy as np
+from filelock import FileLock
+from tqdm import tqdm
+
+from models.files.digest import file_digest
+from stages.augment.views import Views, checksum, load_views, view_images
+from stages.networks.convnet import load_convnet, mixed_precision
+from stages.networks.evaluation import Forward, accuracy, predict, to_tensors
+from stages.networks.resmlp import device, frozen_pass, load_network
+from stages.pipeline.dataset import Dataset
+from stages.pipeline.params import Params
+from stages.pipeline.paths import CONVNET, DATASET, artifact
+
+
+def stored_views(params: Params, name: str, dataset: Dataset) -> tuple[Views, Path]:
+    """Return the views of the network `name` (`convnet` or `teacher`), and the file they are in.
+
+    The first process that needs the file makes it, which takes minutes; others wait for it.
+    """
+    path = bank_path(params, name)
+    path.parent.mkdir(exist_ok=True)
+    with FileLock(path.with_suffix(".lock")):
+        if not path.exists():
+            make_bank(params, name, dataset).save(path)
+    return load_views(path, params.training.augment, params.seed), path
+
+
+def bank_path(params: Params, name: str) -> Path:
+    """Return where the bank of a network is: named after the images, the weights and the draws."""
+    sources = [file_digest(DATASET), file_digest(artifact(name, "float.pt"))]
+    draws = [params.training.augment.model_dump(), params.training.fused, params.seed]
+    text = json.dumps([*sources, *draws, params.views.count])
+    return Path(".ckpt") / f"{name}-views-{hashlib.sha256(text.encode()).hexdigest()[:16]}.npz"
+
+
+def make_bank(params: Params, name: str, dataset: Dataset) -> Views:
+    """Compute the logits of `convnet`, or of a ResMLP, for every view of the training images."""
+    forward = _forward(params, name, dataset)
+    images, labels = to_tensors(dataset.train)
+    how = params.training.augment
+    logits, checksums = [], []
+    logging.info("%s: computing the logits of %d stored views", name, params.views.count)
+    for view in tqdm(range(params.views.count), desc="views", leave=False, disable=None):
+        changed = view_images(images, how, params.seed, view)
+        answers = predict(forward, changed, device())
+        logging.info("view %d: accuracy %.2f%%", view, accuracy(answers, labels))
+        logits.append(answers.numpy().astype(np.float16))
+        checksums.append(checksum(changed))
+    return Views(np.stack(logits), np.array(checksums, np.uint32), how, params.seed)
+
+
+def _forward(params: Params, name: str, dataset: Dataset) -> Forward:
+    if name == CONVNET:
+        convnet = load_convnet(params, dataset).to(device()).eval()
+        return mixed_precision(convnet, params.training.fused)
+    network = load_network(params, name, dataset).to(device()).eval().requires_grad_(False)
+    return frozen_pass(network, params.training)

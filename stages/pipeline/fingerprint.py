@@ -1,0 +1,259 @@
+"""What code a stage computes with, as a hash of its meaning: comments and layout do not count.
+
+The unit is a top-level statement: a function, a class, a constant. A stage's code is every
+statement of its script, every statement of the project that those name, and so on; beside them
+what the import of a module does by itself (calls, registrations). A statement counts by its syntax
+tree without docstrings, so the hash is the same whatever comments, line breaks or order say.
+
+What is named in no source text cannot be seen: modules imported by a name put together at run time
+(tests/test_architecture.py keeps the list of such places short) are given as `entries`.
+"""
+
+import ast
+import hashlib
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+PACKAGES = ("stages", "models", "hls")
+# Decorators that change only what they stand on; any other may register it somewhere.
+_PURE = {
+    "cache",
+    "compiled",
+    "contextmanager",
+    "dataclass",
+    "intrinsic",
+    "njit",
+    "no_grad",
+    "once_differentiable",
+}
+_NOT_MEANING = {"ctx", "type_comment", "type_ignores", "kind"}
+_CPP_COMMENT = re.compile(r'("(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\')|//[^\n]*|/\*.*?\*/', re.DOTALL)
+_CPP_TOKEN = re.compile(r'"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\'|\w+|\S')
+
+Place = tuple[str, str | None]  # (module, name in it); None: the module as a whole
+Uses = set[tuple[str, str | None]]  # (name, attribute); None: the name is used whole
+
+
+@dataclass(frozen=True)
+class Statement:
+    """A top-level statement: what it is called, whether its import acts, its text and its uses."""
+
+    names: frozenset[str]
+    acts: bool
+    text: str
+    uses: frozenset[tuple[str, str | None]]
+
+
+@dataclass(frozen=True)
+class Module:
+    """The statements of a file, what its imports bind, and all project modules that it imports.
+
+    `bound` maps a name to modules, or to modules and the name in them (functions may import
+    different ones under one name).
+    """
+
+    statements: tuple[Statement, ...]
+    bound: Mapping[str, set[Place]]
+    imports: frozenset[str]
+
+
+@dataclass
+class Code:
+    """The code under a root folder (`stages/`, `models/`, `hls/`), read once."""
+
+    root: Path
+    _modules: dict[str, Module] = field(default_factory=dict)
+
+    def statements(self, entries: Iterable[str], opaque: Iterable[str] = ()) -> set[str]:
+        """Return the text of every statement that the modules `entries` compute with.
+
+        Entries count whole. Nothing is followed into the modules `opaque`.
+        """
+        left_out = set(opaque)
+        found: set[str] = set()
+        seen: set[Place] = set()
+        todo: list[Place] = [(entry, None) for entry in entries]
+        todo += [(name, "") for entry in entries for name in self.modules(entry, left_out)]
+        while todo:
+            name, wanted = place = todo.pop()
+            if place in seen or name in left_out:
+                continue
+            seen.add(place)
+            module = self.module(name)
+            if wanted is not None:
+                todo += module.bound.get(wanted, ())
+            for statement in module.statements:
+                if wanted is None or statement.acts or wanted in statement.names:
+                    found.add(f"{name}: {statement.text}")
+                    todo += self._followed(name, module, statement)
+        return found
+
+    def modules(self, entry: str, opaque: Iterable[str] = ()) -> set[str]:
+        """Return the project modules that a module can come to import, itself included."""
+        seen: set[str] = set()
+        todo = {entry} - set(opaque)
+        while todo:
+            seen |= todo
+            found = {other for name in todo for other in self.module(name).imports}
+            todo = found - seen - set(opaque)
+        return seen
+
+    def module(self, name: str) -> Module:
+        """Return a module of the project by its dotted name."""
+        if name not in self._modules:
+            path = self._path(name)
+            assert path is not None, name
+            self._modules[name] = self._read(ast.parse(path.read_text(encoding="utf-8"), str(path)))
+        return self._modules[name]
+
+    def _followed(self, name: str, module: Module, statement: Statement) -> Iterator[Place]:
+        """Yield what a statement of the module `name` reads."""
+        for used, attribute in statement.uses:
+            if used not in module.bound:
+                yield name, used
+            for other, inner in module.bound.get(used, ()):
+                submodule = f"{other}.{attribute}"
+                if inner is not None or attribute is None:
+                    yield other, inner
+                elif self._path(submodule):
+                    yield submodule, None
+                else:
+                    yield other, attribute
+
+    def _path(self, name: str) -> Path | None:
+        if name.split(".")[0] not in PACKAGES:
+            return None
+        stem = self.root / name.replace(".", "/")
+        files = (stem.with_suffix(".py"), stem / "__init__.py")
+        return next((file for file in files if file.is_file()), None)
+
+    def _read(self, tree: ast.Module) -> Module:
+        bound: dict[str, set[Place]] = {}
+        imports: set[str] = set()
+        for node in ast.walk(tree):
+            for local, module, name in _imported(node):
+                inner = f"{module}.{name}" if name else module
+                for dotted in (*_parents(module), module, inner):
+                    if self._path(dotted):
+                        imports.add(dotted)
+                if self._path(inner):
+                    bound.setdefault(local, set()).add((inner, None))
+                elif self._path(module):
+                    bound.setdefault(local, set()).add((module, name))
+        statements = tuple(_statement(node) for node in tree.body if not _is_import(node))
+        return Module(statements, bound, frozenset(imports))
+
+
+def fingerprint(texts: Iterable[str]) -> str:
+    """Return 16 hexadecimal digits that stand for a set of texts, in whatever order."""
+    return hashlib.sha256("\n".join(sorted(texts)).encode()).hexdigest()[:16]
+
+
+@cache
+def cpp_meaning(source: str) -> str:
+    """Return C++ without comments and layout: tokens by one space, preprocessor lines by line."""
+    text = _CPP_COMMENT.sub(lambda match: match[1] or " ", source.replace("\\\n", " "))
+    lines: list[str] = []
+    for line in text.split("\n"):
+        tokens = " ".join(_CPP_TOKEN.findall(line))
+        if tokens.startswith("#"):
+            lines.append(f"\n{tokens}\n")
+        elif tokens:
+            lines.append(tokens)
+    return re.sub(r"\n+", "\n", " ".join(lines))
+
+
+def _statement(node: ast.stmt) -> Statement:
+    return Statement(frozenset(_defined(node)), _acts(node), _meaning(node), frozenset(_uses(node)))
+
+
+def _meaning(node: object) -> str:
+    """Return a syntax tree as text that is the same in every version of Python."""
+    if isinstance(node, list):
+        return "[" + ",".join(_meaning(item) for item in node) + "]"
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    parts = []
+    for name, value in ast.iter_fields(node):
+        if name == "body" and isinstance(value, list):
+            value = [item for item in value if not _is_text(item)]
+        if name not in _NOT_MEANING and value is not None and value != []:
+            parts.append(f"{name}={_meaning(value)}")
+    return f"{type(node).__name__}({','.join(parts)})"
+
+
+def _is_text(node: object) -> bool:
+    """Tell whether a statement is a lone string: a docstring, or a note that does nothing."""
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )
+
+
+def _is_import(node: ast.AST) -> bool:
+    return isinstance(node, ast.Import | ast.ImportFrom)
+
+
+def _imported(node: ast.AST) -> Iterator[tuple[str, str, str]]:
+    """Yield (local name, module, name in it or "") for what an import statement binds."""
+    if isinstance(node, ast.Import):
+        for alias in node.names:
+            local = alias.asname or alias.name.split(".")[0]
+            yield local, alias.name if alias.asname else alias.name.split(".")[0], ""
+            if not alias.asname and "." in alias.name:
+                yield f" {alias.name}", alias.name, ""  # loaded, though bound by its first part
+    elif isinstance(node, ast.ImportFrom) and node.module:
+        for alias in node.names:
+            yield alias.asname or alias.name, node.module, alias.name
+
+
+def _parents(module: str) -> list[str]:
+    parts = module.split(".")
+    return [".".join(parts[:end]) for end in range(1, len(parts))]
+
+
+def _defined(node: ast.stmt) -> set[str]:
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return {node.name}
+    stored = (child for child in ast.walk(node) if isinstance(child, ast.Name))
+    return {child.id for child in stored if isinstance(child.ctx, ast.Store)}
+
+
+def _acts(node: ast.stmt) -> bool:
+    """Tell whether running the statement may do more than give a name a value."""
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return any(_decorator(item) not in _PURE for item in node.decorator_list)
+    if isinstance(node, ast.Assign | ast.AnnAssign):
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+        plain = all(isinstance(target, ast.Name | ast.Tuple) for target in targets)
+        return not plain or any(isinstance(child, ast.Call) for child in ast.walk(node))
+    return not _is_text(node)
+
+
+def _decorator(node: ast.expr) -> str:
+    node = node.func if isinstance(node, ast.Call) else node
+    return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
+
+
+def _uses(node: ast.AST) -> Uses:
+    """Return the names that a statement reads, with the attribute where only that is read."""
+    uses: Uses = set()
+    inside: set[int] = set()
+    for child in ast.walk(node):
+        if isinstance(child, ast.Attribute) and isinstance(child.value, ast.Name):
+            uses.add((child.value.id, child.attr))
+            inside.add(id(child.value))
+        elif isinstance(child, ast.Name) and id(child) not in inside:
+            uses.add((child.id, None))
+        elif isinstance(child, ast.Constant) and isinstance(child.value, str):
+            uses |= _quoted(child.value)
+    return uses
+
+
+def _quoted(text: str) -> Uses:
+    """Return the name that an annotation in quotes stands for."""
+    return {(text, None)} if text.isidentifier() else set()

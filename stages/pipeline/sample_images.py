@@ -1,0 +1,28 @@
+"""Images for the golden samples: drawn, so that what holds them can be shared."""
+
+import numpy as np
+import numpy.typing as npt
+
+_CELL = 8  # pixels between two colours that are drawn
+
+
+def sample_images(count: int) -> npt.NDArray[np.uint8]:
+    """Return `count` images uint8 [count, 32, 32, 3]: smooth colours with noise, always the same.
+
+    Whole numbers alone are used, and numpy's raw random bits, which no version of it changes.
+    """
+    knots = 32 // _CELL + 1
+    sizes = (knots * knots * 3, 32 * 32 * 3)
+    bits = np.random.PCG64(0).random_raw(count * sum(sizes)).reshape(count, -1) & 255
+    colours, noise = np.split(bits.astype(np.int64), [sizes[0]], axis=1)
+    colours, noise = colours.reshape(count, knots, knots, 3), noise.reshape(count, 32, 32, 3)
+    smooth = _interpolated(_interpolated(colours, axis=1), axis=2) // _CELL**2
+    return np.clip(smooth + noise // 8 - 16, 0, 255).astype(np.uint8)
+
+
+def _interpolated(values: npt.NDArray[np.int64], axis: int) -> npt.NDArray[np.int64]:
+    """Return the sums of neighbours along an axis, weighted by distance: `_CELL` times the mean."""
+    values = np.moveaxis(values, axis, 0)
+    right = np.arange(_CELL).reshape(-1, *[1] * (values.ndim - 1))
+    parts = [left * (_CELL - right) + next_ * right for left, next_ in zip(values, values[1:])]
+    return np.moveaxis(np.concatenate(parts), 0, axis)
