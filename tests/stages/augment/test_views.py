@@ -12,7 +12,7 @@ from stages.augment.views import ViewCache, Views, checksum, load_views, view_im
 from stages.networks.convnet import build_convnet
 from stages.networks.resmlp import build_network
 from stages.pipeline.dataset import Dataset, Split
-from stages.pipeline.params import Augment, Network, load_params
+from stages.pipeline.params import Augment, NetworkSizes, load_params
 from stages.view_bank import view_bank
 from tests.support.paths import ROOT
 
@@ -176,7 +176,7 @@ def toy(tmp_path, monkeypatch):
     params = load_params(ROOT / "demo" / "params.yaml")
     params = replace(
         params,
-        network=Network(patch_size=8, embed_dim=8, num_blocks=1),
+        network=NetworkSizes(patch_size=8, embed_dim=8, num_blocks=1),
         training=replace(params.training, augment=CROP),
         convnet=replace(params.convnet, widths=(8, 8, 8)),
         views=replace(params.views, count=3),
