@@ -89,10 +89,10 @@ class Weights:
 
     def __post_init__(self) -> None:
         if bool(self.train) == bool(self.published):
-            both = "both" if self.train else "neither"
+            both = "both of them hold" if self.train else "neither of them holds"
             raise ValueError(
-                f"train and weights.published: {both} of them holds the teacher, but one must: it "
-                "says where its float weights come from."
+                f"train and weights.published: {both} the teacher, but exactly one must: it says "
+                "where the float weights come from."
             )
 
 

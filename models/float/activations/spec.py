@@ -18,11 +18,10 @@ class Option:
 
     def check(self, key: str, value: object) -> Any:  # noqa: ANN401 - int or float, by `self.type`
         """Return `value` (an int is taken for a float); ValueError names key, value, allowed."""
-        if self.type is float and type(value) is int and abs(value) < _LARGEST_INT:
-            value = float(value)
-        if type(value) is not self.type or not self.test(value):
+        whole = self.type is float and type(value) is int and abs(value) < _LARGEST_INT
+        if (not whole and type(value) is not self.type) or not self.test(value):
             raise ValueError(f"{key} is {reprlib.repr(value)}, but must be {self.allowed}.")
-        return value
+        return self.type(value)
 
 
 @dataclass(frozen=True)
