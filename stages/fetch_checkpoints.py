@@ -25,8 +25,8 @@ def check_asked_for(params: Params, name: str) -> None:
     if name == TEACHER:
         if TEACHER not in params.weights.published:
             raise PipelineError(
-                f"weights.published in params.yaml does not hold {TEACHER}; move it there from "
-                "weights.train."
+                f"weights.published in params.yaml does not hold {TEACHER!r}; move it there from "
+                f"weights.train, or name a variant: {', '.join(params.variants)}."
             )
     elif params.variant(name).weights != "published":
         raise PipelineError(
