@@ -10,6 +10,7 @@ fingerprint is the part of the row in params.yaml that the stage uses.
 import shutil
 import tempfile
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -68,15 +69,15 @@ def fingerprints(params: Params, document: Document, root: Path = ROOT) -> dict[
             stages[stage] = _digest(code, stage, activation)
         for stage in ON_INTEGERS:
             stages[stage] = _digest(code, stage)
-        stages["distill"] += _text(variant.network.model_dump() | _part(row, "transfer", "distill"))
+        stages["distill"] += _text(asdict(variant.network) | _part(row, "transfer", "distill"))
         stages["quantize"] += _text(_part(row, "distill", "quantize"))
         if variant.weights == "published":
-            stages["distill"] += _text({"published": params.published.model_dump()})
+            stages["distill"] += _text({"published": asdict(params.published)})
     for name, design in params.designs.items():
         stages = found.setdefault(name, {})
         for stage in ON_DESIGNS:
             stages[stage] = _digest(code, stage, accelerator=design.accelerator)
-        network = params.variants[design.variant].network.model_dump()
+        network = asdict(params.variants[design.variant].network)
         stages["plan"] += _text({**document["designs"][name], **network})
     return found
 

@@ -22,13 +22,16 @@ from stages.published.fetch import archive
 
 def check_asked_for(params: Params, name: str) -> None:
     """Refuse to replace the weights of a network that params.yaml has made here."""
-    if name != TEACHER:
-        params.variant(name)
-    if name not in params.weights.published:
-        made = "train" if name == TEACHER else "distill"
+    if name == TEACHER:
+        if TEACHER not in params.weights.published:
+            raise PipelineError(
+                f"weights.published in params.yaml does not hold {TEACHER!r}; move it there from "
+                f"weights.train, or name a variant: {', '.join(params.variants)}."
+            )
+    elif params.variant(name).weights != "published":
         raise PipelineError(
-            f"weights.published in params.yaml does not hold {name!r}; move it there from "
-            f"weights.{made} (it may hold: {', '.join([TEACHER, *params.variants])})."
+            f"variants.{name}.weights in params.yaml is distill, but must be published for the "
+            "authors' weights."
         )
 
 

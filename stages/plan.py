@@ -25,11 +25,12 @@ from hls.plan.streaming.folding import Folding, published_folding
 from hls.plan.streaming.folding_solver import fold_for_dsp, fold_for_rate
 from models.files.atomic import replace_on_success
 from models.files.errors import PipelineError
+from models.float.activations.registry import activation_spec
 from models.integer.fixed_point import MAX_FAN_IN
 from models.integer.params import load_int_params
-from stages.pipeline import designs as _designs
 from stages.pipeline.command import run_design_stage
 from stages.pipeline.dataset import Dataset
+from stages.pipeline.designs import DesignRow, FoldingFactors
 from stages.pipeline.names import design_of
 from stages.pipeline.params import IMAGE_SIZE, Params, load_params
 from stages.pipeline.paths import DATASET, artifact, design_artifact, metrics
@@ -54,7 +55,7 @@ def sizes_of(params: Params, variant: str) -> Sizes:
         hidden_dim=network.hidden_dim,
         num_blocks=params.network.num_blocks,
         num_classes=_num_classes(params.data.source),
-        has_tables=network.activation != "relu",
+        has_tables=activation_spec(network.activation).tabulated,
     )
 
 
@@ -67,7 +68,7 @@ def check_fan_in(params: Params, variant: str) -> None:
         return
     lengths = {
         "network.embed_dim": params.network.embed_dim,
-        f"variants.{variant}.network.hidden_dim": params.variant(variant).network.hidden_dim,
+        f"variants.{variant}.hidden_dim": params.variant(variant).network.hidden_dim,
     }
     for key, length in lengths.items():
         if length > MAX_FAN_IN:
@@ -77,20 +78,20 @@ def check_fan_in(params: Params, variant: str) -> None:
             )
 
 
-def folding_of(design: _designs.Design, sizes: Sizes, clock_ns: float) -> Folding:
+def folding_of(design: DesignRow, sizes: Sizes, clock_ns: float) -> Folding:
     """Return the folding that a row of params.yaml asks for; PipelineError if there is none."""
     target = design.target
     if target is not None and target.dsp is not None:
         return fold_for_dsp(sizes, target.dsp)
     if target is not None and target.images_per_second is not None:
         return fold_for_rate(sizes, target.images_per_second, clock_ns)
-    if isinstance(design.folding, _designs.FoldingFactors):
+    if isinstance(design.folding, FoldingFactors):
         return Folding.from_dict(asdict(design.folding))
     return published_folding(sizes)
 
 
 def plan_streaming(
-    design: _designs.Design, sizes: Sizes, clock_ns: float
+    design: DesignRow, sizes: Sizes, clock_ns: float
 ) -> tuple[Design, dict[str, Metric], str]:
     """Return the plan of a streaming design, its metrics and a text of its tables."""
     folding = folding_of(design, sizes, clock_ns)
@@ -106,7 +107,7 @@ def plan_streaming(
 
 
 def plan_simd(
-    design: _designs.Design, sizes: Sizes, clock_ns: float
+    design: DesignRow, sizes: Sizes, clock_ns: float
 ) -> tuple[Design, dict[str, Metric], str]:
     """Return the plan of a SIMD design: one image per call, so the interval is the latency."""
     assert design.array is not None

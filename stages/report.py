@@ -9,7 +9,7 @@ from typing import Any
 
 from models.files.atomic import replace_on_success
 from stages.pipeline.command import run_stage
-from stages.pipeline.designs import Design
+from stages.pipeline.designs import DesignRow
 from stages.pipeline.params import load_params
 from stages.pipeline.paths import history, metrics, synthesis_metrics
 from stages.results.markdown import cell, markdown
@@ -42,7 +42,7 @@ DESIGN_COLUMNS = (
 )
 
 
-def design_results(designs: dict[str, Design]) -> list[Row]:
+def design_results(designs: dict[str, DesignRow]) -> list[Row]:
     """Collect what is known of each design, one row each."""
     rows = []
     for name, design in designs.items():

@@ -29,7 +29,7 @@ from hls.synthesize.results import Measured, read_brought_back
 from models.files.atomic import replace_on_success
 from models.files.errors import PipelineError
 from stages.pipeline.command import run_design_stage
-from stages.pipeline.designs import Design
+from stages.pipeline.designs import DesignRow
 from stages.pipeline.names import design_of
 from stages.pipeline.params import Hls, load_params
 from stages.pipeline.paths import artifact, design_artifact, synthesis_metrics
@@ -102,7 +102,7 @@ def _is_measured(path: Path, manifest: Manifest) -> bool:
     return "tool" in earlier and origin(manifest).items() <= earlier.items()
 
 
-def write_design_project(name: str, design: Design, settings: Hls) -> Path:
+def write_design_project(name: str, design: DesignRow, settings: Hls) -> Path:
     """Write the project folder of one design, from its headers and the data of its test bench."""
     simd = design.accelerator == SIMD
     data = [design_artifact(name, "golden") / "golden.hpp"]

@@ -19,8 +19,7 @@ from stages.networks.evaluation import to_tensors
 from stages.networks.resmlp import device
 from stages.pipeline.command import run_stage
 from stages.pipeline.dataset import Dataset
-from stages.pipeline.params import ConvNet as ConvNetParams
-from stages.pipeline.params import Params, load_params
+from stages.pipeline.params import ConvNetRecipe, Params, load_params
 from stages.pipeline.paths import CONVNET, DATASET, artifact, history
 from stages.training.loop import Phase, Run, fit
 from stages.training.optimizers import ParameterGroup, nesterov
@@ -60,7 +59,7 @@ def train_convnet(params: Params, dataset: Dataset) -> ConvNet:
     return network
 
 
-def _groups(network: ConvNet, how: ConvNetParams) -> list[ParameterGroup]:
+def _groups(network: ConvNet, how: ConvNetRecipe) -> list[ParameterGroup]:
     """Give the norms' offsets their own rate, and a decay that shrinks them as fast as weights."""
     offsets = network.norm_biases()
     ids = {id(parameter) for parameter in offsets}

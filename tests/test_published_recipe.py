@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 from stages.pipeline.params import load_params
+from stages.pipeline.strict_yaml import read_yaml
 from tests.support.paths import ROOT
 
 SETTING = re.compile(r"(?:-S|--set-param) '?([a-z_.0-9]+)=([^\s'\\]+)")
@@ -16,7 +17,7 @@ def published(folder: Path) -> Any:
     """Return params.yaml after the edits that README's `dvc exp run` makes."""
     text = (ROOT / "README.md").read_text()
     (command,) = re.findall(r"^\$ dvc exp run (?:.*\\\n)*.*$", text, re.M)
-    document = yaml.safe_load((ROOT / "params.yaml").read_text())
+    document = read_yaml(ROOT / "params.yaml")
     for key, value in SETTING.findall(command):
         section = document
         *path, last = key.split(".")

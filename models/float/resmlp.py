@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import torch
 from torch import Tensor, distributed, nn
 
-from models.float.activations.registry import activation_class, build_activation
+from models.float.activations.registry import activation_spec, build_activation
 
 IMAGE_SIZE = 32
 IMAGE_CHANNELS = 3
@@ -190,8 +190,8 @@ class ResMLP(nn.Module):
     """Patches, an embedding, `num_blocks` blocks, a norm, the mean over tokens, a classifier.
 
     Takes pixels: normalisation is its first layer, so that float and INT8 share one input.
-    `activation` names an entry of `models.float.activations.registry.REGISTRY`, built with
-    `options` for every place: a learnable one stands before and after `linear_1`, ReLU only after.
+    `activation` is a name in `models.float.activations.registry`, built with `options` for every
+    place: a tabulated one stands before and after `linear_1`, ReLU only after.
     """
 
     def __init__(
@@ -207,14 +207,14 @@ class ResMLP(nn.Module):
         std: Sequence[float] = CIFAR10_STD,
     ) -> None:
         super().__init__()
-        learnable = activation_class(activation).learnable
+        tabulated = activation_spec(activation).tabulated
         num_patches = (IMAGE_SIZE // patch_size) ** 2
 
         def act(num_features: int) -> nn.Module:
             return build_activation(activation, num_features, **(options or {}))
 
         def block() -> ResMlpBlock:
-            act_in = act(embed_dim) if learnable else nn.Identity()
+            act_in = act(embed_dim) if tabulated else nn.Identity()
             mlp = ChannelMlp(embed_dim, hidden_dim, act_in, act(hidden_dim))
             return ResMlpBlock(TokenMixer(embed_dim, num_patches), mlp)
 

@@ -22,6 +22,8 @@ from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
 
 from models.float.activations.lerp import lerp
+from models.float.activations.registry import is_tabulated
+from models.float.activations.relu import ReLU
 from models.float.resmlp import IMAGE_CHANNELS, IMAGE_SIZE, Affine, ResMLP, ResMlpBlock, TokenLinear
 from models.integer import fixed_point
 from models.integer.params import (
@@ -231,7 +233,7 @@ def prepare(folded: ResMLP) -> ResMLP:
     """Replace the parts of a folded ResMLP, in place, by their INT8 counterparts; return it.
 
     Scales and shifts are still to be set, by `models.qat.calibrate.calibrate` or `load_state_dict`.
-    The network then maps pixels to an `IntTensor` of logits.
+    The network then maps pixels to an `IntTensor` of logits. TypeError if a part has no INT8 form.
     """
     folded.input, folded.patchify = QuantInput(folded.patchify), nn.Identity()
     folded.pool = QuantMeanPool()
@@ -253,7 +255,15 @@ def _quantized(module: nn.Module) -> nn.Module:
         return layers[type(module)](module.weight, module.bias)
     if isinstance(module, nn.Identity):
         return module
-    return QuantTable(module) if getattr(module, "learnable", True) else QuantReLU()
+    if isinstance(module, ReLU):
+        return QuantReLU()
+    function = module[-1] if isinstance(module, nn.Sequential) else module  # `fold` adds an affine
+    if is_tabulated(function):
+        return QuantTable(module)
+    raise TypeError(
+        f"{type(function).__name__} has no INT8 form: a layer needs one in models/qat/layers.py, "
+        "an activation `tabulated=True` in its file in models/float/activations/specs/."
+    )
 
 
 @torch.no_grad()

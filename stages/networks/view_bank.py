@@ -9,6 +9,7 @@ made from, and a clone on another machine makes its own the first time it trains
 import hashlib
 import json
 import logging
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +42,7 @@ def stored_views(params: Params, name: str, dataset: Dataset) -> tuple[Views, Pa
 def bank_path(params: Params, name: str) -> Path:
     """Return where the bank of a network is: named after the images, the weights and the draws."""
     sources = [file_digest(DATASET), file_digest(artifact(name, "float.pt"))]
-    draws = [params.training.augment.model_dump(), params.training.fused, params.seed]
+    draws = [asdict(params.training.augment), params.training.fused, params.seed]
     text = json.dumps([*sources, *draws, params.views.count])
     return Path(".ckpt") / f"{name}-views-{hashlib.sha256(text.encode()).hexdigest()[:16]}.npz"
 

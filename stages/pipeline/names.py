@@ -4,7 +4,7 @@ Beside the rows of params.yaml, that is each network that has integers: what imp
 """
 
 from hls.cpp.accelerators import STREAMING
-from stages.pipeline.designs import PUBLISHED, Design
+from stages.pipeline.designs import PUBLISHED, DesignRow
 from stages.pipeline.params import Params
 from stages.pipeline.paths import artifact
 
@@ -15,13 +15,13 @@ def check_integer_name(params: Params, name: str) -> None:
         params.variant(name)
 
 
-def design_of(params: Params, name: str) -> Design:
+def design_of(params: Params, name: str) -> DesignRow:
     """Return the design `name`, or the published folding of the integer network `name`.
 
     Raises PipelineError, with the known designs, if it is neither.
     """
     if name not in params.designs and _has_integers(name):
-        return Design(name, name, STREAMING, folding=PUBLISHED)
+        return DesignRow(name, STREAMING, folding=PUBLISHED)
     return params.design(name)
 
 

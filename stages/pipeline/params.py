@@ -1,32 +1,37 @@
 """params.yaml, read strictly into frozen dataclasses: the schema of every number of the pipeline.
 
-A field carries its rule in its type (`Annotated[int, Option(...)]`), so a new number is one line
-here and one in params.yaml. `stages/pipeline/rules.py` holds the mechanism. Torch is not imported.
+A new number is one line here and one in params.yaml; `stages/pipeline/rules.py` words what pydantic
+refuses. Torch is not imported.
 """
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
+
+from pydantic import AfterValidator
+from pydantic.dataclasses import dataclass
 
 from models.files.errors import PipelineError
-from models.float.activations.registry import REGISTRY, Option, activation_spec
-from stages.pipeline.designs import Design, designs_of
+from models.float.activations.registry import activation_names, activation_spec
+from stages.pipeline.designs import DesignRow, design_row
 from stages.pipeline.rules import (
-    AnyMapping,
-    Leaf,
-    Nullable,
-    Triple,
-    checked_values,
+    SECTION,
+    Count,
+    Positive,
     did_you_mean,
-    merge,
+    one_of,
     printable,
-    rules_of,
+    refused,
+    rule,
+    unknown_key,
+    validated,
 )
 from stages.pipeline.strict_yaml import read_yaml
 
 IMAGE_SIZE = 32  # pixels a side: every source is brought to this
+# Folders of ours under data/, where each network has one, too.
 RESERVED_NAMES = (
     "teacher",
     "convnet",
@@ -35,169 +40,120 @@ RESERVED_NAMES = (
     "plots",
     "published",
     "designs",
-)  # under data/
-OVERRIDES = ("transfer", "distill", "quantize")  # what a variant may change in part
+    "code",
+    "pipeline",
+    "synthesis",
+)
+
+T = TypeVar("T")
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
-def _one_of(*choices: str) -> Option:
-    return Option(str, "one of: " + ", ".join(choices), lambda value: value in choices)
+def _divides_the_image(size: int) -> int:
+    if IMAGE_SIZE % size:
+        raise ValueError
+    return size
 
 
-@dataclass(frozen=True)
-class _Names:
-    """The rule of a list of names, each there once."""
-
-    allowed: str = "a list of different names ([] for none)"
-
-    def check(self, key: str, value: object) -> list[str]:
-        """Return the list."""
-        names = value if isinstance(value, list) else [None]
-        if not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
-            raise PipelineError(f"{key} must be {self.allowed}.")
-        return [str(name) for name in names]
-
-
-_POSITIVE = Option(float, "a number > 0", lambda value: 0 < value < float("inf"))
-_PERCENT = Option(float, "a number from 0 to 99 (percent)", lambda value: 0 <= value <= 99)
-_FRACTION = Option(float, "a number from 0 to 1", lambda value: 0 <= value <= 1)
-# Nesterov momentum of 0 is none, and of 1 never slows down.
-_MOMENTUM = Option(float, "a number > 0 and < 1", lambda value: 0 < value < 1)
+CountOrZero = Annotated[int, rule("a whole number >= 0", ge=0)]
+Padding = Annotated[int, rule("a whole number from 0 to 16 (pixels)", ge=0, le=16)]
 # A single patch of 32 pixels would leave no tokens to mix or to average.
-_PATCH_SIZE = Option(
+PatchSize = Annotated[
     int,
-    f"a whole number from 1 to {IMAGE_SIZE // 2} that divides {IMAGE_SIZE}",
-    lambda value: 1 <= value < IMAGE_SIZE and IMAGE_SIZE % value == 0,
-)
-# It becomes part of a Tcl script and of a config file.
-_PART = Option(
+    rule("a whole number from 1 to 16 that divides 32", ge=1, lt=IMAGE_SIZE),
+    AfterValidator(_divides_the_image),
+]
+NotNegative = Annotated[float, rule("a number >= 0", ge=0)]
+Fraction = Annotated[float, rule("a number from 0 to 1", ge=0, le=1)]
+Deviation = Annotated[float, rule("a number > 0 and <= 1", gt=0, le=1)]
+Percent = Annotated[float, rule("a number from 0 to 99 (percent)", ge=0, le=99)]
+# Nesterov momentum of 0 is none, and of 1 never slows down.
+Momentum = Annotated[float, rule("a number > 0 and < 1", gt=0, lt=1)]
+Flag = Annotated[bool, rule("true or false")]
+Text = Annotated[str, rule("a text of one line, not empty", r"^\P{C}*[^\pC\pZ]\P{C}*$")]
+DriveId = Annotated[
     str,
-    "a part name of letters, digits, . _ and -",
-    lambda value: re.fullmatch(r"[A-Za-z0-9._-]+", value) is not None,
-)
-_TEXT = Option(
-    str, "a text of one line, not empty", lambda value: value.isprintable() and value.strip() != ""
-)
-
-_COUNT = Option(int, "a whole number >= 1", lambda value: value >= 1)
-Count = Annotated[int, _COUNT]
-_COUNT_OR_ZERO = Option(int, "a whole number >= 0", lambda value: value >= 0)
-CountOrZero = Annotated[int, _COUNT_OR_ZERO]
-Flag = Annotated[bool, Option(bool, "true or false", lambda value: True)]
-Positive = Annotated[float, _POSITIVE]
-NotNegative = Annotated[float, Option(float, "a number >= 0", lambda v: 0 <= v < float("inf"))]
-Text = Annotated[str, _TEXT]
-Names = Annotated[list[str], _Names()]
+    rule(
+        "the id of a Google Drive file (letters, digits, - and _)",
+        "^[-_0-9A-Za-z]{10,100}$",
+    ),
+]
+Sha256 = Annotated[str, rule("64 hexadecimal digits, in quotes", "^[0-9a-f]{64}$")]
+# It becomes part of a Tcl script and of a config file.
+Part = Annotated[str, rule("a part name of letters, digits, . _ and -", "^[-._0-9A-Za-z]+$")]
+Teachers = Annotated[list[Annotated[str, one_of("teacher")]], rule("[teacher] or []", max_length=1)]
+Overrides = Annotated[dict[Any, Any], rule("a mapping of the keys to change")]
+Rows = Annotated[dict[Any, Any], rule("a mapping of names to rows")]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SECTION)
 class Weights:
-    """Where the float weights of each network come from: every name stands in one list.
+    """Where the teacher's float weights come from: it stands in one of the lists.
 
-    The teacher is in `train` or `published`, a variant in `distill` or `published`. (Lists, because
-    DVC can make a stage for each name of a list, but not for each row that says so.)
+    (Lists, because DVC can make a stage for each name of a list, but not for each row that says
+    so.) A student's row has `weights`.
     """
 
-    train: Names
-    distill: Names
-    published: Names
+    train: Teachers
+    published: Teachers
 
-    def check(self, variants: Collection[str]) -> None:
-        """Refuse a name that no network has, or that stands in no list, or in two."""
-        for source, allowed in (
-            ("train", ["teacher"]),
-            ("distill", [*variants]),
-            ("published", ["teacher", *variants]),
-        ):
-            for name in getattr(self, source):
-                if name not in allowed:
-                    raise PipelineError(
-                        f"weights.{source} holds {printable(name)}{did_you_mean(name, allowed)}, "
-                        f"but may only hold: {', '.join(allowed)}."
-                    )
-        for name in ("teacher", *variants):
-            made = "train" if name == "teacher" else "distill"
-            if (name in getattr(self, made)) == (name in self.published):
-                both = "both weights" if name in self.published else "neither weights"
-                raise PipelineError(
-                    f"{name} stands in {both}.{made} and weights.published, but must be in one of "
-                    "them: it says where the float weights come from."
-                )
+    def __post_init__(self) -> None:
+        if bool(self.train) == bool(self.published):
+            both = "both of them hold" if self.train else "neither of them holds"
+            raise ValueError(
+                f"train and weights.published: {both} the teacher, but exactly one must: it says "
+                "where the float weights come from."
+            )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SECTION)
 class Published:
     """The authors' archive of float weights: a Google Drive file, or a local archive or folder."""
 
-    drive_id: Annotated[
-        str,
-        Option(
-            str,
-            "the id of a Google Drive file (letters, digits, - and _)",
-            lambda value: re.fullmatch(r"[A-Za-z0-9_-]{10,100}", value) is not None,
-        ),
-    ]
-    sha256: Annotated[
-        str | None,
-        Nullable(
-            Option(
-                str,
-                "64 hexadecimal digits, in quotes",
-                lambda value: re.fullmatch(r"[0-9a-f]{64}", value) is not None,
-            )
-        ),
-    ]
-    path: Annotated[str | None, Nullable(_TEXT)]
+    drive_id: DriveId
+    sha256: Sha256 | None
+    path: Text | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SECTION)
 class Data:
     """Where the images come from, and how their values are normalised (of pixel / 255)."""
 
-    source: Annotated[str, _one_of("cifar10", "folder", "digits")]
-    path: Annotated[str | None, Nullable(_TEXT)]
+    source: Annotated[str, one_of("cifar10", "folder", "digits")]
+    path: Text | None
     validation_images: Count
-    mean: Annotated[
-        tuple[float, float, float] | None,
-        Nullable(Triple(_FRACTION)),
-    ]
-    std: Annotated[
-        tuple[float, float, float] | None,
-        Nullable(Triple(Option(float, "a number > 0 and <= 1", lambda value: 0 < value <= 1))),
-    ]
+    mean: tuple[Fraction, Fraction, Fraction] | None
+    std: tuple[Deviation, Deviation, Deviation] | None
 
     def __post_init__(self) -> None:
-        """Refuse a mean without a std and the reverse."""
         if (self.mean is None) != (self.std is None):
             absent, given = ("std", "mean") if self.std is None else ("mean", "std")
-            raise PipelineError(
+            raise ValueError(
                 f"{absent} is null, but must be a list of three numbers because {given} is one "
                 "(or set both to null to have them measured)."
             )
 
 
-@dataclass(frozen=True)
-class Network:
+@dataclass(frozen=True, config=SECTION)
+class NetworkSizes:
     """The sizes that teacher and students share."""
 
-    patch_size: Annotated[int, _PATCH_SIZE]
+    patch_size: PatchSize
     embed_dim: Count
     num_blocks: Count
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SECTION)
 class Augment:
     """Random changes of the training images; `crop_padding` in pixels."""
 
-    crop_padding: Annotated[
-        int, Option(int, "a whole number from 0 to 16 (pixels)", lambda value: 0 <= value <= 16)
-    ]
+    crop_padding: Padding
     flip: Flag
     rand_augment: Flag
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SECTION)
 class Training:
     """What every training stage shares; `fused` asks for the bfloat16 passes of fused_resmlp."""
 
@@ -206,7 +162,7 @@ class Training:
     augment: Augment
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SECTION)
 class Schedule:
     """AdamW with a cosine from `learning_rate` down to `learning_rate_min`."""
 
@@ -215,61 +171,60 @@ class Schedule:
     weight_decay: NotNegative
 
     def __post_init__(self) -> None:
-        """Refuse a rate that would grow."""
         if self.learning_rate_min > self.learning_rate:
-            raise PipelineError(
+            raise ValueError(
                 f"learning_rate_min is {self.learning_rate_min}, but must be at most "
                 f"learning_rate, which is {self.learning_rate}."
             )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SECTION)
 class FloatSchedule(Schedule):
     """The same, with Muon for the weight matrices where `muon_learning_rate` is not null."""
 
-    muon_learning_rate: Annotated[float | None, Nullable(_POSITIVE)]
+    muon_learning_rate: Positive | None
 
 
-@dataclass(frozen=True)
-class ConvNet:
+@dataclass(frozen=True, config=SECTION)
+class ConvNetRecipe:
     """The convolutional network that the teacher learns from: Nesterov SGD, rate up then down."""
 
-    widths: Annotated[tuple[int, int, int], Triple(_COUNT)]
+    widths: tuple[Count, Count, Count]
     epochs: Count
     batch_size: Count
     learning_rate: Positive
     norm_learning_rate: Positive
-    momentum: Annotated[float, _MOMENTUM]
+    momentum: Momentum
     weight_decay: NotNegative
-    label_smoothing: Annotated[float, _FRACTION]
+    label_smoothing: Fraction
     augment: Augment
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SECTION)
 class Views:
     """Stored views of the training images, changed as `training.augment` says."""
 
     count: Count
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SECTION)
 class Teacher(FloatSchedule):
     """The ReLU teacher, distilled from the convolutional network's stored views and the labels."""
 
     hidden_dim: Count
     epochs: Count
     temperature: Positive
-    alpha: Annotated[float, _FRACTION]
+    alpha: Fraction
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SECTION)
 class Transfer(FloatSchedule):
     """Knowledge transfer: block-wise feature matching; 0 epochs leave it out."""
 
     epochs_per_block: CountOrZero
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SECTION)
 class Distill(FloatSchedule):
     """Distillation: alpha * T^2 * CE(teacher / T, student / T) + (1 - alpha) * CE(labels).
 
@@ -278,14 +233,14 @@ class Distill(FloatSchedule):
     """
 
     epochs: Count
-    seed: Annotated[int | None, Nullable(_COUNT_OR_ZERO)]
+    seed: CountOrZero | None
     stored_views: Flag
     spline_learning_rate: Positive
     temperature: Positive
-    alpha: Annotated[float, _FRACTION]
+    alpha: Fraction
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SECTION)
 class Quantize(Schedule):
     """Quantisation-aware training; 0 epochs stop after the calibration."""
 
@@ -294,14 +249,14 @@ class Quantize(Schedule):
     calibration_images: Count
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SECTION)
 class Verify:
     """How many golden samples are written for the hardware."""
 
     samples: Count
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SECTION)
 class Csim:
     """C simulation: the compiler, and how many test images (0: the golden samples only)."""
 
@@ -309,7 +264,7 @@ class Csim:
     images: CountOrZero
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SECTION)
 class Hls:
     """Synthesis: FPGA part, clock in ns and its uncertainty in percent (null: the tool's), tool.
 
@@ -317,51 +272,65 @@ class Hls:
     `require_tool` makes a missing tool an error.
     """
 
-    part: Annotated[str, _PART]
+    part: Part
     clock_ns: Positive
-    clock_uncertainty: Annotated[float | None, Nullable(_PERCENT)]
-    flow_target: Annotated[str, _one_of("vitis", "vivado")]
-    tool: Annotated[str, _one_of("auto", "vitis-run", "vitis_hls", "vivado_hls")]
+    clock_uncertainty: Percent | None
+    flow_target: Annotated[str, one_of("vitis", "vivado")]
+    tool: Annotated[str, one_of("auto", "vitis-run", "vitis_hls", "vivado_hls")]
     cosim: Flag
-    export: Annotated[str, _one_of("none", "syn", "impl")]
+    export: Annotated[str, one_of("none", "syn", "impl")]
     timeout_minutes: Count
     require_tool: Flag
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SECTION)
 class VariantNetwork:
     """A student's activation (a name in the registry of activations), its options, its width."""
 
-    activation: Annotated[
-        str, Option(str, "one of: " + ", ".join(REGISTRY), lambda value: value in REGISTRY)
-    ]
+    activation: str
     hidden_dim: Count
-    options: dict[str, float]
+    options: dict[str, int | float]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SECTION)
 class Variant:
-    """One student: its network, and the general sections with its own overrides merged in."""
+    """One student: its network, and the general sections with its own overrides merged in.
+
+    `weights` says where its float weights come from: `distill`, or `published` for the authors'.
+    """
 
     name: str
     network: VariantNetwork
     transfer: Transfer
     distill: Distill
     quantize: Quantize
+    weights: str = "distill"
 
 
-@dataclass(frozen=True)
-class Params:
-    """All of params.yaml."""
+@dataclass(frozen=True, config=SECTION)
+class _VariantRow:
+    """What a row of `variants` may hold beside the options of its activation."""
+
+    activation: Annotated[str, rule("one of the rows of `activations`")]
+    hidden_dim: Count
+    weights: Annotated[str, one_of("distill", "published")] = "distill"
+    transfer: Overrides = field(default_factory=dict)
+    distill: Overrides = field(default_factory=dict)
+    quantize: Overrides = field(default_factory=dict)
+
+
+@dataclass(frozen=True, config=SECTION)
+class _Sections:
+    """What params.yaml holds once."""
 
     code_root: Text
     seed: CountOrZero
     data: Data
-    network: Network
+    network: NetworkSizes
     training: Training
     weights: Weights
     published: Published
-    convnet: ConvNet
+    convnet: ConvNetRecipe
     views: Views
     teacher: Teacher
     transfer: Transfer
@@ -370,31 +339,36 @@ class Params:
     verify: Verify
     csim: Csim
     hls: Hls
+
+
+@dataclass(frozen=True, config=SECTION)
+class _File(_Sections):
+    """params.yaml before its rows are checked."""
+
+    activations: Rows
+    variants: Rows
+    designs: Rows
+
+
+@dataclass(frozen=True, config=SECTION)
+class Params(_Sections):
+    """All of params.yaml; the options of `activations` are merged into the variants."""
+
     variants: dict[str, Variant]
-    designs: dict[str, Design]
+    designs: dict[str, DesignRow]
 
     def variant(self, name: str) -> Variant:
         """Return the variant `name`; PipelineError lists the known names."""
-        if name not in self.variants:
-            raise PipelineError(
-                f"There is no variant {name!r}{did_you_mean(name, self.variants)}; "
-                f"params.yaml has: {', '.join(self.variants)}."
-            )
-        return self.variants[name]
+        return _row("variant", self.variants, name)
+
+    def design(self, name: str) -> DesignRow:
+        """Return the design `name`; PipelineError lists the known names."""
+        return _row("design", self.designs, name)
 
     def training_seed(self, name: str) -> int:
         """Return the seed that a float network is trained with: a variant may have its own."""
         own = self.variants[name].distill.seed if name in self.variants else None
         return self.seed if own is None else own
-
-    def design(self, name: str) -> Design:
-        """Return the design `name`; PipelineError lists the known names."""
-        if name not in self.designs:
-            raise PipelineError(
-                f"There is no design {name!r}{did_you_mean(name, self.designs)}; "
-                f"params.yaml has: {', '.join(self.designs) or 'none'}."
-            )
-        return self.designs[name]
 
 
 def load_params(path: Path | str = "params.yaml") -> Params:
@@ -406,50 +380,85 @@ def load_params(path: Path | str = "params.yaml") -> Params:
         raise PipelineError(f"{path}: {error}") from None
 
 
-def _params(document: object) -> Params:
-    mappings = {"variants": AnyMapping(), "designs": AnyMapping()}
-    values = checked_values({**rules_of(Params), **mappings}, document, "")
-    if not values["variants"]:
-        raise PipelineError("variants is empty, but must hold at least one student.")
-    values["variants"] = {
-        name: _variant(name, row, values) for name, row in values["variants"].items()
-    }
-    values["weights"].check(values["variants"])
-    values["designs"] = designs_of(values["designs"], values["variants"])
-    return Params(**values)
-
-
-def check_name(name: object, where: str) -> str:
-    """Return the name of a network if it can be one of a folder under data/; `where` is its key."""
-    if not isinstance(name, str) or not _NAME.fullmatch(name) or name in RESERVED_NAMES:
+def check_name(name: object, where: str, reserved: Collection[str] = RESERVED_NAMES) -> str:
+    """Return `name` if it can be that of a folder beside the `reserved`; `where` is its key."""
+    if not isinstance(name, str) or not _NAME.fullmatch(name) or name in reserved:
+        others = f", and not be one of: {', '.join(reserved)}" if reserved else ""
         raise PipelineError(
             f"{where} is not a usable name; it must be lower-case letters, digits and _, begin "
-            f"with a letter, and not be one of: {', '.join(RESERVED_NAMES)}."
+            f"with a letter{others}."
         )
     return name
 
 
-def _variant(key: object, row: object, general: Mapping[str, Any]) -> Variant:
-    where = f"variants.{printable(key)}"
-    name = check_name(key, where)
-    overrides = dict.fromkeys(OVERRIDES, AnyMapping("a mapping ({} to change nothing)"))
-    values = checked_values({"network": AnyMapping(), **overrides}, row, where)
+def _params(document: object) -> Params:
+    file = validated(_File, document)
+    if not file.variants:
+        raise PipelineError("variants is empty, but must hold at least one student.")
+    activations = {name: _activation(name, row) for name, row in file.activations.items()}
+    variants = {}
+    for key, row in file.variants.items():
+        where = f"variants.{printable(key)}"
+        variants[key] = _variant(check_name(key, where), where, row, file, activations)
+    designs = {}
+    for key, row in file.designs.items():
+        where = f"designs.{printable(key)}"
+        designs[check_name(key, where, reserved=())] = design_row(where, row, variants)
+    sections = {name: getattr(file, name) for name in _Sections.__dataclass_fields__}
+    return Params(**sections, variants=variants, designs=designs)
+
+
+def _activation(name: object, row: object) -> dict[str, Any]:
+    """Return the options that a row of `activations` gives, checked."""
+    where = f"activations.{printable(name)}"
+    if name not in activation_names():
+        raise PipelineError(unknown_key(where, name, activation_names()))
+    if not isinstance(row, dict):
+        raise PipelineError(refused(where, row, "a mapping of options ({} for none)"))
+    for key in row:
+        if key not in (known := activation_spec(name).options):
+            raise PipelineError(unknown_key(f"{where}.{printable(key)}", key, known))
+    return _checked(name, row, where)
+
+
+def _checked(activation: object, options: Mapping[str, object], where: str) -> dict[str, Any]:
+    try:
+        return activation_spec(activation).check(options, where)
+    except ValueError as error:
+        raise PipelineError(str(error)) from None
+
+
+def _variant(
+    name: str, where: str, row: object, file: _File, activations: Mapping[str, dict[str, Any]]
+) -> Variant:
+    """Check `activation` first: it says which options may stand in the row."""
+    rows: dict[Any, object] = row if isinstance(row, dict) else {}
+    activation = rows.get("activation")
+    asked = [activation] if activation in list(activations) else activations
+    known = [option for other in asked for option in activation_spec(other).options]
+    own = {key: value for key, value in rows.items() if key in known}
+    rest = {key: value for key, value in rows.items() if key not in known} if rows else row
+    fixed = validated(_VariantRow, rest, where, known)
+    if fixed.activation not in activations:
+        allowed = f"one of the rows of `activations`: {', '.join(activations)}"
+        raise PipelineError(refused(f"{where}.activation", fixed.activation, allowed, activations))
+    options = activations[fixed.activation] | _checked(fixed.activation, own, where)
     merged = {
-        section: merge(general[section], values[section], f"{where}.{section}")
-        for section in OVERRIDES
+        section: _merged(getattr(file, section), getattr(fixed, section), f"{where}.{section}")
+        for section in ("transfer", "distill", "quantize")
     }
-    return Variant(name, _variant_network(values["network"], f"{where}.network"), **merged)
+    network = VariantNetwork(fixed.activation, fixed.hidden_dim, options)
+    return Variant(name, network, **merged, weights=fixed.weights)
 
 
-def _variant_network(rows: dict[str, object], where: str) -> VariantNetwork:
-    """Check `activation` first: it says which options may stand beside `hidden_dim`."""
-    fixed = rules_of(VariantNetwork)
-    specs = list(REGISTRY.values())  # with no activation at all, that is the message to give
-    if "activation" in rows:
-        specs = [
-            activation_spec(fixed["activation"].check(f"{where}.activation", rows["activation"]))
-        ]
-    options = {name: Leaf(option) for spec in specs for name, option in spec.options.items()}
-    values = checked_values({**fixed, **options}, rows, where, optional=options)
-    chosen = {name: values[name] for name in rows if name in options}
-    return VariantNetwork(values["activation"], values["hidden_dim"], specs[0].check(chosen, where))
+def _merged(general: T, overrides: Mapping[Any, object], where: str) -> T:
+    return validated(type(general), {**vars(general), **overrides}, where)
+
+
+def _row(kind: str, rows: Mapping[str, T], name: str) -> T:
+    if name not in rows:
+        raise PipelineError(
+            f"There is no {kind} {name!r}{did_you_mean(name, rows)}; "
+            f"params.yaml has: {', '.join(rows) or 'none'}."
+        )
+    return rows[name]

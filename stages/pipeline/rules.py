@@ -1,183 +1,74 @@
-"""Rules for YAML values, and dataclasses made of them: the mechanism of params.py.
+"""Words for what pydantic refuses: one sentence that names key, value and what may stand there.
 
-A rule says what may stand under a key: it has `allowed`, the words for it, and `check(key, value)`,
-which returns the value to use or raises PipelineError. `rules_of` reads the rules off a dataclass.
+A section of params.yaml is a frozen pydantic dataclass, so that `asdict` and `replace` work on it.
+The words of a type are those of its `rule`. Strictness is per rule, because pydantic's strictness
+of a whole dataclass would refuse the mappings of YAML.
 """
 
 import difflib
-import re
 import reprlib
-from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, is_dataclass
-from typing import Any, Protocol, TypeVar, get_type_hints
+from collections.abc import Iterable
+from dataclasses import is_dataclass
+from types import NoneType, UnionType
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
-import yaml
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
 
 from models.files.errors import PipelineError
 
 T = TypeVar("T")
 
+SECTION = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+def rule(words: str, pattern: str | None = None, **limits: Any) -> Any:  # noqa: ANN401 - as pydantic's Field has it
+    """Return the strict `Field` of what is said in `words` and held by pydantic's `limits`."""
+    return Field(strict=True, pattern=pattern, description=words, **limits)
+
+
+def one_of(*choices: str) -> Any:  # noqa: ANN401 - as pydantic's Field has it
+    """Return the `Field` of a text that must be one of the `choices`."""
+    words, pattern = f"one of: {', '.join(choices)}", f"^({'|'.join(choices)})$"
+    return rule(words, pattern, examples=[*choices])
+
+
+Count = Annotated[int, rule("a whole number >= 1", ge=1)]
+Positive = Annotated[float, rule("a number > 0", gt=0)]
+
+
 _SHORT = reprlib.Repr()
 _SHORT.maxlevel, _SHORT.maxstring = 2, 80
-_NUMBER = re.compile(r"([-+]?[0-9]{1,18}(?:\.[0-9]{0,18})?)(?:[eE]([-+]?)([0-9]{1,3}))?")
+_UNKNOWN_KEY = ("unexpected_keyword_argument", "invalid_key")
 
 
-class Rule(Protocol):
-    """What may stand under a key; `models.float.activations.registry.Option` is one."""
+def validated(cls: type[T], values: object, where: str = "", others: Iterable[str] = ()) -> T:
+    """Return the dataclass `cls` made of `values`, which stand under the key `where`.
 
-    @property
-    def allowed(self) -> str:
-        """The words after "must be"."""
-
-    def check(self, key: str, value: object) -> object:
-        """Return the value to use, or raise PipelineError."""
-
-
-@dataclass(frozen=True)
-class Nullable:
-    """The same as `rule`, or null."""
-
-    rule: Rule
-
-    @property
-    def allowed(self) -> str:
-        """The words of the rule, or null."""
-        return f"{self.rule.allowed}, or null"
-
-    def check(self, key: str, value: object) -> object:
-        """Return None for null."""
-        return None if value is None else self.rule.check(key, value)
-
-
-@dataclass(frozen=True)
-class Triple:
-    """A list of three values that each obey `rule`; becomes a tuple."""
-
-    rule: Rule
-
-    @property
-    def allowed(self) -> str:
-        """The words of the rule, for three."""
-        return f"a list of three values, each {self.rule.allowed}"
-
-    def check(self, key: str, value: object) -> tuple[object, ...]:
-        """Return the three values."""
-        if not isinstance(value, list) or len(value) != 3:
-            raise PipelineError(f"{key} must be {self.allowed}.")
-        return tuple(self.rule.check(key, item) for item in value)
-
-
-@dataclass(frozen=True)
-class Leaf:
-    """A value with no keys below it: `rule`, with messages in the words of YAML."""
-
-    rule: Rule
-
-    @property
-    def allowed(self) -> str:
-        """The words of the rule."""
-        return self.rule.allowed
-
-    def check(self, key: str, value: object) -> object:
-        """Return the value; of a number that YAML reads as text (1e-3), say how to write it."""
-        try:
-            return self.rule.check(key, value)
-        except PipelineError:
-            message = f"{key} is {_shown(value)}, but must be {self.allowed}"
-            raise PipelineError(f"{message}{self._respelling(key, value)}.") from None
-
-    def _respelling(self, key: str, value: object) -> str:
-        match = _NUMBER.fullmatch(value) if isinstance(value, str) else None
-        if match is None:
-            return ""
-        mantissa, sign, exponent = match.groups()
-        spelled = mantissa
-        if exponent:  # YAML 1.1 wants both the point and the sign
-            spelled += f"{'' if '.' in mantissa else '.0'}e{sign or '+'}{exponent}"
-        try:
-            self.rule.check(key, yaml.safe_load(spelled))
-        except PipelineError:
-            return ""
-        return f"; write {spelled} without quotes, because YAML takes this spelling for text"
-
-
-@dataclass(frozen=True)
-class AnyMapping:
-    """A mapping whose rows are checked elsewhere."""
-
-    allowed: str = "a mapping of keys to values"
-
-    def check(self, key: str, value: object) -> dict[Any, Any]:
-        """Return the mapping."""
-        if not isinstance(value, dict):
-            raise PipelineError(f"{key} is {_shown(value)}, but must be {self.allowed}.")
-        return value
-
-
-@dataclass(frozen=True)
-class Section:
-    """A mapping that becomes the dataclass `cls`: every field there, and nothing else."""
-
-    cls: type
-
-    @property
-    def allowed(self) -> str:
-        """The keys it must hold."""
-        return f"a mapping with the keys {', '.join(rules_of(self.cls))}"
-
-    def check(self, key: str, value: object) -> object:
-        """Return the dataclass."""
-        return build(self.cls, checked_values(rules_of(self.cls), value, key), key)
-
-
-def rules_of(cls: type) -> dict[str, Rule]:
-    """Return the rule of each field: its `Annotated` metadata, or its type if a dataclass.
-
-    A field without either (checked by other means) has no rule.
+    PipelineError tells one mistake. `others` are keys that may stand beside the fields of `cls`
+    and were taken out of `values` by the caller; the list of known keys names them, too.
     """
-    rules: dict[str, Rule] = {}
-    for name, hint in get_type_hints(cls, include_extras=True).items():
-        if is_dataclass(hint) and isinstance(hint, type):
-            rules[name] = Section(hint)
-        elif hasattr(hint, "__metadata__"):
-            rules[name] = Leaf(hint.__metadata__[0])
-    return rules
-
-
-def checked_values(
-    rules: Mapping[str, Rule], given: object, where: str, optional: Collection[str] = ()
-) -> dict[str, Any]:
-    """Return the checked value of every key of the mapping `given`, which stands under `where`.
-
-    PipelineError names an unknown key, a missing one (unless in `optional`) or a bad value.
-    """
-    prefix = f"{where}." if where else ""
-    rows = AnyMapping().check(where or "the whole file", given)
-    for key in rows:
-        if key not in rules:
-            guess, known = did_you_mean(str(key), rules), ", ".join(rules)
-            raise PipelineError(
-                f"{prefix}{printable(key)} is not a known key{guess}; allowed: {known}."
-            )
-    for key, rule in rules.items():
-        if key not in rows and key not in optional:
-            raise PipelineError(f"{prefix}{key} is missing; it must be {rule.allowed}.")
-    return {key: rules[key].check(f"{prefix}{key}", value) for key, value in rows.items()}
-
-
-def build(make: Callable[..., T], values: Mapping[str, Any], where: str) -> T:
-    """Call `make(**values)`; what a `__post_init__` refuses is told with its full key."""
     try:
-        return make(**values)
-    except PipelineError as error:
-        raise PipelineError(f"{where}.{error}") from None
+        return TypeAdapter(cls).validate_python(values)
+    except ValidationError as error:
+        mistakes = error.errors(include_url=False)
+        # An unknown key goes first: it may be the missing one, misspelt. Then the deepest, since
+        # that is the one meant where a value may be of several forms.
+        first = max(mistakes, key=lambda m: (m["type"] in _UNKNOWN_KEY, len(m["loc"])))
+        raise PipelineError(_sentence(cls, first, values, where, others)) from None
 
 
-def merge(general: T, overrides: object, where: str) -> T:
-    """Return the dataclass `general` with the checked fields of `overrides` in their places."""
-    rules = rules_of(type(general))
-    changes = checked_values(rules, overrides, where, optional=rules)
-    return build(type(general), {**vars(general), **changes}, where)
+def refused(key: str, value: object, allowed: str, choices: Iterable[str] = ()) -> str:
+    """Return the sentence that refuses `value`, with the nearest of the `choices`."""
+    guess = did_you_mean(value, choices) if isinstance(value, str) else ""
+    return f"{key} is {_shown(value)}{guess}, but must be {allowed}."
+
+
+def unknown_key(full: str, key: object, known: Iterable[str]) -> str:
+    """Return the sentence that refuses `key`, whose full form is `full`."""
+    known = list(known)
+    guess = did_you_mean(str(key), known)
+    return f"{full} is not a known key{guess}; allowed: {', '.join(known) or 'none'}."
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
@@ -189,6 +80,57 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 def printable(key: object) -> str:
     """Return a key as it can stand in a one-line message."""
     return key if isinstance(key, str) and key.isprintable() else _SHORT.repr(key)
+
+
+def _sentence(
+    cls: type, mistake: ErrorDetails, given: object, where: str, others: Iterable[str]
+) -> str:
+    """Follow the location of a mistake through types and values, and say what is wrong there."""
+    values: Any = given
+    hint: Any = cls
+    key, kind, location = where, mistake["type"], mistake["loc"]
+    for number, part in enumerate(location, 1):
+        fields = _fields(hint)
+        known = [*fields, *(others if hint is cls else ())]
+        name = f"{key}.{printable(part)}" if key else printable(part)
+        if kind in _UNKNOWN_KEY and number == len(location):
+            return unknown_key(name, part, known)
+        if part in fields:  # else an item of a list, told as a whole, or a form of a union
+            hint, key = fields[str(part)], name
+            values = values.get(part)
+            if kind == "missing" and number == len(location):
+                return f"{name} is missing; it must be {_words(hint)}."
+    if kind == "value_error" and is_dataclass(hint):
+        return f"{key}.{mistake['ctx']['error']}"
+    choices = getattr(_field(hint), "examples", None) or ()
+    return refused(key or "the whole file", values, _words(hint), choices)
+
+
+def _fields(hint: Any) -> dict[str, Any]:  # noqa: ANN401 - a type, or a form that stands for one
+    """Return the types of the keys of a section, or of the section among several forms."""
+    if is_dataclass(hint):
+        return get_type_hints(hint, include_extras=True)
+    return next((fields for form in get_args(hint) if (fields := _fields(form))), {})
+
+
+def _field(hint: Any) -> object:  # noqa: ANN401 - a type, or a form that stands for one
+    """Return the last `Field` that is annotated to a type; None if there is none."""
+    fields = [field for field in getattr(hint, "__metadata__", ()) if hasattr(field, "description")]
+    return fields[-1] if fields else None
+
+
+def _words(hint: Any) -> str:  # noqa: ANN401 - a type, or a form that stands for one
+    """Return what a value of a type must be, in words."""
+    origin, forms = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return getattr(_field(hint), "description", None) or _words(forms[0])
+    if origin in (Union, UnionType):
+        return ", or ".join(map(_words, forms))
+    if origin is tuple:
+        return f"a list of {len(forms)} values, each {_words(forms[0])}"
+    if hint is NoneType:
+        return "null"
+    return f"a mapping with the keys {', '.join(_fields(hint))}"
 
 
 def _shown(value: object) -> str:

@@ -1,5 +1,6 @@
 """Read one YAML file into plain values, or say in one sentence, with the line, why not."""
 
+import re
 import reprlib
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,20 @@ import yaml
 from models.files.errors import PipelineError
 
 _LARGEST_INT = 2**63 - 1
+# What a scalar without quotes is, as ruamel.yaml (and so DVC) has it: YAML 1.2, where PyYAML is 1.1
+_SCALARS = {
+    "bool": ("true|True|TRUE|false|False|FALSE", "tTfF"),
+    "int": ("[-+]?(0b[01_]+|0o[0-7_]+|[0-9_]+|0x[0-9a-fA-F_]+)", "-+0123456789"),
+    "float": (
+        r"[-+]?[0-9][0-9_]*(\.[0-9_]*([eE][-+]?[0-9]+)?|[eE][-+]?[0-9]+)"
+        r"|[-+]?\.[0-9_]+([eE][-+][0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
+        "-+0123456789.",
+    ),
+}
 
 
-def read_yaml(path: Path | str) -> object:
-    """Return the plain values of one YAML 1.1 file in UTF-8; duplicate keys are refused.
+def read_yaml(path: Path | str) -> Any:  # noqa: ANN401 - whatever the file holds
+    """Return the plain values of one YAML 1.2 file in UTF-8; duplicate keys are refused.
 
     PipelineError says where a missing file was looked for, and the line of a syntax error.
     """
@@ -45,7 +56,12 @@ def read_yaml(path: Path | str) -> object:
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """PyYAML's safe loader that also refuses what it would pass over or stumble on."""
+    """PyYAML's safe loader for YAML 1.2; it also refuses what PyYAML passes over or stumbles on."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012 - PyYAML's name, and it adds to this mapping
+        start: [(tag, pattern) for tag, pattern in known if tag.split(":")[-1] not in _SCALARS]
+        for start, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:  # noqa: ANN401 - PyYAML's
         node = super().compose_mapping_node(anchor)
@@ -67,6 +83,17 @@ class _StrictLoader(yaml.SafeLoader):
             problem = "a whole number that does not fit in 64 bits"
             raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
         return value
+
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        text = str(self.construct_scalar(node)).replace("_", "")
+        return int(text, {"0b": 2, "0o": 8, "0x": 16}.get(text.lstrip("-+")[:2], 10))
+
+
+for _name, (_pattern, _starts) in _SCALARS.items():
+    _StrictLoader.add_implicit_resolver(
+        f"tag:yaml.org,2002:{_name}", re.compile(f"^(?:{_pattern})$"), list(_starts)
+    )
+_StrictLoader.add_constructor("tag:yaml.org,2002:int", _StrictLoader.construct_yaml_int)
 
 
 def _where_and_what(error: yaml.MarkedYAMLError) -> str:

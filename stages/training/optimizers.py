@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 
-from stages.pipeline.params import ConvNet, FloatSchedule, Schedule
+from stages.pipeline.params import ConvNetRecipe, FloatSchedule, Schedule
 from stages.training.muon import Muon
 
 ParameterGroup = dict[str, Any]
@@ -141,7 +141,7 @@ def muon(schedule: FloatSchedule) -> Method:
     return Method(optimizer, method.rate)
 
 
-def nesterov(params: ConvNet) -> Method:
+def nesterov(params: ConvNetRecipe) -> Method:
     """Return Nesterov SGD whose rate rises for a quarter of the run and then falls (1-cycle)."""
 
     def optimizer(groups: list[ParameterGroup]) -> Optimizer:

@@ -20,6 +20,7 @@ from models.integer import resmlp as int_resmlp
 from models.integer.params import load_int_params, save_int_params, save_samples
 from stages import csim, generate_headers, plan
 from stages.pipeline.dataset import Dataset, Split
+from stages.pipeline.strict_yaml import read_yaml
 from tests.support.paths import ROOT
 
 DESIGN, NAME = "relu_h96_stream", "relu_h96"  # rows of params.yaml; sizes play no part here
@@ -50,7 +51,7 @@ def folder(tmp_path, monkeypatch, random_network):
 
 
 def write_params(**csim_keys):
-    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    params = read_yaml(ROOT / "params.yaml")
     params["csim"] |= csim_keys
     Path("params.yaml").write_text(yaml.safe_dump(params))
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from stages.view_bank import view_bank
 from torch import nn
 from torch.nn import functional
 from torch.optim.optimizer import register_optimizer_step_post_hook
@@ -17,9 +18,8 @@ from models.float.checkpoint import save_state
 from stages.distill import distill, distill_phase, transfer_phase
 from stages.networks.resmlp import build_network, frozen_pass
 from stages.pipeline.dataset import Dataset, Split
-from stages.pipeline.params import Augment, Network, Params, Training, load_params
+from stages.pipeline.params import Augment, NetworkSizes, Params, Training, load_params
 from stages.training.loop import Run, fit
-from stages.view_bank import view_bank
 from tests.support.paths import ROOT
 
 ACTIVATIONS = ("relu", "bspline", "lerp_psa")
@@ -59,7 +59,7 @@ def toy_params(**distill_keys) -> Params:
         )
     return replace(
         params,
-        network=Network(patch_size=8, embed_dim=8, num_blocks=BLOCKS),
+        network=NetworkSizes(patch_size=8, embed_dim=8, num_blocks=BLOCKS),
         training=PLAIN,
         teacher=replace(params.teacher, hidden_dim=16),
         variants=variants,

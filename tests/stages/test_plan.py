@@ -15,6 +15,7 @@ from hls.plan.sizes import Sizes
 from models.files.errors import PipelineError
 from stages import plan
 from stages.pipeline.dataset import Dataset, Split
+from stages.pipeline.strict_yaml import read_yaml
 from tests.support.paths import ROOT
 
 PRODUCTS = [
@@ -33,7 +34,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def write_params(source="cifar10", **designs):
-    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    params = read_yaml(ROOT / "params.yaml")
     params["data"]["source"] = source
     params["designs"] |= designs
     Path("params.yaml").write_text(yaml.safe_dump(params))
@@ -101,11 +102,11 @@ def test_an_array_that_cannot_be_built_is_told_with_the_key():
 
 @pytest.mark.parametrize(
     ("key", "name"),
-    [("network.embed_dim", "mine"), ("variants.relu_h96.network.hidden_dim", "relu_h96_stream")],
+    [("network.embed_dim", "mine"), ("variants.relu_h96.hidden_dim", "relu_h96_stream")],
 )
 def test_sums_too_long_for_the_hardware_are_told_with_the_key(key, name):
     write_params(mine={"variant": "relu_h96", "accelerator": "simd", "array": [16, 16]})
-    params = yaml.safe_load(Path("params.yaml").read_text())
+    params = read_yaml("params.yaml")
     *sections, last = key.split(".")
     section = params
     for part in sections:
@@ -123,7 +124,7 @@ def test_sums_too_long_for_the_hardware_are_told_with_the_key(key, name):
 
 def test_all_designs_have_the_same_keys():
     """One table of `dvc metrics show` holds them all."""
-    names = yaml.safe_load(Path("params.yaml").read_text())["designs"]
+    names = read_yaml("params.yaml")["designs"]
     assert len({tuple(figures_of(name)) for name in names}) == 1
 
 
@@ -150,7 +151,7 @@ def test_the_same_row_gives_the_same_bytes():
 
 
 def test_a_clock_changes_the_rate_but_not_the_cycles():
-    params = yaml.safe_load(Path("params.yaml").read_text())
+    params = read_yaml("params.yaml")
     params["hls"]["clock_ns"] = 2.5
     Path("params.yaml").write_text(yaml.safe_dump(params))
     figures = figures_of("relu_h96_stream")

@@ -11,6 +11,7 @@ import yaml
 from models.files.errors import PipelineError
 from stages.pipeline.command import run_stage, run_variant_stage
 from stages.pipeline.dataset import Dataset, Split
+from stages.pipeline.strict_yaml import read_yaml
 from tests.support.paths import ROOT
 
 ALL = sorted(path.stem for path in (ROOT / "stages").glob("[a-z]*.py"))
@@ -162,7 +163,7 @@ def test_a_missing_params_file_is_named(stage, start, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("stage", ALL)
 def test_a_wrong_value_in_params_is_named(stage, start, folder):
-    params = yaml.safe_load(Path("params.yaml").read_text())
+    params = read_yaml("params.yaml")
     params["training"]["batch_size"] = "many"
     Path("params.yaml").write_text(yaml.safe_dump(params))
     message = start(stage, *arguments(stage))

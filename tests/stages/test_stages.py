@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from stages.view_bank import view_bank
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from models.files.errors import PipelineError
@@ -29,10 +30,10 @@ from stages.distill import distill
 from stages.networks.resmlp import build_network
 from stages.pipeline.dataset import Dataset, Split
 from stages.pipeline.params import load_params
+from stages.pipeline.strict_yaml import read_yaml
 from stages.quantize import quantize
 from stages.train_convnet import train_convnet
 from stages.train_teacher import train_teacher
-from stages.view_bank import view_bank
 from tests.support.paths import ROOT
 
 NAME = "lerp_psa_h8"
@@ -62,7 +63,7 @@ register_optimizer_step_post_hook(count)
 
 def toy_params() -> dict:
     """Return the demo's params with small networks, few images and few epochs."""
-    params = yaml.safe_load((ROOT / "demo" / "params.yaml").read_text())
+    params = read_yaml(ROOT / "demo" / "params.yaml")
     params["data"]["validation_images"] = 1100  # leaves some 300 to train on
     params["network"] = {"patch_size": 8, "embed_dim": 8, "num_blocks": 2}
     params["training"]["batch_size"] = 32
@@ -73,9 +74,8 @@ def toy_params() -> dict:
     params["quantize"] |= {"epochs": 2, "learning_rate": 0.001}
     params["verify"]["samples"] = 3
     for row in params["variants"].values():
-        row["network"]["hidden_dim"] = 8
+        row["hidden_dim"] = 8
     params["variants"] = dict(zip(NAMES, params["variants"].values(), strict=True))
-    params["weights"]["distill"] = NAMES
     params["designs"] = {}
     return params
 

@@ -14,6 +14,7 @@ from hls.synthesize import tool
 from hls.synthesize.project import read_manifest
 from models.files.errors import PipelineError
 from stages import synthesize
+from stages.pipeline.strict_yaml import read_yaml
 from tests.support.hls_stand_in import TOP, csynth_xml, install, put
 from tests.support.paths import ROOT
 
@@ -62,7 +63,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def write_params(**hls):
-    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    params = read_yaml(ROOT / "params.yaml")
     params["hls"] |= hls
     Path("params.yaml").write_text(yaml.safe_dump(params))
 

@@ -13,6 +13,7 @@ from models.integer import resmlp as int_resmlp
 from models.integer.params import load_samples, save_int_params
 from stages import verify
 from stages.pipeline.dataset import Dataset, Split
+from stages.pipeline.strict_yaml import read_yaml
 from tests.support.paths import ROOT
 
 NAME = "lerp_psa_h96"  # a row of the demo's params.yaml; its sizes play no part here
@@ -40,7 +41,7 @@ def network(tmp_path, monkeypatch, random_network):
 
 
 def write_params(samples=6):
-    params = yaml.safe_load((ROOT / "demo" / "params.yaml").read_text())
+    params = read_yaml(ROOT / "demo" / "params.yaml")
     params["verify"]["samples"] = samples
     Path("params.yaml").write_text(yaml.safe_dump(params))
 

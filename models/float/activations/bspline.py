@@ -21,8 +21,6 @@ class BSpline(nn.Module):
     keeps the function close to few linear pieces. Parameter: coefficients [num_features, G].
     """
 
-    learnable = True
-
     def __init__(
         self,
         num_features: int,

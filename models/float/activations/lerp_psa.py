@@ -23,8 +23,6 @@ class LerpPsa(nn.Module):
     [num_features]. Their gradients flow through the knot values.
     """
 
-    learnable = True
-
     def __init__(
         self,
         num_features: int,

@@ -7,8 +7,6 @@ from torch import Tensor, nn
 class ReLU(nn.Module):
     """max(0, x) in every channel; acts after the first linear layer only (`act_in` is identity)."""
 
-    learnable = False
-
     def __init__(self, num_features: int) -> None:
         super().__init__()
         self.num_features = num_features

@@ -186,6 +186,13 @@ def test_the_parameter_file_carries_the_network(activation, tmp_path):
     assert loaded.has_tables == (activation != "relu")
 
 
+def test_a_function_without_an_int8_form_is_refused():
+    network = fold(ResMLP("relu", **SMALL))
+    network.blocks[1].mlp.act_hidden = nn.GELU()
+    with pytest.raises(TypeError, match=r"^GELU has no INT8 form: .* `tabulated=True`"):
+        prepare(network)
+
+
 @ACTIVATIONS
 def test_the_checkpoint_carries_the_integers(activation, tmp_path):
     network = quantized(activation, perturb=0.5)

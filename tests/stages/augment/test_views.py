@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from stages.view_bank import view_bank
 
 from models.files.errors import PipelineError
 from models.float.checkpoint import save_state
@@ -12,8 +13,7 @@ from stages.augment.views import ViewCache, Views, checksum, load_views, view_im
 from stages.networks.convnet import build_convnet
 from stages.networks.resmlp import build_network
 from stages.pipeline.dataset import Dataset, Split
-from stages.pipeline.params import Augment, Network, load_params
-from stages.view_bank import view_bank
+from stages.pipeline.params import Augment, NetworkSizes, load_params
 from tests.support.paths import ROOT
 
 NO_VIEWS = r"views.npz is not a file of stored views; .*dvc repro -f -s convnet_views"
@@ -176,7 +176,7 @@ def toy(tmp_path, monkeypatch):
     params = load_params(ROOT / "demo" / "params.yaml")
     params = replace(
         params,
-        network=Network(patch_size=8, embed_dim=8, num_blocks=1),
+        network=NetworkSizes(patch_size=8, embed_dim=8, num_blocks=1),
         training=replace(params.training, augment=CROP),
         convnet=replace(params.convnet, widths=(8, 8, 8)),
         views=replace(params.views, count=3),

@@ -23,6 +23,7 @@ from stages.by_hand import import_int8
 from stages.pipeline.dataset import Dataset, Split
 from stages.pipeline.names import check_integer_name, design_of
 from stages.pipeline.params import load_params
+from stages.pipeline.strict_yaml import read_yaml
 from stages.results.logits import load_logits
 from tests.support.paths import ROOT
 from tests.support.published_headers import with_published_tables, write_headers
@@ -42,7 +43,7 @@ def folder(tmp_path, monkeypatch):
     splits = [Split(part, (np.arange(20) + index) % 10) for index, part in enumerate(images)]
     names = tuple(map(str, range(10)))
     Dataset(*splits, names, np.array(MEAN), np.array(STD)).save("data/dataset.npz")
-    params = yaml.safe_load((ROOT / "demo" / "params.yaml").read_text())
+    params = read_yaml(ROOT / "demo" / "params.yaml")
     params["csim"]["images"] = 7
     Path("params.yaml").write_text(yaml.safe_dump(params))
     return tmp_path

@@ -14,6 +14,7 @@ import yaml
 from models.files.errors import PipelineError
 from stages import train_convnet
 from stages.pipeline.params import load_params
+from stages.pipeline.strict_yaml import read_yaml
 from tests.support.paths import ROOT
 
 NAME = "lerp_psa_h96"
@@ -42,7 +43,7 @@ def _run(folder, *command, processes=1):
 
 
 def _prepare(folder):
-    params = yaml.safe_load((ROOT / "demo/params.yaml").read_text())
+    params = read_yaml(ROOT / "demo/params.yaml")
     params["network"] = {"patch_size": 8, "embed_dim": 8, "num_blocks": 1}
     params["training"]["batch_size"] = 32
     params["convnet"] |= {"widths": [8, 8, 8], "epochs": 1}
@@ -51,9 +52,8 @@ def _prepare(folder):
     params["transfer"]["epochs_per_block"] = 1
     params["distill"]["epochs"] = 2
     params["variants"] = {NAME: params["variants"][NAME]}
-    params["weights"]["distill"] = [NAME]
     params["designs"] = {}
-    params["variants"][NAME]["network"]["hidden_dim"] = 8
+    params["variants"][NAME]["hidden_dim"] = 8
     folder.mkdir()
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
 
@@ -133,7 +133,7 @@ def test_machines_with_disks_of_their_own_go_on_together(results, tmp_path):
 def test_a_batch_that_cannot_be_shared_equally_is_refused(results, tmp_path):
     odd = tmp_path / "odd"
     shutil.copytree(results / "one", odd)
-    params = yaml.safe_load((odd / "params.yaml").read_text())
+    params = read_yaml(odd / "params.yaml")
     params["training"]["batch_size"] = 33
     (odd / "params.yaml").write_text(yaml.safe_dump(params))
     (odd / "data/teacher/float.pt").unlink()

@@ -27,6 +27,7 @@ from stages import fetch_checkpoints
 from stages.networks.resmlp import build_network
 from stages.pipeline.dataset import Dataset, Split
 from stages.pipeline.params import Published, load_params
+from stages.pipeline.strict_yaml import read_yaml
 from stages.published import fetch as _fetch
 from stages.published.archive import check_archive, read_checkpoint
 from tests.support.archives import gzip_bytes, tar_bytes, write_set, zip_bytes
@@ -355,13 +356,14 @@ def pipeline(tmp_path, monkeypatch):
     split = Split(images, np.arange(20) % 10)
     names = tuple(map(str, range(10)))
     Dataset(split, split, split, names, np.full(3, 0.5), np.ones(3)).save("data/dataset.npz")
-    params = yaml.safe_load((ROOT / "demo" / "params.yaml").read_text())
+    params = read_yaml(ROOT / "demo" / "params.yaml")
     params["network"] = {"patch_size": 16, "embed_dim": 4, "num_blocks": 2}
     params["teacher"]["hidden_dim"] = 16
     for name, row in params["variants"].items():
-        row["network"]["hidden_dim"] = {"relu_h96": 8, "bspline_h96": 4, "lerp_psa_h96": 2}[name]
+        row["hidden_dim"] = {"relu_h96": 8, "bspline_h96": 4, "lerp_psa_h96": 2}[name]
+        row["weights"] = "published"
     names = ["teacher", *params["variants"]]
-    params["weights"] = {"train": [], "distill": [], "published": names}
+    params["weights"] = {"train": [], "published": ["teacher"]}
     params["published"]["path"] = "archive"
     Path("params.yaml").write_text(yaml.safe_dump(params))
     dataset = Dataset.load("data/dataset.npz")
@@ -399,13 +401,13 @@ def test_every_network_gets_its_own_weights(pipeline, pack):
 
 
 def test_a_network_that_is_made_here_is_not_fetched(pipeline):
-    text = Path("params.yaml").read_text()
-    assert "  published:\n  - teacher\n" in text
-    Path("params.yaml").write_text(
-        text.replace("  - relu_h96\n", "").replace("  distill: []\n", "  distill:\n  - relu_h96\n")
-    )
-    refused(lambda: fetch_checkpoints.main("relu_h96"), "weights.published", "weights.distill")
-    assert not Path("data/relu_h96").exists()
+    params = read_yaml("params.yaml")
+    params["weights"] = {"train": ["teacher"], "published": []}
+    del params["variants"]["relu_h96"]["weights"]  # then it is distill
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+    refused(lambda: fetch_checkpoints.main("relu_h96"), "variants.relu_h96.weights", "distill")
+    refused(lambda: fetch_checkpoints.main("teacher"), "weights.published", "weights.train")
+    assert not Path("data/relu_h96").exists() and not Path("data/teacher").exists()
 
 
 def test_a_file_of_another_network_is_refused(pipeline):

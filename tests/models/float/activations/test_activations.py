@@ -1,5 +1,6 @@
 """Each activation keeps the contract and computes the equations of the published system §1."""
 
+import ast
 import math
 import subprocess
 import sys
@@ -10,12 +11,22 @@ import pytest
 import torch
 from torch import nn
 
-from models.files.errors import PipelineError
+from models.float import activations
+from models.float.activations import specs
 from models.float.activations.bspline import BSpline
 from models.float.activations.lerp_psa import LerpPsa
-from models.float.activations.registry import REGISTRY, build_activation, penalty, spline_parameters
+from models.float.activations.registry import (
+    activation_class,
+    activation_names,
+    activation_spec,
+    build_activation,
+    is_tabulated,
+    penalty,
+    spline_parameters,
+)
 from models.float.activations.relu import ReLU
 from tests.support.activation_contract import ActivationContract, assert_all_registered_are_tested
+from tests.support.paths import ROOT
 
 
 class TestReLU(ActivationContract):
@@ -202,7 +213,7 @@ def test_every_registered_activation_is_tested():
     ],
 )
 def test_impossible_options_are_refused(name, key, value, words):
-    with pytest.raises(PipelineError) as caught:
+    with pytest.raises(ValueError) as caught:
         build_activation(name, 4, **{key: value})
     message = str(caught.value)
     assert message.startswith(f"{name}.{key} is {value!r}, but must be {words}")
@@ -222,26 +233,78 @@ def test_possible_options_are_accepted(name, options):
 
 
 def test_whole_numbers_pass_for_real_ones():
-    checked = REGISTRY["bspline"].check({"grid_range": 4, "tv2": 0}, "here")
+    checked = activation_spec("bspline").check({"grid_range": 4, "tv2": 0}, "here")
     assert checked == {"grid_range": 4.0, "tv2": 0.0}
     assert all(type(value) is float for value in checked.values())
 
 
-@pytest.mark.parametrize("name", [*REGISTRY])
+@pytest.mark.parametrize("name", activation_names())
 def test_an_unknown_option_is_told_what_there_is(name):
-    with pytest.raises(PipelineError) as caught:
-        REGISTRY[name].check({"expansions": 8}, "variants.x.network")
+    with pytest.raises(ValueError) as caught:
+        activation_spec(name).check({"expansions": 8}, "variants.x")
     message = str(caught.value)
-    assert message.startswith("variants.x.network.expansions is not known here")
-    assert all(option in message for option in REGISTRY[name].options or ["no options"])
+    assert message.startswith("variants.x.expansions is not a known option")
+    assert all(option in message for option in activation_spec(name).options or ["no options"])
 
 
 @pytest.mark.parametrize("name", ["ReLU", "", "swish", None, 3, ["relu"]])
 def test_an_unknown_activation_is_told_what_there_is(name):
-    with pytest.raises(PipelineError, match="must be one of: relu, bspline, lerp_psa"):
+    with pytest.raises(ValueError, match="must be one of: bspline, lerp_psa, relu"):
         build_activation(name, 4)
 
 
+def test_only_what_int8_looks_up_is_tabulated():
+    assert [name for name in activation_names() if activation_spec(name).tabulated] == [
+        *("bspline", "lerp_psa")
+    ]
+    assert is_tabulated(BSpline(2)) and is_tabulated(LerpPsa(2))
+    assert not is_tabulated(ReLU(2)) and not is_tabulated(nn.GELU())
+
+
 def test_the_registry_can_be_read_without_torch():
-    code = "import sys, models.float.activations.registry; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    code = "import sys, models.float.activations.registry as registry\n"
+    code += "for name in registry.activation_names(): registry.activation_spec(name)\n"
+    code += "sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+def test_the_room_imports_nothing_else_of_the_project():
+    for path in ROOT.glob("models/float/activations/**/*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [node.module] if isinstance(node, ast.ImportFrom) else []
+            names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            ours = [name for name in names if name.split(".")[0] in ("hls", "models", "stages")]
+            assert all(name.startswith("models.float.activations") for name in ours), path
+
+
+SINE = """\
+import torch
+class Sine(torch.nn.Module):
+    def __init__(self, num_features, frequency=1.0):
+        super().__init__()
+        self.frequency = frequency
+    def forward(self, x):
+        return torch.sin(self.frequency * x)
+"""
+SINE_SPEC = """\
+from models.float.activations.spec import POSITIVE, ActivationSpec
+SPEC = ActivationSpec("Sine", {"frequency": POSITIVE}, tabulated=True)
+"""
+
+
+def test_an_activation_is_added_by_two_new_files(tmp_path, monkeypatch):
+    """No file that is there needs to change."""
+    (tmp_path / "specs").mkdir()
+    (tmp_path / "sine.py").write_text(SINE)
+    (tmp_path / "specs" / "sine.py").write_text(SINE_SPEC)
+    for package in (activations, specs):
+        folder = tmp_path if package is activations else tmp_path / "specs"
+        monkeypatch.setattr(package, "__path__", [*package.__path__, str(folder)])
+    assert activation_names() == ("bspline", "lerp_psa", "relu", "sine")
+    sine = build_activation("sine", 2, frequency=2)
+    assert torch.equal(sine(torch.ones(1, 2)), torch.sin(2 * torch.ones(1, 2)))
+    assert is_tabulated(sine) and type(sine) is activation_class("sine")
+    with pytest.raises(ValueError, match=r"sine.frequency is 0, but must be a number > 0"):
+        build_activation("sine", 2, frequency=0)
+    for name in ("sine", "specs.sine"):
+        del sys.modules[f"models.float.activations.{name}"]

@@ -1,0 +1,10 @@
+"""Linear B-spline: knots per channel, their range, the weight of the TV2 regulariser."""
+
+from models.float.activations.spec import NOT_NEGATIVE, POSITIVE, ActivationSpec, Option
+
+_ODD = Option(
+    int, "an odd whole number >= 3 (zero is a knot)", lambda value: value >= 3 and value % 2 == 1
+)
+SPEC = ActivationSpec(
+    "BSpline", {"grid_size": _ODD, "grid_range": POSITIVE, "tv2": NOT_NEGATIVE}, tabulated=True
+)
