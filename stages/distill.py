@@ -29,6 +29,7 @@ from stages.pipeline.command import run_variant_stage
 from stages.pipeline.dataset import Dataset
 from stages.pipeline.params import Params, Training, Variant
 from stages.pipeline.paths import DATASET, TEACHER, artifact, history
+from stages.published.weights import fetch_weights
 from stages.training.loop import Phase, Run, distillation, fit
 from stages.training.optimizers import ParameterGroup, matrices_apart, muon
 
@@ -116,10 +117,13 @@ def _fingerprint(params: Params, variant: Variant, sources: list[Path]) -> list[
 
 
 def main(name: str) -> None:
-    """Read the data and the teacher, and train."""
+    """Train the student, or fetch the authors' weights where its row of params.yaml says so."""
     with process_group():
         params, dataset = load_inputs(name)
-        distill(params, name, dataset)
+        if params.variant(name).weights == "published":
+            fetch_weights(params, name, dataset)
+        else:
+            distill(params, name, dataset)
 
 
 if __name__ == "__main__":

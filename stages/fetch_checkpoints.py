@@ -1,54 +1,27 @@
-"""Take the float weights of one network from the authors' archive in place of training it.
+"""Take the teacher's float weights from the authors' archive instead of training them.
 
-The archive comes from Google Drive once, or from where params.yaml `published` says. Writes
-data/<name>/float.pt, and data/history/float/<name>.{csv,json} of no epochs: none was run here.
+Writes data/teacher/float.pt, and data/history/float/teacher.{csv,json} of no epochs. (A student
+with `weights: published` in its row of params.yaml is fetched by `distill`.)
 """
 
-import io
-
-from models.files.atomic import replace_on_success
 from models.files.errors import PipelineError
-from models.float.checkpoint import load_published_into, save_state
-from models.float.published_layout import PUBLISHED_TEACHER, published_file
-from stages.networks.resmlp import build_network
-from stages.pipeline.command import run_variant_stage
-from stages.pipeline.cost import write_no_cost
+from stages.pipeline.command import run_stage
 from stages.pipeline.dataset import Dataset
-from stages.pipeline.params import Params, load_params
-from stages.pipeline.paths import DATASET, TEACHER, artifact, cost, history
-from stages.published.archive import read_checkpoint
-from stages.published.fetch import archive
+from stages.pipeline.params import load_params
+from stages.pipeline.paths import DATASET, TEACHER
+from stages.published.weights import fetch_weights
 
 
-def check_asked_for(params: Params, name: str) -> None:
-    """Refuse to replace the weights of a network that params.yaml has made here."""
-    if name == TEACHER:
-        if TEACHER not in params.weights.published:
-            raise PipelineError(
-                f"weights.published in params.yaml does not hold {TEACHER!r}; move it there from "
-                f"weights.train, or name a variant: {', '.join(params.variants)}."
-            )
-    elif params.variant(name).weights != "published":
-        raise PipelineError(
-            f"variants.{name}.weights in params.yaml is distill, but must be published for the "
-            "authors' weights."
-        )
-
-
-def main(name: str) -> None:
-    """Fetch one variant's weights, or the teacher's."""
+def main() -> None:
+    """Fetch the teacher's weights."""
     params = load_params()
-    check_asked_for(params, name)
-    network = build_network(params, name, Dataset.load(DATASET))
-    file = PUBLISHED_TEACHER if name == TEACHER else published_file(network)
-    source = archive(params.published)
-    content = read_checkpoint(source, file)
-    load_published_into(network, source / file, io.BytesIO(content))
-    with replace_on_success(history("float", name)) as temporary:
-        temporary.write_text("epoch\n")
-    write_no_cost(cost("float", name))
-    save_state(network, artifact(name, "float.pt"))
+    if TEACHER not in params.weights.published:
+        raise PipelineError(
+            f"weights.published in params.yaml does not hold {TEACHER}; move it there from "
+            "weights.train to have the authors' teacher."
+        )
+    fetch_weights(params, TEACHER, Dataset.load(DATASET))
 
 
 if __name__ == "__main__":
-    run_variant_stage(main)
+    run_stage(main)

@@ -250,17 +250,11 @@ class Quantize(Schedule):
 
 
 @dataclass(frozen=True, config=SECTION)
-class Verify:
-    """How many golden samples are written for the hardware."""
-
-    samples: Count
-
-
-@dataclass(frozen=True, config=SECTION)
 class Csim:
-    """C simulation: the compiler, and how many test images (0: the golden samples only)."""
+    """C simulation: the compiler, how many golden samples and test images (0: samples only)."""
 
     compiler: Text
+    samples: Count
     images: CountOrZero
 
 
@@ -336,7 +330,6 @@ class _Sections:
     transfer: Transfer
     distill: Distill
     quantize: Quantize
-    verify: Verify
     csim: Csim
     hls: Hls
 

@@ -1,5 +1,7 @@
 """Images for the golden samples: drawn, so that what holds them can be shared."""
 
+from itertools import pairwise
+
 import numpy as np
 import numpy.typing as npt
 
@@ -24,5 +26,5 @@ def _interpolated(values: npt.NDArray[np.int64], axis: int) -> npt.NDArray[np.in
     """Return the sums of neighbours along an axis, weighted by distance: `_CELL` times the mean."""
     values = np.moveaxis(values, axis, 0)
     right = np.arange(_CELL).reshape(-1, *[1] * (values.ndim - 1))
-    parts = [left * (_CELL - right) + next_ * right for left, next_ in zip(values, values[1:])]
+    parts = [left * (_CELL - right) + next_ * right for left, next_ in pairwise(values)]
     return np.moveaxis(np.concatenate(parts), 0, axis)

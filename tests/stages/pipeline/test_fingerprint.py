@@ -72,7 +72,8 @@ UNSEEN = {
     "order": (
         "models/numbers.py",
         FILES["models/numbers.py"],
-        "def triple(x):\n    return 3 * x\n\n\ndef double(x):\n    return FACTOR * x\n\n\nFACTOR = 2\n",
+        "def triple(x):\n    return 3 * x\n\n\n"
+        "def double(x):\n    return FACTOR * x\n\n\nFACTOR = 2\n",
     ),
 }
 SEEN = {
