@@ -19,7 +19,7 @@ def sample_images(count: int) -> npt.NDArray[np.uint8]:
     colours, noise = np.split(bits.astype(np.int64), [sizes[0]], axis=1)
     colours, noise = colours.reshape(count, knots, knots, 3), noise.reshape(count, 32, 32, 3)
     smooth = _interpolated(_interpolated(colours, axis=1), axis=2) // _CELL**2
-    return np.clip(smooth + noise // 8 - 16, 0, 255).astype(np.uint8)
+    return (smooth + noise // 8 - 16).clip(0, 255).astype(np.uint8)
 
 
 def _interpolated(values: npt.NDArray[np.int64], axis: int) -> npt.NDArray[np.int64]:
