@@ -38,7 +38,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def unchecked(section, **values):
-    """Return a section with other values, those included that params.yaml may not hold: 0 epochs."""
+    """Return a section with other values, also with those that params.yaml refuses: 0 epochs."""
     changed = copy.copy(section)
     for name, value in values.items():
         object.__setattr__(changed, name, value)
