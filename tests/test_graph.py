@@ -106,7 +106,7 @@ def git(folder: Path, *arguments: str) -> str:
 
 
 def stages_run(output: str) -> set[str]:
-    return set(re.findall(r"Running stage '(.+)':", output))
+    return set(re.findall(r"Running stage '(?:demo/dvc.yaml:)?(.+)':", output))
 
 
 def repro(folder: Path, *arguments: str, **settings: str) -> set[str]:
