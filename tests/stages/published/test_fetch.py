@@ -24,7 +24,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from models.files.errors import PipelineError
-from models.float.checkpoint import load_published_into, read_state, save_published
+from models.float.checkpoint import read_state
+from models.float.published import load_published_into, save_published
 from models.float.resmlp import ResMLP
 from stages import fetch_checkpoints
 from stages.networks.resmlp import build_network
@@ -33,6 +34,7 @@ from stages.pipeline.params import Published, load_params
 from stages.published import archive as _checkpoint_archive
 from stages.published import fetch as _fetch
 from stages.published.archive import check_archive, read_checkpoint
+from tests.support.images import IMAGES
 from tests.support.paths import ROOT
 
 DRIVE_ID = "1Z2Bja_5nlB2InSX0KuGOsZse4n6RAqaY"
@@ -440,7 +442,7 @@ def test_a_truncated_archive_is_refused(tmp_path, pack):
         refused(lambda path=path: check_archive(path), path)
 
 
-SMALL = {"embed_dim": 4, "patch_size": 16, "num_blocks": 1, "num_classes": 2}
+SMALL = {"embed_dim": 4, "patch_size": 16, "num_blocks": 1, "num_classes": 2, **IMAGES}
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 import stages.distill
 from models.float.fused import passes as fused_resmlp
-from models.float.fused import plain as _fused_plain
+from models.float.fused import plain
 from models.float.resmlp import ResMLP
 from stages.distill import distill_phase, transfer_phase
 from stages.networks.resmlp import in_bfloat16
@@ -21,6 +21,7 @@ from stages.training.batches import Batches
 from stages.training.device_steps import EagerStep, RecordedStep, record_graph, training_step
 from stages.training.loop import PhaseLoss
 from stages.training.optimizers import matrices_apart, muon
+from tests.support.images import IMAGES
 from tests.support.paths import ROOT
 
 CPU = torch.device("cpu")
@@ -33,7 +34,7 @@ class Loss(nn.Module):
     def __init__(self):
         super().__init__()
         torch.manual_seed(0)
-        self.network = ResMLP("lerp_psa", 8, embed_dim=8, patch_size=8, num_blocks=2)
+        self.network = ResMLP("lerp_psa", 8, embed_dim=8, patch_size=8, num_blocks=2, **IMAGES)
 
     def forward(self, images, labels):
         logits = self.network(images)
@@ -227,23 +228,23 @@ def wide_feature_pass(network, training):
 @pytest.mark.parametrize("phase", ["distill", "transfer"])
 def test_the_fused_passes_compile_as_one_graph(monkeypatch, phase):
     """What CUDA compiles: the plain form of the fused passes, its backward pass, the teacher's."""
-    monkeypatch.setattr(fused_resmlp, "_operations", lambda x: _fused_plain)
+    monkeypatch.setattr(fused_resmlp, "_operations", lambda x: plain)
     monkeypatch.setattr(stages.distill, "forward_pass", wide_pass)
     monkeypatch.setattr(stages.distill, "frozen_pass", wide_frozen_pass)
     monkeypatch.setattr(stages.distill, "feature_pass", wide_feature_pass)
     student, teacher = Loss().network.train(), Loss().network.eval().requires_grad_(False)
     variant = load_params(ROOT / "params.yaml").variant("lerp_psa_h96")
-    plain = PhaseLoss(
+    eager_loss = PhaseLoss(
         distill_phase(variant, student, teacher, None)
         if phase == "distill"
         else transfer_phase(variant, student, teacher, 1, None)
     )
     # The same operators, decompositions and partition as the default backend, without a compiler.
     backend = "aot_eager_decomp_partition"
-    compiled = torch.compile(plain, backend=backend, fullgraph=True, dynamic=False)
+    compiled = torch.compile(eager_loss, backend=backend, fullgraph=True, dynamic=False)
     images, labels = batches(1)[0]
     gradients = []
-    for form in (plain, compiled):
+    for form in (eager_loss, compiled):
         student.zero_grad()
         form(images, labels)[0].backward()
         named = student.named_parameters()
