@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from stages.augment.views import Views, checksum, view_images
 from stages.networks.convnet import load_convnet, mixed_precision
-from stages.networks.evaluation import Network, accuracy, predict, to_tensors
+from stages.networks.evaluation import Forward, accuracy, predict, to_tensors
 from stages.networks.resmlp import device, frozen_pass, load_inputs, load_network
 from stages.pipeline.command import run_variant_stage
 from stages.pipeline.dataset import Dataset
@@ -34,7 +34,7 @@ def view_bank(params: Params, name: str, dataset: Dataset) -> Views:
     return Views(np.stack(logits), np.array(checksums, np.uint32), how, params.seed)
 
 
-def _forward(params: Params, name: str, dataset: Dataset) -> Network:
+def _forward(params: Params, name: str, dataset: Dataset) -> Forward:
     if name == CONVNET:
         convnet = load_convnet(params, dataset).to(device()).eval()
         return mixed_precision(convnet, params.training.fused)

@@ -19,8 +19,8 @@ from stages.networks.resmlp import in_bfloat16
 from stages.pipeline.params import FloatSchedule, load_params
 from stages.training.batches import Batches
 from stages.training.device_steps import EagerStep, RecordedStep, record_graph, training_step
-from stages.training.loop import PhaseLoss
 from stages.training.optimizers import matrices_apart, muon
+from stages.training.phase import PhaseLoss
 from tests.support.images import IMAGES
 from tests.support.paths import ROOT
 
