@@ -31,10 +31,12 @@ SCHEDULE = FloatSchedule(0.1, 0.001, weight_decay=0.01, muon_learning_rate=0.01)
 class Loss(nn.Module):
     """Cross-entropy of a small network, whose norms keep statistics."""
 
-    def __init__(self):
+    def __init__(self, num_blocks=2):
         super().__init__()
         torch.manual_seed(0)
-        self.network = ResMLP("lerp_psa", 8, embed_dim=8, patch_size=8, num_blocks=2, **IMAGES)
+        self.network = ResMLP(
+            "lerp_psa", 8, embed_dim=8, patch_size=8, num_blocks=num_blocks, **IMAGES
+        )
 
     def forward(self, images, labels):
         logits = self.network(images)
@@ -225,6 +227,7 @@ def wide_feature_pass(network, training):
     return partial(fused_resmlp.fused_features, network, dtype=torch.float32)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of PyTorch, in its compiler
 @pytest.mark.parametrize("phase", ["distill", "transfer"])
 def test_the_fused_passes_compile_as_one_graph(monkeypatch, phase):
     """What CUDA compiles: the plain form of the fused passes, its backward pass, the teacher's."""
@@ -232,7 +235,9 @@ def test_the_fused_passes_compile_as_one_graph(monkeypatch, phase):
     monkeypatch.setattr(stages.distill, "forward_pass", wide_pass)
     monkeypatch.setattr(stages.distill, "frozen_pass", wide_frozen_pass)
     monkeypatch.setattr(stages.distill, "feature_pass", wide_feature_pass)
-    student, teacher = Loss().network.train(), Loss().network.eval().requires_grad_(False)
+    blocks = 1 if phase == "distill" else 2  # transfer of the second has a frozen first
+    student = Loss(blocks).network.train()
+    teacher = Loss(blocks).network.eval().requires_grad_(False)
     variant = load_params(ROOT / "params.yaml").variant("lerp_psa_h96")
     eager_loss = PhaseLoss(
         distill_phase(variant, student, teacher, None)
