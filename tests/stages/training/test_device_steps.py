@@ -31,12 +31,11 @@ SCHEDULE = FloatSchedule(0.1, 0.001, weight_decay=0.01, muon_learning_rate=0.01)
 class Loss(nn.Module):
     """Cross-entropy of a small network, whose norms keep statistics."""
 
-    def __init__(self, num_blocks=2):
+    def __init__(self, activation="lerp_psa", num_blocks=2):
         super().__init__()
         torch.manual_seed(0)
-        self.network = ResMLP(
-            "lerp_psa", 8, embed_dim=8, patch_size=8, num_blocks=num_blocks, **IMAGES
-        )
+        sizes = {"embed_dim": 8, "patch_size": 8, "num_blocks": num_blocks}
+        self.network = ResMLP(activation, 8, **sizes, **IMAGES)
 
     def forward(self, images, labels):
         logits = self.network(images)
@@ -236,8 +235,8 @@ def test_the_fused_passes_compile_as_one_graph(monkeypatch, phase):
     monkeypatch.setattr(stages.distill, "frozen_pass", wide_frozen_pass)
     monkeypatch.setattr(stages.distill, "feature_pass", wide_feature_pass)
     blocks = 1 if phase == "distill" else 2  # transfer of the second has a frozen first
-    student = Loss(blocks).network.train()
-    teacher = Loss(blocks).network.eval().requires_grad_(False)
+    student = Loss(num_blocks=blocks).network.train()
+    teacher = Loss("relu", blocks).network.eval().requires_grad_(False)
     variant = load_params(ROOT / "params.yaml").variant("lerp_psa_h96")
     eager_loss = PhaseLoss(
         distill_phase(variant, student, teacher, None)
