@@ -32,9 +32,11 @@ from models.qat.layers import (
     round_half_up,
     to_int8,
 )
+from tests.support.images import IMAGES
 
 ACTIVATIONS = pytest.mark.parametrize("activation", ["relu", "bspline", "lerp_psa"])
 SMALL = {"embed_dim": 12, "hidden_dim": 20, "patch_size": 8, "num_blocks": 2, "num_classes": 5}
+SMALL |= IMAGES
 INT8 = torch.arange(-128.0, 128)
 
 
