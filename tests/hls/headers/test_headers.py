@@ -11,7 +11,7 @@ from hls.headers.golden import golden_text
 from hls.plan.streaming.folding import Fold, Folding
 from models.files.errors import PipelineError
 from models.integer import resmlp as int_resmlp
-from models.integer.params import IntLayer
+from models.integer.params import IntLayer, published_name
 
 ARRAY = re.compile(r"^const (u?int8_t|Segment) (\w+)((?:\[\d+\])+) = ([^;]+);", re.MULTILINE)
 
@@ -63,7 +63,8 @@ def test_config_states_the_sizes(network):
 
 def test_params_read_back_are_the_network(network):
     arrays = parse_arrays(headers.params_text(network))
-    for name, leaf in network.leaves():
+    for leaf_name, leaf in network.leaves():
+        name = published_name(leaf_name)
         if isinstance(leaf, IntLayer):
             for key in ("w", "b", "s"):
                 assert np.array_equal(arrays.pop(f"{name}_{key}"), getattr(leaf, key)), name
