@@ -45,15 +45,14 @@ def header_files(network: Path, design: Path, with_params: bool = True) -> list[
     A network has config.hpp and params.hpp (sizes and parameters), a design has design.hpp. The
     SIMD accelerator does without params.hpp.
     """
-    stages = {
-        network / "config.hpp": "generate_headers",
-        **({network / "params.hpp": "generate_headers"} if with_params else {}),
-        design / "design.hpp": "plan",
-    }
-    for file, stage in stages.items():
+    files = [network / "config.hpp", network / "params.hpp", design / "design.hpp"]
+    if not with_params:
+        files.remove(network / "params.hpp")
+    for file in files:
         if not file.is_file():
+            stage = "generate_headers" if file.parent == network else "plan"
             raise PipelineError(f"{file} is missing; run `dvc repro {stage}` to make it.")
-    return list(stages)
+    return files
 
 
 def config_text(network: IntResMlp) -> str:

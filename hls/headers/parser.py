@@ -19,8 +19,11 @@ import numpy.typing as npt
 from models.files.errors import PipelineError
 
 HEADER_FILES = (
-    *("quant_params*.h", "lerp_psa_params*.h", "quant_samples*.h"),  # published
-    *("params.hpp", "golden.hpp"),  # ours
+    "quant_params*.h",  # this and the next two are the authors'
+    "lerp_psa_params*.h",
+    "quant_samples*.h",
+    "params.hpp",  # this and the next are ours
+    "golden.hpp",
 )
 _MAX_BYTES = 1 << 27  # of one file; the samples of the largest published network have 2**21
 _MAX_DIMENSIONS = 3

@@ -37,7 +37,7 @@ def make_input_lut(abs_max: float, mean: Sequence[float], std: Sequence[float]) 
     """Return the int8 value of every pixel value per colour channel, [3, 256].
 
     clamp(round((pixel/255 - mean) / std · 128/abs_max)): `abs_max` is the normalised magnitude that
-    the int8 range stands for (published system §3; 2.0901384 for the published ReLU-96).
+    the int8 range stands for (2.0901384 for the published ReLU-96).
     """
     pixels = np.arange(256) / 255
     real = (pixels - np.reshape(mean, (3, 1))) / np.reshape(std, (3, 1))

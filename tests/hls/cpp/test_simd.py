@@ -22,7 +22,7 @@ from hls.plan.simd.program import (
 from hls.plan.sizes import Sizes
 from hls.simulate import gpp
 from hls.synthesize.project import accelerator_sources, write_project
-from hls.synthesize.project_texts import Target
+from hls.synthesize.project_texts import SynthesisTarget
 from models.files.errors import PipelineError
 from models.integer import resmlp as int_resmlp
 from tests.support.hls_design import write_images, write_simd_headers
@@ -224,7 +224,9 @@ def test_a_project_folder_is_all_that_a_compiler_needs(random_network, tmp_path)
     write_design(network, (4, 8), tmp_path)
     generated = [tmp_path / f"{name}.hpp" for name in ("config", "design", "parameters", "golden")]
     project = tmp_path / "project"
-    write_project(project, "mine", accelerator_sources(SIMD, *generated), Target(PART, 5.0))
+    write_project(
+        project, "mine", accelerator_sources(SIMD, *generated), SynthesisTarget(PART, 5.0)
+    )
     assert "syn.top=resmlp_simd\n" in (project / "hls_config.cfg").read_text()
     for flag in ("syn.file=src/resmlp_simd.cpp", "tb.file=src/testbench.cpp"):
         assert f"{flag}\n" in (project / "hls_config.cfg").read_text()

@@ -1,6 +1,7 @@
 """Folding factors: what may be built, how fast it is, and the fewest multipliers for a target."""
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 
 import pytest
 from hypothesis import given, settings
@@ -15,7 +16,6 @@ from hls.plan.streaming.folding import (
     divisors,
     possible_lanes,
     published_folding,
-    vector_cycles,
 )
 from hls.plan.streaming.folding_solver import (
     fastest_cycles,
@@ -48,7 +48,8 @@ def test_sizes_are_read_off_the_parameters(random_network) -> None:
 
 def test_multiply_accumulates_are_the_published_ones() -> None:
     macs = {
-        name: product.macs * copies(name, LERP_96) for name, product in products(LERP_96).items()
+        name: product.vectors * product.inputs * product.outputs * copies(name, LERP_96)
+        for name, product in products(LERP_96).items()
     }
     assert sum(macs.values()) == 6_587_328
 
@@ -57,17 +58,13 @@ def test_published_folding_takes_the_published_cycles() -> None:
     for sizes, cycles in ((LERP_96, 6240), (RELU_192, 12352)):
         folding = published_folding(sizes)
         check_folding(folding, sizes)
-        times = {
-            name: product.vectors * vector_cycles(name, product, folding)
-            for name, product in products(sizes).items()
-        }
-        assert max(times.values()) == cycles
+        assert longest(sizes, folding) == cycles
 
 
 def test_a_folding_survives_a_file() -> None:
     folding = fold_for_cycles(LERP_96, 1000)
     assert folding is not None
-    assert Folding.from_dict(folding.to_dict()) == folding
+    assert Folding.from_dict(json.loads(json.dumps(asdict(folding)))) == folding
 
 
 @pytest.mark.parametrize(

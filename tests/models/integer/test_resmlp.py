@@ -22,7 +22,7 @@ def tokens_for(network, count=3, seed=0, values=(-128, 128)):
     return np.random.default_rng(seed).integers(*values, shape, dtype=np.int32)
 
 
-# ---- an independent statement of published system §3, number by number
+# ---- an independent statement of the network, number by number
 
 
 def clamp(value):
