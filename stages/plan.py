@@ -10,6 +10,7 @@ import logging
 from dataclasses import asdict
 
 from hls.headers.design import design_text
+from hls.plan.design import Design
 from hls.plan.figures import Plan
 from hls.plan.simd.plan import plan_simd
 from hls.plan.sizes import Sizes
@@ -89,17 +90,16 @@ def plan_of(row: DesignRow, sizes: Sizes, clock_ns: float) -> Plan:
     return plan_streaming(row.variant, sizes, folding_of(row, sizes, clock_ns), clock_ns)
 
 
-def write_plan(name: str, plan: Plan, text: str) -> None:
-    """Write what the later stages read, the tables and the metrics."""
+def write_plan(name: str, design: Design, text: str) -> None:
+    """Write what the later stages read, and the tables."""
     files = {
-        "design.json": plan.design.to_text(),
+        "design.json": design.to_text(),
         "plan.md": text,
-        "headers/design.hpp": design_text(plan.design),
+        "headers/design.hpp": design_text(design),
     }
     for file, content in files.items():
         with replace_on_success(design_artifact(name, file)) as temporary:
             temporary.write_text(content)
-    write_metrics(metrics("model", name), dict(plan.figures))
 
 
 def main(name: str) -> None:
@@ -115,7 +115,8 @@ def main(name: str) -> None:
     figures = [("figure", name), *((key, str(value)) for key, value in plan.figures.items())]
     text = "\n".join(markdown(table) for table in (figures, *plan.tables))
     logging.info("%s", text)
-    write_plan(name, plan, text)
+    write_plan(name, plan.design, text)
+    write_metrics(metrics("model", name), dict(plan.figures))
 
 
 if __name__ == "__main__":

@@ -124,12 +124,12 @@ def test_a_budget_of_dsps_is_spent_but_not_exceeded() -> None:
 def test_no_folding_in_time_has_fewer_multipliers() -> None:
     """Against all foldings of a network that is small enough to try them all."""
     sizes = replace(TINY, patch_dim=2, num_patches=2, embed_dim=2, hidden_dim=2, num_classes=2)
+    measured = [
+        (longest(sizes, folding), multipliers(sizes, folding), folding.lanes)
+        for folding in every_folding(sizes)
+    ]
     for cycles in (2, 3, 4, 8, 16):
-        best = min(
-            (multipliers(sizes, folding), folding.lanes)
-            for folding in every_folding(sizes)
-            if longest(sizes, folding) <= cycles
-        )
+        best = min((count, lanes) for longest, count, lanes in measured if longest <= cycles)
         found = fold_for_cycles(sizes, cycles)
         assert found is not None
         assert (multipliers(sizes, found), found.lanes) == best

@@ -12,6 +12,8 @@ import pytest
 
 from hls.cpp.accelerators import STREAMING
 from hls.headers import network as headers_module
+from hls.headers.design import streaming_design_text
+from hls.headers.golden import golden_text
 from hls.plan.sizes import Sizes
 from hls.plan.streaming.dataflow import streaming_network
 from hls.plan.streaming.fifo_depths import size_fifos
@@ -448,8 +450,8 @@ def test_the_project_alone_compiles_and_passes(random_network, tmp_path):
     texts = {
         "config.hpp": headers_module.config_text(network),
         "params.hpp": headers_module.params_text(network),
-        "design.hpp": headers_module.design_text(folding, depths),
-        "golden.hpp": headers_module.golden_text(samples),
+        "design.hpp": streaming_design_text(folding, depths),
+        "golden.hpp": golden_text(samples),
     }
     for name, text in texts.items():
         put(tmp_path / "generated" / name, text)
