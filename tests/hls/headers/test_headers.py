@@ -105,12 +105,18 @@ def test_design_states_factors_and_depths(network):
     text = streaming_design_text(folding, depths)
     constants = re.findall(r"^  static constexpr int (\w+) = (\d+);$", text, re.MULTILINE)
     assert {name: int(value) for name, value in constants} == {
-        **{"lanes": 2, "handover": 0},
-        **{"embed_linear_pe": 2, "embed_linear_simd": 3},
-        **{"token_mixer_linear_pe": 4, "token_mixer_linear_simd": 1},
-        **{"mlp_linear_1_pe": 5, "mlp_linear_1_simd": 6},
-        **{"mlp_linear_2_pe": 3, "mlp_linear_2_simd": 10},
-        **{"classifier_linear_pe": 1, "classifier_linear_simd": 2},
+        "lanes": 2,
+        "handover": 0,
+        "embed_linear_pe": 2,
+        "embed_linear_simd": 3,
+        "token_mixer_linear_pe": 4,
+        "token_mixer_linear_simd": 1,
+        "mlp_linear_1_pe": 5,
+        "mlp_linear_1_simd": 6,
+        "mlp_linear_2_pe": 3,
+        "mlp_linear_2_simd": 10,
+        "classifier_linear_pe": 1,
+        "classifier_linear_simd": 2,
         **{f"{name}_depth": depth for name, depth in depths.items()},
     }
 

@@ -59,8 +59,14 @@ def make_samples(network, count=3):
 @pytest.mark.parametrize(
     "c_type",
     [
-        *("const ap_int<8>", "ap_int< 8 >", "const int8_t", "static constexpr signed char"),
-        *("weight_t", "const ap_fixed<8, 8>", "std::int8_t", "typename ns::T<3>::value"),
+        "const ap_int<8>",
+        "ap_int< 8 >",
+        "const int8_t",
+        "static constexpr signed char",
+        "weight_t",
+        "const ap_fixed<8, 8>",
+        "std::int8_t",
+        "typename ns::T<3>::value",
     ],
 )
 def test_any_type_name_is_read(c_type):
@@ -163,7 +169,22 @@ PIECES = [
         "}",
         "{1, 2}",
     ),
-    *(";", ",", "-", "+", "1", "200", "/*", "*/", "//", "\n", "#", '"', "\\", "\x00", "é", " "),
+    ";",
+    ",",
+    "-",
+    "+",
+    "1",
+    "200",
+    "/*",
+    "*/",
+    "//",
+    "\n",
+    "#",
+    '"',
+    "\\",
+    "\x00",
+    "é",
+    " ",
 ]
 
 

@@ -126,7 +126,7 @@ def test_published_sizes_run_with_the_simulated_depths_and_not_with_four_tenths(
     network = random_network(seed=5, tables=True, num_blocks=1, **sizes)
     folding = make_folding(network, 8, (8, 8, 8, 8, 1), (48, 64, 96, 96, 96))
     depths = size_fifos(streaming_network(Sizes.of(network), folding)).depths
-    check = Check(network, folding, tmp_path, builds.compile, images=3, **depths)
+    check = Check(network, folding, tmp_path, builds.compile_once, images=3, **depths)
     assert not check.run().deadlock
     scaled = {"token_mixer_shortcut": int(0.4 * depths["token_mixer_shortcut"])}
     assert check.run(**scaled).deadlock

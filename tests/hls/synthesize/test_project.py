@@ -135,8 +135,11 @@ def test_a_design_of_other_files(tmp_path):
 def test_the_config_file():
     assert config_text("top", *FILES, SynthesisTarget(PART, 3.2)).splitlines() == [
         *(f"part={PART}", "", "[hls]", "clock=3.2ns", "flow_target=vitis", "syn.top=top"),
-        *("syn.file=src/top.cpp", "syn.cflags=-std=c++14"),
-        *("tb.file=src/bench.cpp", "tb.file=src/more.cpp", "tb.cflags=-std=c++14"),
+        "syn.file=src/top.cpp",
+        "syn.cflags=-std=c++14",
+        "tb.file=src/bench.cpp",
+        "tb.file=src/more.cpp",
+        "tb.cflags=-std=c++14",
         "package.output.syn=false",
     ]
     full = config_text("top", *FILES, FULL).splitlines()
@@ -184,7 +187,9 @@ def test_the_script_is_tcl_that_takes_every_step():
         ("set_part", PART),
         ("create_clock", "-period", "5"),
         ("set_clock_uncertainty", "12.5%"),
-        *(("csim_design",), ("csynth_design",), ("cosim_design",)),
+        ("csim_design",),
+        ("csynth_design",),
+        ("cosim_design",),
         ("export_design", "-flow", "impl", "-rtl", "verilog"),
     ]
     assert (said, status) == ((), 0)
@@ -412,7 +417,14 @@ def test_a_failure_over_there_is_no_result(tmp_path, manifest, file, text, messa
 @pytest.mark.parametrize(
     "text",
     [
-        *("", "[]", "{}", "null", '{"a": 1}', '{"target": 3}', "[" * 100_000, "{"),
+        "",
+        "[]",
+        "{}",
+        "null",
+        '{"a": 1}',
+        '{"target": 3}',
+        "[" * 100_000,
+        "{",
         '{"name": "a", "top": "b", "target": {"part": "c"}, "sources": {}}',
     ],
 )
