@@ -1,9 +1,9 @@
 """Compile the HLS code for tests in a fraction of the time, from the same sources.
 
 Most of a compilation goes into the headers of ap_int and of the standard library, so those are
-precompiled, once a session for each set of flags that they depend on. Without them, and with the
-flags of the pipeline, the code is compiled by tests/stages/by_hand/test_import_int8.py and by the
-tests of project folders.
+precompiled, once a session for each set of flags that they depend on. Some tests compile without
+them and optimise: test_parity.py, test_simd.py and test_import_int8.py, there with the flags of the
+pipeline, and the tests of project folders, to which no header may be missing.
 """
 
 import fcntl
@@ -34,7 +34,15 @@ HEADERS = """\
 #include <vector>
 #include "ap_int.h"
 """
-QUICK = ("-O0", "-Werror")  # for small networks, which take longer to compile than to run
+QUICK = ("-O0", "-Werror")  # these networks take longer to compile than to run
+OPTIMISED = ("-O1", "-Werror")
+SANITIZED = (  # ap_private.h shifts negative numbers left to extend their sign: no check of shifts
+    "-O0",
+    "-fno-omit-frame-pointer",
+    "-fsanitize=address,undefined",
+    "-fno-sanitize=shift",
+    "-fno-sanitize-recover=all",
+)
 
 
 class QuickBuilds:

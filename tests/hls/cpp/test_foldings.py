@@ -10,7 +10,7 @@ from hls.plan.streaming.folding import published_folding
 from hls.simulate import gpp
 from models.files.errors import PipelineError
 from models.integer import resmlp as int_resmlp
-from tests.support.hls_build import QUICK
+from tests.support.hls_build import OPTIMISED, QUICK, SANITIZED
 from tests.support.hls_design import (
     make_folding,
     random_folding,
@@ -24,8 +24,6 @@ pytestmark = pytest.mark.compiler
 SMALL = {"patch_dim": 12, "num_patches": 8, "embed_dim": 16, "hidden_dim": 20, "num_classes": 6}
 LERP_PSA_96 = {"patch_dim": 48, "num_patches": 64, "embed_dim": 96, "hidden_dim": 96}
 PUBLISHED_INTERVAL = 6240  # cycles per image of LERP-PSA-96
-FLAGS = ("-O1", "-Werror")  # of networks that take longer to run than to compile
-SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize=shift", "-fno-sanitize-recover=all")
 
 
 def simulate(network, folding, folder, build, compiler="g++", flags=QUICK, samples=3, images=20):
@@ -47,7 +45,7 @@ def test_lerp_psa_96_at_multiples_of_the_published_rate(speed, random_network, t
     folding = published_folding(sizes) if speed == 1 else wide_folding(network, lanes=speed)
     longest_stage = streaming_network(sizes, folding).longest_stage
     assert PUBLISHED_INTERVAL // longest_stage == speed
-    simulate(network, folding, tmp_path, builds.build, flags=FLAGS, samples=2, images=4)
+    simulate(network, folding, tmp_path, builds.build, samples=2, images=4)
 
 
 UNEQUAL = {  # lanes, PE and SIMD of each layer, handover
@@ -82,14 +80,13 @@ def test_no_read_or_write_out_of_bounds_and_no_undefined_behaviour(
     """ap_private.h shifts negative numbers left to extend their sign: that one check is off."""
     network = random_network(seed=3, tables=True, **SMALL)
     folding = make_folding(network, *UNEQUAL["neither divides the other"])
-    flags = ("-O1", "-fno-omit-frame-pointer", *SANITIZERS)
-    simulate(network, folding, tmp_path, builds.build, flags=flags)
+    simulate(network, folding, tmp_path, builds.build, flags=SANITIZED)
 
 
 def test_clang_agrees_without_a_warning(clang, random_network, tmp_path):
     network = random_network(seed=4, tables=True, **SMALL)
     folding = make_folding(network, *UNEQUAL["neither divides the other"])
-    flags = (*FLAGS, "-Wno-unknown-warning-option")  # g++ has some that clang has not
+    flags = (*OPTIMISED, "-Wno-unknown-warning-option")  # g++ has some that clang has not
     simulate(network, folding, tmp_path, gpp.build, clang, flags)
 
 
