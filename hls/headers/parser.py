@@ -3,7 +3,7 @@
 An array is `<type> name[n] = {…};` of one to three dimensions, of any type name, with every value
 written out; that type may be `Segment` (hls/cpp/common/fixed_point.hpp), whose two values stand in
 braces of their own. Comments and preprocessor lines may stand anywhere. Other C++ (structs,
-references, arrays without sizes) is passed over. What is wrong is told with file, line and name.
+references, arrays without sizes) is passed over. Errors name file, line and array.
 """
 
 import re

@@ -84,7 +84,7 @@ def accelerator_sources(accelerator: str, *generated: Path) -> Sources:
 
 
 def write_project(folder: Path, name: str, sources: Sources, target: SynthesisTarget) -> Manifest:
-    """Write the project folder, in place of an older one, and return its manifest.
+    """Write the project folder, instead of an older one, and return its manifest.
 
     The same sources and target give the same bytes. What else lies in the folder, such as reports
     of a run in it, stays. PipelineError names a missing source.

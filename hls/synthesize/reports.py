@@ -59,7 +59,7 @@ class Module:
     """A function of the design."""
 
     name: str
-    pipeline: str | None  # none, no, yes, function, dataflow, or what the tool says of its loop
+    pipeline: str | None  # none, no, yes, function, dataflow, or the pipelining of its loop
     clock_estimated_ns: float | None
     latency: Span
     interval: Span

@@ -162,7 +162,7 @@ class _State:
         return words
 
     def _cycle(self) -> tuple[Wait, ...]:
-        """Follow who waits for whom until it comes round."""
+        """Follow the graph of who waits for whom until it closes a cycle."""
         waits = {wait.process: wait for wait in map(self._wait, np.flatnonzero(self.rounds))}
         seen: list[str] = []
         name = next(iter(waits))
