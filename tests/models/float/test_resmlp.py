@@ -4,7 +4,6 @@ import pytest
 import torch
 from torch import nn
 
-from models.files.errors import PipelineError
 from models.float.activations.registry import activation_class
 from models.float.resmlp import (
     Affine,
