@@ -5,12 +5,12 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from models.float.activations import psa as module
+from models.float.activations import psa as definition
 from models.float.activations.lerp_psa import LerpPsa
 from models.float.activations.psa import Channels, psa, psa_reference
 
 pytestmark = pytest.mark.skipif(
-    not module._available(), reason="the numba kernels do not work here"
+    not definition._available(), reason="the numba kernels do not work here"
 )
 
 
@@ -102,7 +102,7 @@ def test_not_a_number_is_not_lost(broken):
 
 def test_it_is_a_well_formed_operator():
     points, channels = _arguments(3, 4, 7)
-    torch.library.opcheck(module._psa, (points, *channels, 1.0))
+    torch.library.opcheck(definition._psa, (points, *channels, 1.0))
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")  # of its own functions
