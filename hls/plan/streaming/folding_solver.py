@@ -42,9 +42,10 @@ def fold_for_rate(sizes: Sizes, images_per_second: float, clock_ns: float) -> Fo
 
 
 def fold_for_dsp(sizes: Sizes, dsp: int) -> Folding:
-    """Return the fastest folding within a budget of DSPs (estimate); PipelineError states the least.
+    """Return the fastest folding within a budget of DSPs (estimate).
 
-    Among equally fast ones it is that with the fewest multipliers.
+    Among equally fast ones it is that with the fewest multipliers. PipelineError states the least
+    budget.
     """
     candidates = sorted(_possible_cycles(sizes))
     if _dsp(sizes, candidates[-1]) > dsp:
