@@ -131,5 +131,6 @@ def load_views(path: Path | str, how: Augment, seed: int) -> Views:
         *(zipfile.BadZipFile, zlib.error),
     ) as error:
         raise PipelineError(
-            f"{path} is not a file of stored views; delete it, and the next training makes it again."
+            f"{path} is not a file of stored views; delete it, and the next training makes it "
+            "again."
         ) from error
