@@ -237,6 +237,7 @@ def test_missing_golden_samples_are_named(folder):
     assert not PROJECT.exists() and not METRICS.exists()
 
 
+@pytest.mark.pipeline
 def test_the_command_line_takes_a_folder_of_reports(folder, brought_back):
     command = [sys.executable, "-m", "stages.synthesize", DESIGN, "--reports", str(brought_back)]
     environment = {"PYTHONPATH": str(ROOT), "PATH": ""}

@@ -23,6 +23,8 @@ from stages.training.loop import PhaseLoss
 from stages.training.optimizers import matrices_apart, muon
 from tests.support.paths import ROOT
 
+pytestmark = pytest.mark.training
+
 CPU = torch.device("cpu")
 SCHEDULE = FloatSchedule(0.1, 0.001, weight_decay=0.01, muon_learning_rate=0.01)
 
