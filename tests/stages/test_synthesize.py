@@ -48,6 +48,18 @@ KEYS = [
 ]
 
 
+# The reports of the stand-in do not give these, and it has no remark.
+UNTOLD = {
+    "latency_avg_cycles",
+    "interval_avg_cycles",
+    "uram_percent",
+    "export_uram",
+    "export_uram_available",
+    "export_uram_percent",
+    "note",
+}
+
+
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """Go to a pipeline folder with headers and golden samples, where no tool is on PATH."""
@@ -96,7 +108,7 @@ def test_with_a_tool_the_metrics_and_tables_are_written(folder):
     synthesize.main(DESIGN)
     result = metrics()
     assert list(result) == [key for key in KEYS if key in result]
-    assert set(KEYS) - set(result) == set() and None not in result.values()
+    assert set(KEYS) - set(result) == UNTOLD and None not in result.values()
     assert (result["tool"], result["csim"]) == ("Vitis HLS 2022.2", "PASS")
     assert (result["lut"], result["lut_percent"]) == (339116, 38.9037)
     assert (result["cosim_interval_max_cycles"], result["export_lut"]) == (6240, 120000)
