@@ -193,6 +193,7 @@ def test_the_reference_is_torchvision_seeded_by_the_generator():
         assert torch.equal(one, torch.stack([transform(image) for image in batch]))
 
 
+@pytest.mark.pipeline
 def test_torchvision_is_not_needed():
     program = (
         "import sys, torch\n"

@@ -12,6 +12,8 @@ pytest.importorskip("numba", reason="numba is not installed")
 from models.float.activations.kernels import openmp
 from tests.support.paths import ROOT
 
+pytestmark = pytest.mark.pipeline
+
 PROGRAM = """
 import numpy as np
 from models.float.activations.kernels.bfloat16 import narrow
