@@ -157,8 +157,9 @@ root, *chain = sys.argv[1:]
 folders = tuple(f"{root}/{name}/" for name in ("stages", "models", "hls"))
 seen, found = set(), {}
 def note(frame, event, _):
-    if event == "call" and frame.f_code.co_filename.startswith(folders):
-        seen.add((frame.f_code.co_filename, frame.f_code.co_firstlineno))
+    code = frame.f_code
+    if event == "call" and code.co_flags & 1 and code.co_filename.startswith(folders):
+        seen.add((code.co_filename, code.co_firstlineno))  # a function; a class body has no flag
 sys.path[0] = root
 threading.setprofile(note)
 for command in chain:
