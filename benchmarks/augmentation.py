@@ -10,12 +10,12 @@ import time
 from collections.abc import Callable
 from functools import partial
 from importlib import import_module
+from unittest import mock
 
 import torch
 from torch import Generator, Tensor
 
-from stages.augment import augment as _augment
-from stages.augment import rand_augment as _rand_augment
+from stages.augment import kernels
 from stages.augment.augment import augment
 from stages.pipeline.params import Augment
 from stages.sources.torchvision_import import import_torchvision
@@ -45,15 +45,10 @@ def per_image(images: Tensor, pillow: bool) -> None:
 
 def per_batch(images: Tensor, batch: int, generator: Generator, fused: bool) -> None:
     """Change the images batch by batch; without `fused` in plain PyTorch, on any device."""
-    choices = [(module, module.kernels_for) for module in (_augment, _rand_augment)]
-    for module, choice in choices:
-        module.kernels_for = choice if fused else lambda device: None
-    try:
+    choose = kernels.kernels_for if fused else lambda device: None
+    with mock.patch.object(kernels, "kernels_for", choose):
         for some in images.split(batch):
             augment(some, PUBLISHED, generator)
-    finally:
-        for module, choice in choices:
-            module.kernels_for = choice
 
 
 def seconds_per_epoch(run: Callable[[Tensor], None], images: Tensor) -> float:

@@ -3,14 +3,20 @@
     python -m benchmarks.epoch [--steps 40] [--sweep] [--profile] [--no-augment]
 
 Students of hidden size 96, ReLU teacher of 384, batch 128, crop, flip, RandAugment, 50,000 images
-(random pixels: the arithmetic does not depend on them), untrained weights. The baseline is what the
-published code does: eager float32, the interpolation by PyTorch's own autograd, one torchvision
-RandAugment per image (in the same process, not in loader processes; `--no-augment` leaves crop,
-flip and RandAugment out of all). Ours is timed with the teacher asked at every step, as the
-baseline asks it, and with its logits stored, which is params.yaml's default. A row is the median
-step times the steps of an epoch; both sides of a ratio are timed in turn. On CUDA, where PyTorch
-finds it, a step is the mean of as many as are augmented together. `--sweep` shows how the cost
-grows with batch, hidden size and grid.
+(random pixels: the arithmetic does not depend on them), untrained weights. Four ways:
+
+  ours        the fused passes; the teacher asked at every step, as the baseline asks it
+  stored      the same with the teacher's logits stored, which is params.yaml's default
+  compiled    what PyTorch can do by itself: the plain modules (look-ups by our operator) under
+              torch.compile with bfloat16 autocast; the teacher asked, our augmentation
+  plain       what the published code does: eager float32, the interpolation by PyTorch's own
+              autograd, one torchvision RandAugment per image (in the same process, not in loader
+              processes)
+
+`--no-augment` leaves crop, flip and RandAugment out of all. A row is the median step times the
+steps of an epoch; all are timed in turn, after a warm-up that includes compiling. On CUDA, where
+PyTorch finds it, a step is the mean of as many as are augmented together. `--sweep` shows how the
+cost grows with batch, hidden size and grid.
 """
 
 import argparse
@@ -19,24 +25,29 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from models.float.activations import lerp as _lerp
-from models.float.activations import psa as _psa
+from benchmarks.reference import rand_augment_reference
+from models.float.activations.lerp import lerp_reference
+from models.float.activations.psa import psa_reference
 from models.float.resmlp import ResMLP
-from stages.augment import augment as _augment
+from stages.augment import augment as augmentation
 from stages.distill import distill_phase
-from stages.networks.resmlp import device
-from stages.pipeline.params import Augment, Training, load_params
+from stages.networks.evaluation import Forward
+from stages.networks.resmlp import device, in_bfloat16
+from stages.pipeline.params import IMAGE_SIZE, Augment, Training, load_params
 from stages.training.batches import Batches
-from stages.training.device_steps import training_step
-from stages.training.loop import Phase, PhaseLoss
+from stages.training.device_steps import EagerStep, training_step
+from stages.training.phase import Phase, PhaseLoss
 
 EPOCH_IMAGES = 50_000
-PUBLISHED = {"relu": 97.5, "lerp_psa": 145.0, "bspline": 161.0}  # s per epoch, 2 cores, the issue
+PUBLISHED = {"relu": 97.5, "lerp_psa": 145.0, "bspline": 161.0}  # s per epoch, on 2 cores
+BATCH, HIDDEN, TEACHER_HIDDEN = 128, 96, 384
+BACKEND = "inductor"  # of torch.compile
 FULL = Augment(crop_padding=4, flip=True, rand_augment=True)
 NONE = Augment(crop_padding=0, flip=False, rand_augment=False)
 ROOT = Path(__file__).resolve().parent.parent
@@ -45,25 +56,40 @@ ROOT = Path(__file__).resolve().parent.parent
 def student(activation: str, hidden_dim: int, grid: int | None = None) -> ResMLP:
     """Build an untrained student."""
     options = {} if grid is None else {"grid_size": grid}
-    return ResMLP(activation, hidden_dim, options)
+    return ResMLP(activation, hidden_dim, options, **images_of_params())
 
 
-def steps_of(network: ResMLP, training: Training, stored: bool = False) -> Callable[[], int]:
+def images_of_params() -> dict[str, Any]:
+    """Return what params.yaml says of the images."""
+    data = load_params(ROOT / "params.yaml").data
+    return {"image_size": IMAGE_SIZE, "mean": data.mean, "std": data.std}
+
+
+def steps_of(
+    network: ResMLP, training: Training, stored: bool = False, compiled: bool = False
+) -> Callable[[], int]:
     """Return a function that does some distillation steps and returns their number.
 
-    Augmentation is included; with `stored` the teacher's logits are given.
+    Augmentation is included; with `stored` the teacher's logits are given. `compiled`: the plain
+    modules under torch.compile with bfloat16 autocast.
     """
     variant = next(iter(load_params(ROOT / "params.yaml").variants.values()))
     place = device()
-    teacher = ResMLP("relu", 384).to(place).eval().requires_grad_(False)
-    phase: Phase = distill_phase(variant, network.to(place), teacher, training)
+    teacher = ResMLP("relu", TEACHER_HIDDEN, **images_of_params()).to(place)
+    teacher = teacher.eval().requires_grad_(False)
+    with autocast_passes() if compiled else nullcontext():
+        phase: Phase = distill_phase(variant, network.to(place), teacher, training)
     optimizer = phase.method.optimizer(phase.groups)
     for group in optimizer.param_groups:
         group["initial_lr"] = group["lr"]
     steps_of_epoch = EPOCH_IMAGES // training.batch_size
     compile_for = phase.epochs * steps_of_epoch
     torch.compiler.reset()  # or else PyTorch compiles no more than the first eight shapes
-    step = training_step(PhaseLoss(phase), optimizer, place, training.fused, compile_for)
+    if compiled:
+        loss = torch.compile(PhaseLoss(phase), backend=BACKEND, dynamic=False)
+        step = EagerStep(loss, optimizer)
+    else:
+        step = training_step(PhaseLoss(phase), optimizer, place, training.fused, compile_for)
     count = 1 if place.type == "cpu" else 32
     images = torch.randint(0, 256, (count * training.batch_size, 3, 32, 32), dtype=torch.uint8)
     labels = torch.randint(0, 10, (len(images),))
@@ -74,8 +100,8 @@ def steps_of(network: ResMLP, training: Training, stored: bool = False) -> Calla
 
     def change(batch: torch.Tensor, draws: torch.Generator) -> torch.Tensor:
         if training.fused or place.type == "cpu":
-            return _augment.augment(batch, training.augment, draws)
-        return _augment.augment(batch.cpu(), training.augment, draws).to(place)
+            return augmentation.augment(batch, training.augment, draws)
+        return augmentation.augment(batch.cpu(), training.augment, draws).to(place)
 
     def run() -> int:
         batches = Batches(images, targets, change, training.batch_size, generator, place)
@@ -92,10 +118,21 @@ def plain() -> Iterator[None]:
     with ExitStack() as stack:
         for module in ("bspline", "lerp_psa"):
             target = f"models.float.activations.{module}.lerp"
-            stack.enter_context(mock.patch(target, _lerp.lerp_reference))
-        stack.enter_context(mock.patch("models.float.activations.lerp_psa.psa", _psa.psa_reference))
-        reference = _augment.rand_augment_reference
-        stack.enter_context(mock.patch.object(_augment, "rand_augment", reference))
+            stack.enter_context(mock.patch(target, lerp_reference))
+        stack.enter_context(mock.patch("models.float.activations.lerp_psa.psa", psa_reference))
+        reference = rand_augment_reference
+        stack.enter_context(mock.patch.object(augmentation, "rand_augment", reference))
+        yield
+
+
+@contextmanager
+def autocast_passes() -> Iterator[None]:
+    """Let phases run the plain modules, student and teacher, with bfloat16 autocast."""
+
+    def forward(network: ResMLP, training: Training) -> Forward:
+        return in_bfloat16(network, device().type)
+
+    with mock.patch.multiple("stages.distill", forward_pass=forward, frozen_pass=forward):
         yield
 
 
@@ -126,26 +163,33 @@ def epoch_seconds(seconds: list[float], batch_size: int) -> float:
 
 def compare(steps: int, augment: Augment) -> None:
     """Print one row per activation."""
-    fast, slow = Training(128, True, augment), Training(128, False, augment)
-    print("| student | ours, s/epoch | ours, stored logits | plain | published * | plain / ours |")
-    print("|---|---|---|---|---|---|")
+    fast, slow = Training(BATCH, True, augment), Training(BATCH, False, augment)
+    print(
+        "| student | ours, s/epoch | ours, stored logits | compiled | plain | published * "
+        "| compiled / ours | plain / ours |"
+    )
+    print("|---|---|---|---|---|---|---|---|")
     for activation, published in PUBLISHED.items():
-        runs = [
-            (steps_of(student(activation, 96), how, stored), times, how)
-            for how, stored, times in (
-                (fast, False, steps // 4 + 1),
-                (fast, True, steps // 4 + 1),
-                (slow, False, max(1, steps // 16)),
-            )
-        ]
-        seconds: list[list[float]] = [[], [], []]
+
+        def network(activation: str = activation) -> ResMLP:
+            return student(activation, HIDDEN)
+
+        few, many = max(1, steps // 16), steps // 4 + 1
+        runs = {
+            "asked": (steps_of(network(), fast), many),
+            "stored": (steps_of(network(), fast, stored=True), many),
+            "compiled": (steps_of(network(), fast, compiled=True), many),
+            "plain": (steps_of(network(), slow), few),
+        }
+        seconds: dict[str, list[float]] = {name: [] for name in runs}
         for _ in range(4):  # in turn: a machine whose speed drifts hurts all alike
-            for found, (run, times, how) in zip(seconds, runs, strict=True):
-                with plain() if how is slow else nullcontext():
-                    found += timed(run, times)
-        asked, stored, baseline = (epoch_seconds(found, 128) for found in seconds)
-        cells = [f"{value:.3g}" for value in (asked, stored, baseline, published)]
-        print(f"| {activation} h=96 | {' | '.join(cells)} | {baseline / asked:.1f} |")
+            for name, (run, times) in runs.items():
+                with plain() if name == "plain" else nullcontext():
+                    seconds[name] += timed(run, times)
+        epochs = {name: epoch_seconds(found, BATCH) for name, found in seconds.items()}
+        cells = [f"{value:.3g}" for value in (*epochs.values(), published)]
+        cells += [f"{epochs[name] / epochs['asked']:.1f}" for name in ("compiled", "plain")]
+        print(f"| {activation} h={HIDDEN} | {' | '.join(cells)} |")
     print("\n* the published code, measured once on two cores of a CPU; not part of this run")
 
 
@@ -166,7 +210,7 @@ def sweep(steps: int) -> None:
 
 def show_profile(steps: int) -> None:
     """Print where the time of our LERP-PSA step goes."""
-    run = steps_of(student("lerp_psa", 96), Training(128, True, FULL))
+    run = steps_of(student("lerp_psa", HIDDEN), Training(BATCH, True, FULL))
     timed(run, 2)
     cuda = device().type == "cuda"
     with profile(activities=[ProfilerActivity.CUDA if cuda else ProfilerActivity.CPU]) as result:

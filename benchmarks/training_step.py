@@ -13,6 +13,7 @@ import copy
 import statistics
 import time
 from collections.abc import Callable
+from pathlib import Path
 from unittest import mock
 
 import torch
@@ -28,9 +29,11 @@ from models.qat.calibrate import calibrate
 from models.qat.fold import fold
 from models.qat.fused.passes import fused_qat_available, fused_qat_forward
 from models.qat.layers import prepare
+from stages.pipeline.params import IMAGE_SIZE, load_params
 
 ACTIVATIONS = ("relu", "bspline", "lerp_psa")
 TEACHER_HIDDEN = 384
+ROOT = Path(__file__).resolve().parent.parent
 PROFILED_STEPS = 20
 PRODUCTS = {"aten::mm", "aten::bmm", "aten::addmm_", "aten::addmm", "mkldnn::_linear_pointwise"}
 
@@ -70,6 +73,12 @@ def tables(network: ResMLP, plain: bool) -> Callable[[], None]:
     return run
 
 
+def network_of(activation: str, hidden_dim: int) -> ResMLP:
+    """Build an untrained network for the images of params.yaml."""
+    data = load_params(ROOT / "params.yaml").data
+    return ResMLP(activation, hidden_dim, image_size=IMAGE_SIZE, mean=data.mean, std=data.std)
+
+
 def plain_forward(network: ResMLP, images: Tensor) -> Tensor:
     """Run the network as it is written."""
     return network(images)
@@ -82,7 +91,7 @@ def real_logits(network: ResMLP, images: Tensor) -> Tensor:
 
 def quantized(activation: str, hidden_dim: int, images: Tensor) -> ResMLP:
     """Build an INT8 network, calibrated on the images, in training mode."""
-    folded = fold(ResMLP(activation, hidden_dim))
+    folded = fold(network_of(activation, hidden_dim))
     network = prepare(copy.deepcopy(folded))
     calibrate(network, folded, images)
     return network.train()
@@ -127,7 +136,7 @@ def main() -> None:
     print("| step | plain | fused | ratio |\n|---|---|---|---|")
     steps = {}
     for activation in ACTIVATIONS:
-        network = ResMLP(activation, arguments.hidden).train()
+        network = network_of(activation, arguments.hidden).train()
         plain, fused = (
             lambda network=network, forward=forward: training_step(network, forward, images, labels)
             for forward in (plain_forward, fused_forward)
@@ -141,9 +150,9 @@ def main() -> None:
             for forward in (real_logits, fused_qat_forward)
         )
         _print_row(f"{activation}_h{arguments.hidden} QAT", plain, fused, arguments.threads)
-    forms = (tables(ResMLP("lerp_psa", arguments.hidden), plain) for plain in (True, False))
+    forms = (tables(network_of("lerp_psa", arguments.hidden), plain) for plain in (True, False))
     _print_row(f"lerp_psa_h{arguments.hidden} tables", *forms, arguments.threads)
-    teacher = ResMLP("relu", TEACHER_HIDDEN).eval().requires_grad_(False)
+    teacher = network_of("relu", TEACHER_HIDDEN).eval().requires_grad_(False)
     folded = fused_inference(teacher)
     _print_row(
         f"teacher (h{TEACHER_HIDDEN}) forward",

@@ -11,7 +11,7 @@ from models.files.atomic import replace_on_success
 from stages.pipeline.command import run_stage
 from stages.pipeline.designs import DesignRow
 from stages.pipeline.params import load_params
-from stages.pipeline.paths import history, metrics, synthesis_metrics
+from stages.pipeline.paths import history, metrics, synthesis_file
 from stages.results.markdown import cell, markdown
 from stages.results.metrics import read_metrics
 from stages.results.summary import networks, results_text
@@ -49,7 +49,7 @@ def design_results(designs: dict[str, DesignRow]) -> list[Row]:
         row: Row = {"design": name, "network": design.variant}
         for kind in ("model", "csim"):
             row[kind] = read_metrics(metrics(kind, name))
-        row["synthesis"] = read_metrics(synthesis_metrics(name))
+        row["synthesis"] = read_metrics(synthesis_file(name))
         rows.append(row)
     return rows
 

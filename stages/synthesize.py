@@ -15,8 +15,7 @@ from pathlib import Path
 from hls.cpp.accelerators import SIMD
 from hls.headers.network import header_files
 from hls.synthesize import tool
-from hls.synthesize.metrics import metrics as metrics_of
-from hls.synthesize.metrics import origin, tables
+from hls.synthesize.metrics import origin, synthesis_metrics, synthesis_tables
 from hls.synthesize.project import (
     MANIFEST,
     Manifest,
@@ -24,7 +23,7 @@ from hls.synthesize.project import (
     read_manifest,
     write_project,
 )
-from hls.synthesize.project_texts import Target
+from hls.synthesize.project_texts import SynthesisTarget
 from hls.synthesize.results import Measured, read_brought_back
 from models.files.atomic import replace_on_success
 from models.files.errors import PipelineError
@@ -32,15 +31,15 @@ from stages.pipeline.command import run_design_stage
 from stages.pipeline.designs import DesignRow
 from stages.pipeline.names import design_of
 from stages.pipeline.params import Hls, load_params
-from stages.pipeline.paths import artifact, design_artifact, synthesis_metrics
+from stages.pipeline.paths import artifact, design_artifact, synthesis_file
 from stages.results.metrics import read_metrics, write_metrics
 
 REPORTS = "read the reports in this project folder, brought back from where the tool is"
 
 
-def target_of(settings: Hls) -> Target:
+def target_of(settings: Hls) -> SynthesisTarget:
     """Return what to build for, from params.yaml `hls`."""
-    return Target(
+    return SynthesisTarget(
         part=settings.part,
         clock_ns=settings.clock_ns,
         flow_target=settings.flow_target,
@@ -77,14 +76,14 @@ def synthesize(name: str, project: Path, settings: Hls, reports: Path | None = N
     """
     manifest = read_manifest(project / MANIFEST)
     measured = measure(name, project, settings, reports)
-    figures = synthesis_metrics(name)
+    figures = synthesis_file(name)
     details = design_artifact(name, "synthesis_tables.json")
     earlier = measured is None and _is_measured(figures, manifest)
     if measured is not None or not (earlier and details.is_file()):
         with replace_on_success(details) as temporary:
-            temporary.write_text(json.dumps(tables(measured), indent=1) + "\n")
+            temporary.write_text(json.dumps(synthesis_tables(measured), indent=1) + "\n")
     if measured is not None:
-        result = metrics_of(measured, manifest)
+        result = synthesis_metrics(measured, manifest)
         if result["note"]:
             logging.warning("%s: %s", name, result["note"])
         write_metrics(figures, {key: value for key, value in result.items() if value is not None})

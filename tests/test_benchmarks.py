@@ -3,17 +3,18 @@
 import importlib
 import json
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from benchmarks import epoch, lerp_kernel, parity, training_step
-from models.float.activations import lerp as _lerp
-from models.float.activations import psa as _psa
+from models.float.activations import lerp, psa
 from models.float.checkpoint import save_state
-from stages.augment import augment as _augment
-from stages.augment import rand_augment as _rand_augment
+from models.float.resmlp import ResMLP
+from stages.augment import augment, rand_augment
 from stages.networks.resmlp import build_network
 from stages.pipeline.dataset import Dataset, Split
 from stages.pipeline.params import load_params
@@ -42,11 +43,18 @@ def refuse(*arguments):
     raise AssertionError("the fast way was taken")
 
 
+def small(monkeypatch):
+    """Let benchmarks.epoch take small networks and batches."""
+    for name in ("BATCH", "HIDDEN", "TEACHER_HIDDEN"):
+        monkeypatch.setattr(epoch, name, 8)
+    monkeypatch.setattr(epoch, "ResMLP", partial(ResMLP, embed_dim=8, num_blocks=1))
+
+
 def dispatch(monkeypatch):
     """Make what chooses the fast kernels fail."""
-    monkeypatch.setattr(_lerp, "_kernels", refuse)
-    monkeypatch.setattr(_psa, "_available", refuse)
-    monkeypatch.setattr(_rand_augment, "kernels_for", refuse)
+    monkeypatch.setattr(lerp, "_kernels", refuse)
+    monkeypatch.setattr(psa, "_available", refuse)
+    monkeypatch.setattr(rand_augment, "apply_operations", refuse)
 
 
 @pytest.mark.parametrize("activation", ["relu", "lerp_psa", "bspline"])
@@ -60,10 +68,10 @@ def test_the_baseline_takes_no_kernel_of_ours(monkeypatch, activation):
 
 
 def test_the_baseline_gives_back_what_it_took():
-    before = _augment.rand_augment
+    before = augment.rand_augment
     with epoch.plain():
-        assert _augment.rand_augment is not before
-    assert _augment.rand_augment is before
+        assert augment.rand_augment is not before
+    assert augment.rand_augment is before
 
 
 @pytest.mark.parametrize("stored", [False, True])
@@ -75,11 +83,31 @@ def test_a_timed_step_trains(stored):
 
 
 def test_epochs_are_compared(run, monkeypatch):
+    small(monkeypatch)
+    monkeypatch.setattr(torch, "compile", lambda module, **options: module)
     monkeypatch.setattr(epoch, "PUBLISHED", {"lerp_psa": 145.0})
     monkeypatch.setattr(epoch, "timed", lambda step, times: [step() * 0.001 * times])
     header, row = run("epoch", "--steps", "1", "--no-augment")
-    assert header[-1] == "plain / ours" and row[0] == "lerp_psa h=96"
-    assert numbers(row[1:]) == [0.39, 0.39, 0.39, 145.0, 1.0]  # as many seconds as steps here
+    assert header[3] == "compiled" and header[-1] == "plain / ours" and row[0] == "lerp_psa h=8"
+    # as many milliseconds as steps here
+    assert numbers(row[1:]) == [6.25, 6.25, 6.25, 6.25, 145.0, 1.0, 1.0]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of PyTorch, in its compiler
+def test_the_compiled_step_trains_in_bfloat16(monkeypatch):
+    small(monkeypatch)
+    traced = []
+
+    def backend(graph, inputs):
+        traced.append(graph)
+        return graph
+
+    monkeypatch.setattr(epoch, "BACKEND", backend)
+    network = epoch.student("lerp_psa", 8)
+    before = [parameter.clone() for parameter in network.parameters()]
+    epoch.steps_of(network, FUSED, compiled=True)()
+    assert any(not torch.equal(a, b) for a, b in zip(before, network.parameters(), strict=True))
+    assert any("autocast" in node.name for graph in traced for node in graph.graph.nodes)
 
 
 def test_steps_are_compared(run, monkeypatch):
@@ -116,7 +144,7 @@ def test_changes_of_images_are_compared(run):
 
 @pytest.fixture
 def trained(tmp_path, monkeypatch):
-    """Go to a folder with a small data set and a teacher of the size that params.yaml asks for."""
+    """Go to a folder with a small data set, small networks in params.yaml, and a teacher."""
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
 
@@ -126,7 +154,12 @@ def trained(tmp_path, monkeypatch):
 
     dataset = Dataset(split(300), split(30), split(6), tuple("abc"), np.full(3, 0.5), np.ones(3))
     dataset.save("data/dataset.npz")
-    teacher = build_network(load_params(parity.ROOT / "params.yaml"), "teacher", dataset)
+    params = yaml.safe_load((parity.ROOT / "params.yaml").read_text())
+    params["network"] = {"patch_size": 8, "embed_dim": 8, "num_blocks": 1}
+    params["training"]["batch_size"] = 64
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
+    monkeypatch.setattr(parity, "ROOT", tmp_path)
+    teacher = build_network(load_params(tmp_path / "params.yaml"), "teacher", dataset)
     save_state(teacher, "data/teacher/float.pt")
     return tmp_path
 
@@ -136,8 +169,10 @@ def test_both_ways_of_training_are_compared_once(run, trained, monkeypatch):
     rows = run(*arguments)
     results = json.loads((trained / "parity.json").read_text())
     assert [(result["fused"], result["seed"]) for result in results] == [
-        *((True, 0), (True, 1)),
-        *((False, 0), (False, 1)),
+        (True, 0),
+        (True, 1),
+        (False, 0),
+        (False, 1),
     ]
     assert [row[0] for row in rows] == ["seed", "0", "1"]
     monkeypatch.setattr(parity, "train", refuse)

@@ -1,7 +1,7 @@
 """golden.hpp: golden samples and their taps as C++, for the test bench."""
 
 from hls.headers.text import array_text
-from models.integer.params import Samples
+from models.integer.params import Samples, published_name
 
 GOLDEN_TAP_SAMPLES = 8  # samples whose sublayer outputs are compiled in: each costs g++ 7 MB
 
@@ -43,9 +43,10 @@ def golden_text(samples: Samples) -> str:
             continue
         count = min(GOLDEN_TAP_SAMPLES if _is_sublayer(layer) else 1, len(values))
         tap = values[:count].reshape(count, -1, values.shape[-1])
-        arrays.append(array_text(f"samples_{layer}", tap, "int8_t"))
+        array = f"samples_{published_name(layer)}"
+        arrays.append(array_text(array, tap, "int8_t"))
         sizes = ", ".join(str(size) for size in tap.shape)
-        taps.append(f'    {{"{tap_name}", {sizes}, &samples_{layer}[0][0][0]}},')
+        taps.append(f'    {{"{tap_name}", {sizes}, &{array}[0][0][0]}},')
     return _GOLDEN.format(arrays="\n".join(arrays), count=len(samples.input), taps="\n".join(taps))
 
 
@@ -59,13 +60,6 @@ def _tap_name(layer: str) -> str | None:
     A matrix product and its activation are one process, as are the rescaled shortcut and the
     addition: what passes between the two is in no stream, and the layer has no tap (None).
     """
-    if layer.endswith(("_mlp_linear_1", "_res_affine")):
+    if layer.endswith(("_mlp_linear_1", "_residual")):
         return None
-    for suffix, stream in (
-        ("_psa_1", "_act_in"),
-        ("_psa_2", "_act_hidden"),
-        ("_relu", "_act_hidden"),
-    ):
-        if layer.endswith(suffix):
-            return layer.removesuffix(suffix) + stream
-    return layer
+    return layer.replace("_mlp_relu", "_mlp_act_hidden")

@@ -1,17 +1,18 @@
 """C++ headers from integer parameters and golden samples.
 
 Each array keeps its published name (`blocks_0_mlp_linear_1_w[96][96]`) and is a plain int8_t or
-uint8_t table: g++ needs hours for as many ap_int constants (hls-notes §2). The same network gives
-the same text, byte for byte.
+uint8_t table: g++ needs hours for as many ap_int constants. The same network gives the same text,
+byte for byte.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from hls.headers.text import array_text, constants_text
 from models.files.errors import PipelineError
-from models.integer.params import IntLayer, IntResMlp, IntTable
+from models.integer.params import IntLayer, IntResMlp, IntTable, published_name
 
 _KEYS = ("w", "b", "s")  # of an IntLayer
 
@@ -44,15 +45,14 @@ def header_files(network: Path, design: Path, with_params: bool = True) -> list[
     A network has config.hpp and params.hpp (sizes and parameters), a design has design.hpp. The
     SIMD accelerator does without params.hpp.
     """
-    stages = {
-        network / "config.hpp": "generate_headers",
-        **({network / "params.hpp": "generate_headers"} if with_params else {}),
-        design / "design.hpp": "plan",
-    }
-    for file, stage in stages.items():
+    files = [network / "config.hpp", network / "params.hpp", design / "design.hpp"]
+    if not with_params:
+        files.remove(network / "params.hpp")
+    for file in files:
         if not file.is_file():
+            stage = "generate_headers" if file.parent == network else "plan"
             raise PipelineError(f"{file} is missing; run `dvc repro {stage}` to make it.")
-    return list(stages)
+    return files
 
 
 def config_text(network: IntResMlp) -> str:
@@ -72,23 +72,30 @@ def config_text(network: IntResMlp) -> str:
 def params_text(network: IntResMlp) -> str:
     """Return params.hpp: an array per published name, and `Block<i>` that gathers block i's."""
     arrays = [
-        _segments(name, leaf)
-        if isinstance(leaf, IntTable)
-        else "\n".join(
-            array_text(f"{name}_{key}", getattr(leaf, key), "uint8_t" if key == "s" else "int8_t")
-            for key in _KEYS
-        )
-        for name, leaf in network.leaves()
+        _segments(name, leaf) if isinstance(leaf, IntTable) else _layer(name, leaf)
+        for name, leaf in _published_leaves(network)
     ]
     blocks = [_block(network, index) for index in range(len(network.blocks))]
     return _PARAMS.format(arrays="\n".join(arrays), blocks="\n".join(blocks))
+
+
+def _published_leaves(network: IntResMlp) -> Iterator[tuple[str, IntLayer | IntTable]]:
+    for name, leaf in network.leaves():
+        yield published_name(name), leaf
+
+
+def _layer(name: str, layer: IntLayer) -> str:
+    return "\n".join(
+        array_text(f"{name}_{key}", getattr(layer, key), "uint8_t" if key == "s" else "int8_t")
+        for key in _KEYS
+    )
 
 
 def _block(network: IntResMlp, index: int) -> str:
     prefix = f"blocks_{index}_"
     references = [
         f"  static constexpr const auto& {name.removeprefix(prefix)}_{key} = {name}_{key};"
-        for name, leaf in network.leaves()
+        for name, leaf in _published_leaves(network)
         if name.startswith(prefix) and isinstance(leaf, IntLayer)
         for key in _KEYS
     ]

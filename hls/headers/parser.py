@@ -3,7 +3,7 @@
 An array is `<type> name[n] = {…};` of one to three dimensions, of any type name, with every value
 written out; that type may be `Segment` (hls/cpp/common/fixed_point.hpp), whose two values stand in
 braces of their own. Comments and preprocessor lines may stand anywhere. Other C++ (structs,
-references, arrays without sizes) is passed over. What is wrong is told with file, line and name.
+references, arrays without sizes) is passed over. Errors name file, line and array.
 """
 
 import re
@@ -19,8 +19,11 @@ import numpy.typing as npt
 from models.files.errors import PipelineError
 
 HEADER_FILES = (
-    *("quant_params*.h", "lerp_psa_params*.h", "quant_samples*.h"),  # published
-    *("params.hpp", "golden.hpp"),  # ours
+    "quant_params*.h",  # this and the next two are the authors'
+    "lerp_psa_params*.h",
+    "quant_samples*.h",
+    "params.hpp",  # this and the next are ours
+    "golden.hpp",
 )
 _MAX_BYTES = 1 << 27  # of one file; the samples of the largest published network have 2**21
 _MAX_DIMENSIONS = 3

@@ -1,13 +1,13 @@
 """An integer network and its golden samples from the arrays of C++ headers, published or ours.
 
-Names are those of `IntResMlp.leaves` with `_w`, `_b`, `_s` behind; a table is `_lerp_lut` (the
-published 64 points, the last repeated), `_lut` (256 entries) or ours: `_segments` (64 pairs of a
-knot and the slope to the next), in earlier headers `_knots` (65).
+Arrays have the published name of a layer (`blocks_0_mlp_res_affine`) followed by `_w`, `_b` or
+`_s`; a table is `_lerp_lut` (the published 64 points, the last repeated), `_lut` (256 entries) or
+ours: `_segments` (64 pairs of a knot and the slope to the next), in earlier headers `_knots` (65).
 """
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -96,18 +96,21 @@ class _Reader:
         self.used: set[str] = set()
 
     def block(self, name: str) -> IntBlock:
-        mixer = {
-            item.name: self.layer(
-                f"{name}_token_mixer_{item.name}", 2 if item.name == "linear" else 1
-            )
-            for item in fields(IntTokenMixer)
-        }
-        mlp = f"{name}_mlp"
-        linear_1, linear_2 = (self.layer(f"{mlp}_linear_{i}", 2) for i in (1, 2))
-        tables = (self._table(f"{mlp}_psa_{i}") for i in (1, 2))
+        mixer, mlp = f"{name}_token_mixer", f"{name}_mlp"
         return IntBlock(
-            IntTokenMixer(**mixer),
-            IntChannelMlp(linear_1, linear_2, self.layer(f"{mlp}_res_affine", 1), *tables),
+            IntTokenMixer(
+                affine_1=self.layer(f"{mixer}_affine_1", 1),
+                linear=self.layer(f"{mixer}_linear", 2),
+                affine_2=self.layer(f"{mixer}_affine_2", 1),
+                residual=self.layer(f"{mixer}_res_affine", 1),
+            ),
+            IntChannelMlp(
+                linear_1=self.layer(f"{mlp}_linear_1", 2),
+                linear_2=self.layer(f"{mlp}_linear_2", 2),
+                residual=self.layer(f"{mlp}_res_affine", 1),
+                act_in=self._table(f"{mlp}_psa_1"),
+                act_hidden=self._table(f"{mlp}_psa_2"),
+            ),
         )
 
     def layer(self, name: str, dimensions: int) -> IntLayer:

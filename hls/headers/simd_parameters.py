@@ -7,7 +7,7 @@ tiles.
     tile      `rows` words, one per output: its weights for `columns` inputs; after the last tile of
               a group of outputs b, s and, of mlp_linear_2, the residual's w, b, s, `rows` values
               each
-    beside    token_mixer: w, b, s of affine_1, affine_2 and res_affine, channel by channel;
+    beside    token_mixer: w, b, s of affine_1, affine_2 and residual, channel by channel;
               mlp_linear_1: the tables, act_in before act_hidden, `columns` channels at a time: knot
               by knot
 
@@ -71,7 +71,7 @@ def _tile(network: IntResMlp, program: Program, step: Step, tile: int) -> Words:
     if inputs == step.input_tiles - 1:
         parameters = [(layer.b, 0), (layer.s, 1)]
         if step.kind == "mlp_linear_2":
-            residual = network.blocks[step.block].mlp.res_affine
+            residual = network.blocks[step.block].mlp.residual
             parameters += [(residual.w, 0), (residual.b, 0), (residual.s, 1)]
         parts += [_row(values[rows], program, fill) for values, fill in parameters]
     return np.concatenate(parts)
@@ -98,13 +98,13 @@ def _beside(network: IntResMlp, program: Program, step: Step | None) -> Words:
     columns = program.columns
     if step is not None and step.kind == "token_mixer":
         mixer = network.blocks[step.block].token_mixer
-        layers = (mixer.affine_1, mixer.affine_2, mixer.res_affine)
+        layers = (mixer.affine_1, mixer.affine_2, mixer.residual)
         channels = np.stack([getattr(layer, key) for layer in layers for key in "wbs"], axis=1)
         padded = _padded(channels, len(channels), program.channel_words * columns)
         return padded.reshape(-1, columns)
     if step is not None and step.kind == "mlp_linear_1":
         mlp = network.blocks[step.block].mlp
-        groups = [group for table in (mlp.psa_1, mlp.psa_2) for group in _knots(table, columns)]
+        groups = [*_knots(mlp.act_in, columns), *_knots(mlp.act_hidden, columns)]
         return np.concatenate([np.empty((0, columns), np.int8), *groups])
     return np.empty((0, columns), np.int8)
 

@@ -1,5 +1,6 @@
 """What both accelerators are estimated in: memories in LUTs or block RAM, and rows of usage."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
 
@@ -46,7 +47,7 @@ class Usage:
     bram: int = 0
 
 
-def total(rows: list[Usage]) -> Usage:
+def total(rows: Sequence[Usage]) -> Usage:
     """Return the sum of all rows."""
     names = ("multipliers", "dsp", "dsp_paired", "lut_memory", "bram")
     return Usage("total", 1, **{name: sum(getattr(row, name) for row in rows) for name in names})

@@ -31,11 +31,6 @@ class Product:
     inputs: int
     outputs: int
 
-    @property
-    def macs(self) -> int:
-        """Multiply-accumulates per image."""
-        return self.vectors * self.inputs * self.outputs
-
 
 def products(sizes: Sizes) -> dict[str, Product]:
     """Return every matrix product by its name; those of a block stand once."""

@@ -34,7 +34,7 @@ class Level:
 
 
 @dataclass(frozen=True)
-class Wait:
+class FifoWait:
     """A process and the FIFO where it waits for a `word` or for `room`."""
 
     process: str
@@ -48,7 +48,7 @@ class Outcome:
 
     deadlock: bool
     levels: Mapping[str, Level]
-    waits: tuple[Wait, ...]
+    waits: tuple[FifoWait, ...]
 
 
 def build(compiler: str, headers: Sequence[Path], folder: Path, log: Path) -> Path:
@@ -88,7 +88,6 @@ def run(
             f"The accelerator in threads failed: {reason} (status {process.returncode}); see {log}."
         )
     levels = {name: Level(*map(int, numbers)) for name, *numbers in _FIFO.findall(process.stdout)}
-    waits = [
-        Wait(name, word or room, fifo) for name, word, room, fifo in _WAIT.findall(process.stdout)
-    ]
-    return Outcome(deadlock, levels, tuple(waits))
+    found = _WAIT.findall(process.stdout)
+    waits = tuple(FifoWait(name, word or room, fifo) for name, word, room, fifo in found)
+    return Outcome(deadlock, levels, waits)

@@ -1,6 +1,5 @@
 """Flat metrics and tables of what the tool measured, the same keys for every tool generation."""
 
-from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -9,34 +8,37 @@ from hls.synthesize.reports import RESOURCES, Module, Resources, Span
 from hls.synthesize.results import Measured
 from hls.synthesize.simulation_reports import Cosim
 
-Metric = float | int | str | bool | None
+Figure = float | int | str | bool | None
 
 
-def metrics(measured: Measured | None, manifest: Manifest) -> dict[str, Metric]:
+def synthesis_metrics(measured: Measured | None, manifest: Manifest) -> dict[str, Figure]:
     """Return flat metrics, the same keys for every tool; all None where nothing was measured."""
     csynth = measured.csynth if measured else None
     cosim = measured.cosim if measured else None
     export = measured.export if measured else None
     top = csynth.top if csynth else None
+    where_from = {key: value if measured else None for key, value in origin(manifest).items()}
+    note = " ".join(warnings(measured)) if measured else ""
     return {
-        **_copied("", csynth, "tool"),
-        **{key: value if measured else None for key, value in origin(manifest).items()},
+        "tool": csynth.tool if csynth else None,
+        **where_from,
         "csim": "PASS" if measured and measured.csim else None,
-        **_copied("", csynth, "clock_uncertainty_ns"),
-        **_copied("", top, "clock_estimated_ns"),
+        "clock_uncertainty_ns": csynth.clock_uncertainty_ns if csynth else None,
+        "clock_estimated_ns": top.clock_estimated_ns if top else None,
         **_spans("", top),
-        **dict(_resources("", top.used if top else {}, csynth.available if csynth else {})),
+        **_resources("", top.used if top else {}, csynth.available if csynth else {}),
         "cosim": "PASS" if cosim else None,
         **_spans("cosim_", cosim),
-        **_copied("cosim_", cosim, "total_cycles"),
+        "cosim_total_cycles": cosim.total_cycles if cosim else None,
         "export": export.kind if export else None,
-        **_copied("export_", export, "clock_ns", "timing_met"),
-        **dict(_resources("export_", *((export.used, export.available) if export else ({}, {})))),
-        "note": (" ".join(warnings(measured)) or None) if measured else None,
+        "export_clock_ns": export.clock_ns if export else None,
+        "export_timing_met": export.timing_met if export else None,
+        **_resources("export_", export.used if export else {}, export.available if export else {}),
+        "note": note or None,
     }
 
 
-def origin(manifest: Manifest) -> dict[str, Metric]:
+def origin(manifest: Manifest) -> dict[str, Figure]:
     """Return the metrics that say what was measured; reports with others are not accepted."""
     target = manifest.target
     return {
@@ -47,7 +49,7 @@ def origin(manifest: Manifest) -> dict[str, Metric]:
     }
 
 
-def tables(measured: Measured | None) -> dict[str, list[dict[str, Any]]]:
+def synthesis_tables(measured: Measured | None) -> dict[str, list[dict[str, Any]]]:
     """Return the tables per module and per loop, for JSON; empty where nothing was measured."""
     csynth = measured.csynth if measured else None
     return {
@@ -72,11 +74,7 @@ def warnings(measured: Measured) -> list[str]:
     return found
 
 
-def _copied(prefix: str, source: object, *names: str) -> dict[str, Metric]:
-    return {f"{prefix}{name}": getattr(source, name, None) for name in names}
-
-
-def _spans(prefix: str, source: Module | Cosim | None) -> dict[str, Metric]:
+def _spans(prefix: str, source: Module | Cosim | None) -> dict[str, Figure]:
     spans = {"latency": source.latency, "interval": source.interval} if source else {}
     return {
         f"{prefix}{name}_{end}_cycles": value
@@ -85,9 +83,12 @@ def _spans(prefix: str, source: Module | Cosim | None) -> dict[str, Metric]:
     }
 
 
-def _resources(prefix: str, used: Resources, available: Resources) -> Iterator[tuple[str, Metric]]:
+def _resources(prefix: str, used: Resources, available: Resources) -> dict[str, Figure]:
+    figures: dict[str, Figure] = {}
     for name in RESOURCES:
         have, most = used.get(name), available.get(name)
-        yield f"{prefix}{name}", have
-        yield f"{prefix}{name}_available", most
-        yield f"{prefix}{name}_percent", 100 * have / most if have is not None and most else None
+        figures[f"{prefix}{name}"] = have
+        figures[f"{prefix}{name}_available"] = most
+        percent = 100 * have / most if have is not None and most else None
+        figures[f"{prefix}{name}_percent"] = percent
+    return figures

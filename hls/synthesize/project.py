@@ -22,7 +22,7 @@ from hls.synthesize.project_texts import (
     CONFIG,
     EXPORTS,
     SCRIPT,
-    Target,
+    SynthesisTarget,
     config_text,
     readme_text,
     script_text,
@@ -55,7 +55,7 @@ class Manifest:
 
     name: str
     top: str
-    target: Target
+    target: SynthesisTarget
     sources: Mapping[str, str]  # path in the project -> sha256
 
     @property
@@ -83,8 +83,8 @@ def accelerator_sources(accelerator: str, *generated: Path) -> Sources:
     return Sources(files.top, design, test_bench, (*headers, *generated))
 
 
-def write_project(folder: Path, name: str, sources: Sources, target: Target) -> Manifest:
-    """Write the project folder, in place of an older one, and return its manifest.
+def write_project(folder: Path, name: str, sources: Sources, target: SynthesisTarget) -> Manifest:
+    """Write the project folder, instead of an older one, and return its manifest.
 
     The same sources and target give the same bytes. What else lies in the folder, such as reports
     of a run in it, stays. PipelineError names a missing source.
@@ -106,7 +106,7 @@ def read_manifest(path: Path) -> Manifest:
     """Read a manifest.json; PipelineError if it is not there, is no manifest or holds odd paths."""
     try:
         values = json.loads(read_text(path))
-        target = Target(**_fields(Target, values.pop("target")))
+        target = SynthesisTarget(**_fields(SynthesisTarget, values.pop("target")))
         manifest = Manifest(target=target, **_fields(Manifest, values, without="target"))
         sources = dict(manifest.sources)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
@@ -136,7 +136,7 @@ def check_sources(folder: Path, manifest: Manifest, all_of_them: bool = True) ->
             )
 
 
-def _fill(folder: Path, name: str, sources: Sources, target: Target) -> Manifest:
+def _fill(folder: Path, name: str, sources: Sources, target: SynthesisTarget) -> Manifest:
     if target.export not in EXPORTS:
         raise PipelineError(f"export is {target.export!r}, but must be one of {EXPORTS}.")
     (folder / SOURCE_FOLDER).mkdir(parents=True)

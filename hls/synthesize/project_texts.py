@@ -13,7 +13,7 @@ FLAGS = "-std=c++14"
 
 
 @dataclass(frozen=True)
-class Target:
+class SynthesisTarget:
     """What to build for, and which steps beyond C simulation and synthesis.
 
     `clock_uncertainty` is in percent of the clock, None leaves it to the tool; `export` adds
@@ -28,7 +28,9 @@ class Target:
     export: str = "none"
 
 
-def config_text(top: str, design: Sequence[str], test_bench: Sequence[str], target: Target) -> str:
+def config_text(
+    top: str, design: Sequence[str], test_bench: Sequence[str], target: SynthesisTarget
+) -> str:
     """Return hls_config.cfg, for v++ and vitis-run (2023.2 and newer)."""
     lines = [f"part={target.part}", "", "[hls]", f"clock={target.clock_ns:g}ns"]
     if target.clock_uncertainty is not None:
@@ -43,7 +45,11 @@ def config_text(top: str, design: Sequence[str], test_bench: Sequence[str], targ
 
 
 def script_text(
-    top: str, design: Sequence[str], test_bench: Sequence[str], target: Target, project: str
+    top: str,
+    design: Sequence[str],
+    test_bench: Sequence[str],
+    target: SynthesisTarget,
+    project: str,
 ) -> str:
     """Return run.tcl, for `vitis_hls -f`, `vivado_hls -f` and `vitis-run --mode hls --tcl`.
 
@@ -75,7 +81,7 @@ def script_text(
     return "\n".join(lines) + "\n"
 
 
-def _commands(target: Target) -> list[str]:
+def _commands(target: SynthesisTarget) -> list[str]:
     commands = ["csim_design", "csynth_design"]
     if target.cosim:
         commands.append("cosim_design")
@@ -84,7 +90,7 @@ def _commands(target: Target) -> list[str]:
     return commands
 
 
-def unified_commands(target: Target, work: str) -> list[tuple[str, ...]]:
+def unified_commands(target: SynthesisTarget, work: str) -> list[tuple[str, ...]]:
     """Return the command lines of the config file flow, one step each, in their order."""
     common = ("--config", CONFIG, "--work_dir", work)
     run = ("vitis-run", "--mode", "hls")
@@ -99,7 +105,7 @@ def unified_commands(target: Target, work: str) -> list[tuple[str, ...]]:
     return commands
 
 
-def readme_text(name: str, top: str, target: Target, work: str, project: str) -> str:
+def readme_text(name: str, top: str, target: SynthesisTarget, work: str, project: str) -> str:
     """Return README.md: what this is, how to run it, what to bring back."""
     commands = "\n".join(" ".join(command) for command in unified_commands(target, work))
     return f"""\

@@ -59,7 +59,7 @@ class Module:
     """A function of the design."""
 
     name: str
-    pipeline: str | None  # none, no, yes, function, dataflow, or what the tool says of its loop
+    pipeline: str | None  # none, no, yes, function, dataflow, or the pipelining of its loop
     clock_estimated_ns: float | None
     latency: Span
     interval: Span
@@ -160,10 +160,11 @@ def _module(name: str, element: Element, path: Path) -> Module:
     """Read a module; the pipeline type of the top stands elsewhere than that of the others."""
     estimates = find(element, "PerformanceEstimates", path)
     overall = find(estimates, "SummaryOfOverallLatency", path)
-    latency = Span(
-        *(count(text_of(overall, f"{case}-caseLatency"), f"{path}: {case}-caseLatency of {name}")
-          for case in ("Best", "Average", "Worst"))
-    )  # fmt: skip
+    least, average, most = (
+        count(text_of(overall, f"{case}-caseLatency"), f"{path}: {case}-caseLatency of {name}")
+        for case in ("Best", "Average", "Worst")
+    )
+    latency = Span(least, average, most)
     return Module(
         name=name,
         pipeline=text_of(estimates, "PipelineType") or text_of(overall, "PipelineType"),

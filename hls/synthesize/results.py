@@ -14,9 +14,7 @@ from hls.synthesize.reports import Csynth, Export, read_csynth, read_export
 from hls.synthesize.simulation_reports import Cosim, csim_passed, read_cosim
 from models.files.errors import PipelineError
 
-_OUTPUT = re.compile(
-    r"(work|project)_[0-9a-f]{12}"
-)  # the names that hls/synthesize/project.py gives
+_OUTPUT = re.compile(r"(work|project)_[0-9a-f]{12}")  # named by hls/synthesize/project.py
 
 
 @dataclass(frozen=True)

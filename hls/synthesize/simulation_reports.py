@@ -51,7 +51,7 @@ def read_cosim(path: Path) -> Cosim:
 
 
 def csim_passed(log: str) -> bool | None:
-    """Return whether C simulation ended without errors; None where the log tells of no end.
+    """Return whether C simulation ended without errors; None where the log has no end of it.
 
     The exit status is no proof: batch runs are known to end with 0 after a failed test bench.
     """

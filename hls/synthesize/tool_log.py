@@ -21,7 +21,10 @@ _CAUSES = [(re.compile(rf"^.*(?:{words}).*$", re.MULTILINE), cause) for words, c
 
 
 def reason(status: int, said: str) -> str:
-    """Return the likeliest cause and the line that told it; `status` is that of the process."""
+    """Return the most likely cause of failure, and the log line that shows it.
+
+    `status` is that of the process.
+    """
     for pattern, cause in _CAUSES:
         match = pattern.search(said)
         if match:

@@ -1,4 +1,4 @@
-"""Weights on disk: our files, and the published state dicts (`models.float.published_layout`)."""
+"""Our files of weights: state dicts, written whole and read without running code."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,20 +9,25 @@ from torch import Tensor, nn
 
 from models.files.atomic import replace_on_success
 from models.files.errors import PipelineError, one_line
-from models.float import published_layout
-from models.float.published_layout import StateDict
-from models.float.resmlp import ResMLP
+
+StateDict = dict[str, Tensor]
 
 
 def save_state(module: nn.Module, path: Path | str) -> None:
     """Write a module's state dict; the bytes depend on the weights alone, not on the file name."""
-    _save(dict(module.state_dict()), path)
+    write_state(dict(module.state_dict()), path)
+
+
+def write_state(state: StateDict, path: Path | str) -> None:
+    """Write a state dict; the bytes depend on its names and tensors alone."""
+    with replace_on_success(path) as temporary, temporary.open("wb") as file:
+        torch.save(state, file)
 
 
 def read_state(path: Path | str, file: BinaryIO | None = None) -> StateDict:
-    """Read a state dict of tensors to the CPU; PipelineError where the file is none.
+    """Read a state dict of tensors to the CPU; PipelineError if the file is not one.
 
-    `file` holds the content where `path` is but its name, as inside an archive.
+    With `file` the content comes from there, and `path` only names it (a member of an archive).
     """
     try:
         state = torch.load(file or path, map_location="cpu", weights_only=True)
@@ -51,37 +56,3 @@ def load_state(module: nn.Module, path: Path | str) -> None:
         raise PipelineError(
             f"{path} does not fit the network that params.yaml describes: {one_line(error)}"
         ) from error
-
-
-def save_published(network: ResMLP, path: Path | str) -> None:
-    """Write a network in the published layout, which has no place for its mean and std."""
-    _save(published_layout.published_state(network), path)
-
-
-def load_published(path: Path | str) -> ResMLP:
-    """Build the network of a published FP32 file; activation and sizes are read off its tensors."""
-    state = read_state(path)
-    try:
-        network = published_layout.network_like(state)
-        published_layout.fill(network, state)
-    except (ArithmeticError, LookupError, RuntimeError, ValueError, PipelineError) as error:
-        reason = f"it has no {error.args[0]}" if isinstance(error, KeyError) else one_line(error)
-        raise PipelineError(f"{path} is not in the published layout: {reason}") from error
-    return network
-
-
-def load_published_into(network: ResMLP, path: Path | str, file: BinaryIO | None = None) -> None:
-    """Load a published FP32 file into the network that it must be of (`file`: see `read_state`)."""
-    state = read_state(path, file)
-    try:
-        published_layout.fill(network, state)
-    except (RuntimeError, ValueError) as error:
-        raise PipelineError(
-            f"{path} is not the published form of the network that params.yaml describes: "
-            f"{one_line(error)}"
-        ) from error
-
-
-def _save(state: StateDict, path: Path | str) -> None:
-    with replace_on_success(path) as temporary, temporary.open("wb") as file:
-        torch.save(state, file)

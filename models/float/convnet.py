@@ -23,9 +23,11 @@ class ConvStage(nn.Sequential):
         super().__init__(
             _convolution(inputs, outputs),
             nn.MaxPool2d(2),
-            *(_batch_norm(outputs), nn.GELU()),
+            _batch_norm(outputs),
+            nn.GELU(),
             _convolution(outputs, outputs),
-            *(_batch_norm(outputs), nn.GELU()),
+            _batch_norm(outputs),
+            nn.GELU(),
         )
 
 
@@ -41,9 +43,9 @@ class ConvNet(nn.Module):
     def __init__(
         self,
         widths: Sequence[int],
-        num_classes: int = 10,
-        mean: Sequence[float] = (0.4914, 0.4822, 0.4465),
-        std: Sequence[float] = (0.2470, 0.2435, 0.2616),
+        num_classes: int,
+        mean: Sequence[float],
+        std: Sequence[float],
     ) -> None:
         super().__init__()
         for name, values in (("mean", mean), ("std", std)):
@@ -78,7 +80,7 @@ class ConvNet(nn.Module):
 
 
 def _convolution(inputs: int, outputs: int) -> nn.Conv2d:
-    """Return a 3x3 convolution that hands its first channels on unchanged (Dirac) at the start."""
+    """Return a 3x3 convolution that starts by passing its first channels on unchanged (Dirac)."""
     layer = nn.Conv2d(inputs, outputs, kernel_size=3, padding=1, bias=False)
     nn.init.dirac_(layer.weight.data[:inputs])
     return layer

@@ -1,21 +1,18 @@
-"""The ResMLP for 32x32 RGB images, with pluggable activations (published system §1).
+"""The ResMLP for square RGB images, with pluggable activations (published system §1).
 
 One class for every network of the paper: the activation is an argument. The same modules serve
 training, the folded network (`models.qat.fold`) and INT8 (`models.qat.layers`), which replace parts
 but never the data flow written here.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
 
 from models.float.activations.registry import activation_spec, build_activation
 
-IMAGE_SIZE = 32
 IMAGE_CHANNELS = 3
-CIFAR10_MEAN = (0.4914, 0.4822, 0.4465)  # published system §2
-CIFAR10_STD = (0.2470, 0.2435, 0.2616)
 _BRANCH_SCALE = 0.1  # initial scale of each residual branch
 
 
@@ -32,46 +29,13 @@ class Affine(nn.Module):
         return self.weight * x + self.bias
 
 
-class _SumOverProcesses(torch.autograd.Function):
-    """The sum of a tensor over all processes; so is its gradient."""
-
-    @staticmethod
-    def forward(ctx: object, x: Tensor) -> Tensor:
-        total = x.clone()
-        distributed.all_reduce(total)
-        return total
-
-    @staticmethod
-    def backward(ctx: object, grad: Tensor) -> Tensor:
-        total = grad.clone()
-        distributed.all_reduce(total)
-        return total
-
-
 class ChannelNorm(nn.BatchNorm1d):
-    """BatchNorm over the channels of [batch, tokens, channels], statistics over the first two.
-
-    Processes that train together (torch.distributed) share their statistics, on any device.
-    """
+    """BatchNorm over the channels of [batch, tokens, channels], statistics over the first two."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Map [..., channels] to the same shape."""
         rows = x.reshape(-1, x.shape[-1])
-        if self.training and distributed.is_initialized():
-            return self._forward_shared(rows).view(x.shape)
         return super().forward(rows).view(x.shape)
-
-    def _forward_shared(self, rows: Tensor) -> Tensor:
-        count = len(rows) * distributed.get_world_size()
-        mean = _SumOverProcesses.apply(rows.sum(dim=0)) / count
-        centered = rows - mean
-        var = _SumOverProcesses.apply(centered.square().sum(dim=0)) / count
-        with torch.no_grad():
-            unbiased = var * count / max(count - 1, 1)
-            self.running_mean.lerp_(mean, self.momentum)
-            self.running_var.lerp_(unbiased, self.momentum)
-            self.num_batches_tracked += 1
-        return centered * (self.weight * (var + self.eps).rsqrt()) + self.bias
 
 
 class TokenLinear(nn.Linear):
@@ -108,7 +72,7 @@ class Normalize(nn.Module):
 
 
 class Patchify(nn.Module):
-    """Images [batch, 3, 32, 32] to tokens [batch, patches, patch_dim].
+    """Images [batch, 3, height, width] to tokens [batch, patches, patch_dim].
 
     Token order is row-major over the patch grid, inside a patch (row, column, channel).
     """
@@ -189,9 +153,10 @@ class ResMlpBlock(nn.Module):
 class ResMLP(nn.Module):
     """Patches, an embedding, `num_blocks` blocks, a norm, the mean over tokens, a classifier.
 
-    Takes pixels: normalisation is its first layer, so that float and INT8 share one input.
+    Takes pixels: normalisation is its first layer, so that float and INT8 share one input; `mean`
+    and `std` are those of pixel / 255, per colour. Images have `image_size` pixels a side.
     `activation` is a name in `models.float.activations.registry`, built with `options` for every
-    place: a tabulated one stands before and after `linear_1`, ReLU only after.
+    place: a tabulated one is before and after `linear_1`, ReLU only after.
     """
 
     def __init__(
@@ -199,16 +164,18 @@ class ResMLP(nn.Module):
         activation: str,
         hidden_dim: int,
         options: Mapping[str, float] | None = None,
+        *,
+        image_size: int,
+        mean: Sequence[float],
+        std: Sequence[float],
         embed_dim: int = 96,
         patch_size: int = 4,
         num_blocks: int = 4,
         num_classes: int = 10,
-        mean: Sequence[float] = CIFAR10_MEAN,
-        std: Sequence[float] = CIFAR10_STD,
     ) -> None:
         super().__init__()
         tabulated = activation_spec(activation).tabulated
-        num_patches = (IMAGE_SIZE // patch_size) ** 2
+        num_patches = (image_size // patch_size) ** 2
 
         def act(num_features: int) -> nn.Module:
             return build_activation(activation, num_features, **(options or {}))
@@ -218,6 +185,7 @@ class ResMLP(nn.Module):
             mlp = ChannelMlp(embed_dim, hidden_dim, act_in, act(hidden_dim))
             return ResMlpBlock(TokenMixer(embed_dim, num_patches), mlp)
 
+        self.image_size = image_size
         self.input = Normalize(mean, std)
         self.patchify = Patchify(patch_size)
         self.embed_linear = nn.Linear(patch_size * patch_size * IMAGE_CHANNELS, embed_dim)
@@ -227,20 +195,19 @@ class ResMLP(nn.Module):
         self.classifier = nn.Linear(embed_dim, num_classes)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Map pixels 0..255 [batch, 3, 32, 32] to logits [batch, num_classes]."""
+        """Map pixels 0..255 [batch, 3, height, width] to logits [batch, num_classes]."""
         x = self.embed(images)
         for block in self.blocks:
             x = block(x)
         return self.classifier(self.pool(self.norm(x)))
 
     def embed(self, images: Tensor) -> Tensor:
-        """Map pixels [batch, 3, 32, 32] to the embedded tokens [batch, patches, embed_dim]."""
+        """Map pixels [batch, 3, height, width] to embedded tokens [batch, patches, embed_dim]."""
         return self.embed_linear(self.patchify(self.input(images)))
 
-    def forward_blocks(self, images: Tensor) -> Iterator[Tensor]:
-        """Yield the features [batch, patches, embed_dim] after the embedding and each block."""
+    def features(self, images: Tensor, block: int) -> Tensor:
+        """Map pixels to the features [batch, patches, embed_dim] after a block; -1: embedding."""
         x = self.embed(images)
-        yield x
-        for block in self.blocks:
-            x = block(x)
-            yield x
+        for part in self.blocks[: block + 1]:
+            x = part(x)
+        return x

@@ -1,11 +1,11 @@
 """The integer arithmetic of the network: each rule once, for numpy and for torch.
 
-Everything is int8 in, int8 out, with one power-of-two rescaling per output channel (published
-system §3). The functions use operators and methods that numpy arrays and torch tensors share, so
-the QAT forward, the numpy network and the tests call the same code;
+Everything is int8 in, int8 out, with one power-of-two rescaling per output channel, as in the
+authors' hardware. The functions use operators and methods that numpy arrays and torch tensors
+share, so the QAT forward, the numpy network and the tests call the same code;
 `hls/cpp/common/fixed_point.hpp` holds the C++ twin of each under the same name, and
-`tests/test_hls_parity.py` binds the two. In the words of `ap_fixed`: rounding_shift is AP_RND,
-saturate is AP_SAT.
+`tests/hls/cpp/test_parity.py` compares the two. In the words of `ap_fixed`: rounding_shift is
+AP_RND, saturate is AP_SAT.
 """
 
 from typing import Any
@@ -24,7 +24,7 @@ IntArray = Any  # a numpy array or a torch tensor of a signed integer type of 32
 
 
 def rounding_shift(value: IntArray, shift: IntArray | int) -> IntArray:
-    """Divide by 2^shift and round half up: floor(value / 2^shift + 1/2) (published system §3).
+    """Divide by 2^shift and round half up: floor(value / 2^shift + 1/2).
 
     `value` holds signed integers of at least 32 bits, |value| < 2^30; `shift` (broadcast) is
     between 1 and MAX_SHIFT. Shift 0 has no half to add; `check_shift` refuses it where shifts

@@ -1,10 +1,13 @@
 """The one schema of integer parameters, and the published pickle files that carry them.
 
-`IntResMlp` is what QAT produces and what numpy, the header generator and C++ consume; nobody else
-touches dictionary keys. Files keep the published layout (published system §3): a pickled dictionary
+`IntResMlp` is what QAT produces and what numpy, the header generator and C++ consume; no other
+module touches dictionary keys. Files keep the authors' layout: a pickled dictionary
 `{'embed_linear': {w, b, s}, 'blocks': [...], 'classifier_linear': {w, b, s}}` of int32 arrays, with
 two additions that old readers can ignore: a table also carries its 65 `knots`, and `input` holds
 the int8 value of every pixel value, so that a network is complete without its training code.
+
+In memory a layer has the name it has in models/float/resmlp.py. The authors call three of them
+otherwise (`PUBLISHED_NAMES`); their words stand in files and generated C++ alone.
 """
 
 import pickle
@@ -30,6 +33,22 @@ from models.integer.fixed_point import (
 )
 
 Array = npt.NDArray[np.int32]
+
+PUBLISHED_NAMES = {"residual": "res_affine", "act_in": "psa_1", "act_hidden": "psa_2"}
+
+
+def published_name(name: str) -> str:
+    """Return what published files call a layer: `blocks_0_mlp_psa_1` for `blocks_0_mlp_act_in`."""
+    for ours, theirs in PUBLISHED_NAMES.items():
+        name = name.replace(ours, theirs)
+    return name
+
+
+def name_of_published(name: str) -> str:
+    """Return the name in memory of a layer of a published file: the inverse of `published_name`."""
+    for ours, theirs in PUBLISHED_NAMES.items():
+        name = name.replace(theirs, ours)
+    return name
 
 
 def _int8(name: str, array: object, ndim: int) -> Array:
@@ -91,23 +110,26 @@ class IntTable:
 
 @dataclass(frozen=True)
 class IntTokenMixer:
-    """The cross-patch sublayer: add(affine_2(linear(affine_1(x))), res_affine(x))."""
+    """The cross-patch sublayer: add(affine_2(linear(affine_1(x))), residual(x))."""
 
     affine_1: IntLayer
     linear: IntLayer
     affine_2: IntLayer
-    res_affine: IntLayer
+    residual: IntLayer
 
 
 @dataclass(frozen=True)
 class IntChannelMlp:
-    """The cross-channel sublayer; psa_1 and psa_2 are both given or both None (then ReLU)."""
+    """The cross-channel sublayer: add(linear_2(act_hidden(linear_1(act_in(x)))), residual(x)).
+
+    act_in and act_hidden are both tables, or both None: then they are the identity and ReLU.
+    """
 
     linear_1: IntLayer
     linear_2: IntLayer
-    res_affine: IntLayer
-    psa_1: IntTable | None = None
-    psa_2: IntTable | None = None
+    residual: IntLayer
+    act_in: IntTable | None = None
+    act_hidden: IntTable | None = None
 
 
 @dataclass(frozen=True)
@@ -164,7 +186,7 @@ class IntResMlp:
     @property
     def has_tables(self) -> bool:
         """Whether the activations are tables (True) or ReLU (False)."""
-        return self.blocks[0].mlp.psa_1 is not None
+        return self.blocks[0].mlp.act_in is not None
 
     def __post_init__(self) -> None:
         if not self.blocks:
@@ -173,13 +195,17 @@ class IntResMlp:
             object.__setattr__(self, "input_lut", _int8("input_lut", self.input_lut, 2))
             if self.input_lut.shape != (3, 256):
                 raise ValueError(f"input_lut must be [3, 256], found {self.input_lut.shape}")
+        # Arrays that disagree come from a file, so errors say the names that stand in it.
         for name, array, shape in self._expected_shapes():
             if array.shape != shape:
-                raise ValueError(f"{name} must have shape {shape}, found {array.shape}")
+                raise ValueError(
+                    f"{published_name(name)} must have shape {shape}, found {array.shape}"
+                )
         for index, block in enumerate(self.blocks):
-            tables = (block.mlp.psa_1 is not None, block.mlp.psa_2 is not None)
+            tables = (block.mlp.act_in is not None, block.mlp.act_hidden is not None)
             if tables != (self.has_tables, self.has_tables):
-                raise ValueError(f"blocks_{index}_mlp must have both psa_1 and psa_2 in all blocks")
+                both = " and ".join(map(published_name, ("act_in", "act_hidden")))
+                raise ValueError(f"blocks_{index}_mlp must have both {both} in all blocks")
 
     def _expected_shapes(self) -> Iterator[tuple[str, Array, tuple[int, ...]]]:
         channels, hidden, tokens = self.embed_dim, self.hidden_dim, self.num_patches
@@ -187,20 +213,20 @@ class IntResMlp:
         yield "classifier_linear_w", self.classifier_linear.w, (self.num_classes, channels)
         for index, block in enumerate(self.blocks):
             mixer, mlp = block.token_mixer, block.mlp
-            for name in ("affine_1", "affine_2", "res_affine"):
+            for name in ("affine_1", "affine_2", "residual"):
                 layer: IntLayer = getattr(mixer, name)
                 yield f"blocks_{index}_token_mixer_{name}_w", layer.w, (channels,)
             yield f"blocks_{index}_token_mixer_linear_w", mixer.linear.w, (tokens, tokens)
             yield f"blocks_{index}_mlp_linear_1_w", mlp.linear_1.w, (hidden, channels)
             yield f"blocks_{index}_mlp_linear_2_w", mlp.linear_2.w, (channels, hidden)
-            yield f"blocks_{index}_mlp_res_affine_w", mlp.res_affine.w, (channels,)
-            for name, size in (("psa_1", channels), ("psa_2", hidden)):
+            yield f"blocks_{index}_mlp_residual_w", mlp.residual.w, (channels,)
+            for name, size in (("act_in", channels), ("act_hidden", hidden)):
                 table: IntTable | None = getattr(mlp, name)
                 if table is not None:
                     yield f"blocks_{index}_mlp_{name}_knots", table.knots, (size, TABLE_KNOTS)
 
     def leaves(self) -> Iterator[tuple[str, IntLayer | IntTable]]:
-        """Yield every layer and table under its published name (`blocks_0_mlp_linear_1`)."""
+        """Yield every layer and table with its name (`blocks_0_mlp_linear_1`), in fixed order."""
         yield "embed_linear", self.embed_linear
         for index, block in enumerate(self.blocks):
             for part in ("token_mixer", "mlp"):
@@ -238,7 +264,9 @@ def load_int_params(path: Path | str) -> IntResMlp:
 def save_samples(samples: Samples, path: Path | str) -> None:
     """Write the published sample dump (with `layers` added)."""
     data = {item.name: getattr(samples, item.name) for item in fields(samples)}
-    _dump({**data, "inter": list(samples.inter), "layers": dict(samples.layers)}, path)
+    data["inter"] = list(samples.inter)
+    data["layers"] = {published_name(name): values for name, values in samples.layers.items()}
+    _dump(data, path)
 
 
 def load_samples(path: Path | str) -> Samples:
@@ -278,12 +306,8 @@ def _to_dict(network: IntResMlp) -> dict[str, Any]:
         "embed_linear": _leaf_to_dict(network.embed_linear),
         "blocks": [
             {
-                part: {
-                    item.name: _leaf_to_dict(getattr(getattr(block, part), item.name))
-                    for item in fields(getattr(block, part))
-                    if getattr(getattr(block, part), item.name) is not None
-                }
-                for part in ("token_mixer", "mlp")
+                "token_mixer": _sublayer_to_dict(block.token_mixer),
+                "mlp": _sublayer_to_dict(block.mlp),
             }
             for block in network.blocks
         ],
@@ -292,6 +316,16 @@ def _to_dict(network: IntResMlp) -> dict[str, Any]:
     if network.input_lut is not None:
         data["input"] = {"lut": network.input_lut}
     return data
+
+
+def _sublayer_to_dict(sublayer: IntTokenMixer | IntChannelMlp) -> dict[str, Any]:
+    leaves = {item.name: getattr(sublayer, item.name) for item in fields(sublayer)}
+    # Pickle writes a string object once: looked up, not built anew, a key is short in all blocks.
+    return {
+        PUBLISHED_NAMES.get(name, name): _leaf_to_dict(leaf)
+        for name, leaf in leaves.items()
+        if leaf is not None
+    }
 
 
 def _leaf_to_dict(leaf: IntLayer | IntTable) -> dict[str, Any]:
@@ -311,17 +345,17 @@ def _network_from_dict(data: Any) -> IntResMlp:  # noqa: ANN401 - whatever the p
             _layer(f"{name}_token_mixer_{key}", mixer[key])
             for key in ("affine_1", "linear", "affine_2", "res_affine")
         )
-        linear_1, linear_2, res_affine = (
+        linear_1, linear_2, residual = (
             _layer(f"{name}_mlp_{key}", mlp[key]) for key in ("linear_1", "linear_2", "res_affine")
         )
-        psa_1, psa_2 = (
+        act_in, act_hidden = (
             _table(f"{name}_mlp_{key}", mlp[key]) if key in mlp else None
             for key in ("psa_1", "psa_2")
         )
         blocks.append(
             IntBlock(
                 IntTokenMixer(*mixer_layers),
-                IntChannelMlp(linear_1, linear_2, res_affine, psa_1, psa_2),
+                IntChannelMlp(linear_1, linear_2, residual, act_in, act_hidden),
             )
         )
     return IntResMlp(
@@ -372,7 +406,7 @@ def _samples_from_dict(data: Any) -> Samples:  # noqa: ANN401 - whatever the pic
         inter=tuple(_int8(f"inter_{i}", a, 3) for i, a in enumerate(data["inter"])),
         output=_int8("output", data["output"], 2),
         layers={
-            key: _int8(key, array, np.ndim(array))
+            name_of_published(key): _int8(key, array, np.ndim(array))
             for key, array in _mapping("layers", data.get("layers", {})).items()
         },
     )

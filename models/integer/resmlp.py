@@ -37,7 +37,7 @@ def make_input_lut(abs_max: float, mean: Sequence[float], std: Sequence[float]) 
     """Return the int8 value of every pixel value per colour channel, [3, 256].
 
     clamp(round((pixel/255 - mean) / std · 128/abs_max)): `abs_max` is the normalised magnitude that
-    the int8 range stands for (published system §3; 2.0901384 for the published ReLU-96).
+    the int8 range stands for (2.0901384 for the published ReLU-96).
     """
     pixels = np.arange(256) / 255
     real = (pixels - np.reshape(mean, (3, 1))) / np.reshape(std, (3, 1))
@@ -73,7 +73,8 @@ def forward(
 ) -> Array:
     """Compute int8 logits [n, classes] of int8 tokens [n, patches, patch_dim].
 
-    `record(name, values)` is called with the output of every layer under its published name.
+    `record(name, values)` is called with the name and output of every layer: names are those of
+    `IntResMlp.leaves`, `blocks_0_mlp_relu` (where there are no tables) and those of the sublayers.
     """
 
     def note(name: str, values: Values) -> None:
@@ -145,26 +146,26 @@ def _token_mixer(p: IntTokenMixer, x: Values, name: str, note: Note) -> Values:
     note(f"{name}_linear", y)
     y = _affine(p.affine_2, y)
     note(f"{name}_affine_2", y)
-    return _residual(p.res_affine, x, y, name, note)
+    return _residual(p.residual, x, y, name, note)
 
 
 def _channel_mlp(p: IntChannelMlp, x: Values, name: str, note: Note) -> Values:
     y = x
-    if p.psa_1:
-        y = _activation(p.psa_1, x)
-        note(f"{name}_psa_1", y)
+    if p.act_in:
+        y = _activation(p.act_in, x)
+        note(f"{name}_act_in", y)
     y = _linear(p.linear_1, y)
     note(f"{name}_linear_1", y)
-    y = _activation(p.psa_2, y) if p.psa_2 else fixed_point.relu(y)
-    note(f"{name}_psa_2" if p.psa_2 else f"{name}_relu", y)
+    y = _activation(p.act_hidden, y) if p.act_hidden else fixed_point.relu(y)
+    note(f"{name}_act_hidden" if p.act_hidden else f"{name}_relu", y)
     y = _linear(p.linear_2, y)
     note(f"{name}_linear_2", y)
-    return _residual(p.res_affine, x, y, name, note)
+    return _residual(p.residual, x, y, name, note)
 
 
-def _residual(res: IntLayer, x: Values, branch: Values, name: str, note: Note) -> Values:
-    shortcut = _affine(res, x)
-    note(f"{name}_res_affine", shortcut)
+def _residual(layer: IntLayer, x: Values, branch: Values, name: str, note: Note) -> Values:
+    shortcut = _affine(layer, x)
+    note(f"{name}_residual", shortcut)
     total: Values = fixed_point.saturating_add(branch, shortcut)
     note(name, total)
     return total

@@ -24,7 +24,7 @@ from torch.autograd.function import FunctionCtx
 from models.float.activations.lerp import lerp
 from models.float.activations.registry import is_tabulated
 from models.float.activations.relu import ReLU
-from models.float.resmlp import IMAGE_CHANNELS, IMAGE_SIZE, Affine, ResMLP, ResMlpBlock, TokenLinear
+from models.float.resmlp import IMAGE_CHANNELS, Affine, ResMLP, ResMlpBlock, TokenLinear
 from models.integer import fixed_point
 from models.integer.params import (
     Array,
@@ -281,8 +281,8 @@ def export(network: ResMLP) -> IntResMlp:
         for part in network.modules()
         if isinstance(part, QuantLayer | QuantResidual | QuantTable)
     ]
-    device = network.input.lut.device
-    network(torch.zeros(1, IMAGE_CHANNELS, IMAGE_SIZE, IMAGE_SIZE, device=device))
+    size, device = network.image_size, network.input.lut.device
+    network(torch.zeros(1, IMAGE_CHANNELS, size, size, device=device))
     for hook in hooks:
         hook.remove()
     return IntResMlp(

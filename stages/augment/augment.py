@@ -4,16 +4,12 @@ Works on batches of pixels, uint8 [n, 3, height, width]; every draw comes from t
 so an epoch is a function of its seed. Nothing here makes the CPU wait for the images' device.
 """
 
-from importlib import import_module
-
 import torch
 from torch import Generator, Tensor
 
-from stages.augment.rand_augment import kernels_for, rand_augment
+from stages.augment import kernels
+from stages.augment.rand_augment import rand_augment
 from stages.pipeline.params import Augment
-from stages.sources.torchvision_import import import_torchvision
-
-__all__ = ["augment", "rand_augment", "rand_augment_reference", "random_crop", "random_flip"]
 
 
 def augment(images: Tensor, how: Augment, generator: Generator) -> Tensor:
@@ -31,10 +27,10 @@ def random_crop(images: Tensor, padding: int, generator: Generator) -> Tensor:
     """Shift every image by up to `padding` pixels each way; what comes in is black."""
     device, shape = generator.device, (2, len(images))
     corners = torch.randint(-padding, padding + 1, shape, generator=generator, device=device)
-    kernels = kernels_for(images.device)
-    if kernels is not None:
+    compiled = kernels.kernels_for(images.device)
+    if compiled is not None:
         mirrored = torch.zeros(len(images), dtype=torch.bool)
-        return kernels.shift(images, *corners.cpu(), mirrored)
+        return compiled.shift(images, *corners.cpu(), mirrored)
     height, width = images.shape[2:]
     padded = torch.nn.functional.pad(images, (padding,) * 4)
     every, (top, left) = torch.arange(len(images)), corners.cpu() + padding
@@ -46,18 +42,9 @@ def random_flip(images: Tensor, generator: Generator) -> Tensor:
     """Mirror every image left to right with probability 1/2."""
     draws = torch.rand(len(images), generator=generator, device=generator.device)
     mirrored = (draws < 0.5).cpu()
-    kernels = kernels_for(images.device)
-    if kernels is not None:
+    compiled = kernels.kernels_for(images.device)
+    if compiled is not None:
         stay = torch.zeros(len(images), dtype=torch.int64)
-        return kernels.shift(images, stay, stay, mirrored)
+        return compiled.shift(images, stay, stay, mirrored)
     mirrored = mirrored.to(images.device, non_blocking=True).view(-1, 1, 1, 1)
     return torch.where(mirrored, images.flip(3), images)
-
-
-def rand_augment_reference(images: Tensor, generator: Generator) -> Tensor:
-    """Apply torchvision's RandAugment image by image: what `rand_augment` must be as good as."""
-    import_torchvision()
-    transform = import_module("torchvision.transforms").RandAugment()
-    with torch.random.fork_rng(devices=[]):  # torchvision draws from the global generator
-        torch.manual_seed(int(torch.randint(2**62, (), generator=generator)))
-        return torch.stack([transform(image) for image in images])

@@ -140,7 +140,11 @@ def _equalize(images: Tensor, negative: Tensor) -> Tensor:
 
 OPERATIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "Identity": _identity,
-    **{name: partial(_move, name) for name in MOVES},
+    "ShearX": partial(_move, "ShearX"),
+    "ShearY": partial(_move, "ShearY"),
+    "TranslateX": partial(_move, "TranslateX"),
+    "TranslateY": partial(_move, "TranslateY"),
+    "Rotate": partial(_move, "Rotate"),
     "Brightness": _brightness,
     "Color": _color,
     "Contrast": _contrast,

@@ -5,7 +5,6 @@ the images are sorted by the operation they drew, so that each of the 14 runs on
 (`stages.augment.operations`). On the CPU numba goes through the images (`stages.augment.cpu`).
 """
 
-import logging
 from functools import cache
 from types import ModuleType
 from typing import Any
@@ -14,9 +13,9 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
+from stages.augment import kernels
 from stages.augment.operations import BEYOND, MOVES, OPERATIONS, SHORT, sources
 
-_LOG = logging.getLogger(__name__)
 _ROUNDS = 2  # operations per image
 
 
@@ -42,10 +41,10 @@ def apply_operations(images: Tensor, operations: Tensor, negative: Tensor) -> Te
     `operations` (int64 [n]) indexes `OPERATIONS`; `negative` (bool [n]) reverses the sign of the
     strength where the operation has one; both on the CPU. Returns a new tensor.
     """
-    kernels = kernels_for(images.device)
-    if kernels is not None:
-        constants = _constants(kernels, *images.shape[2:])
-        return kernels.apply_operations(images, operations, negative, constants)
+    compiled = kernels.kernels_for(images.device)
+    if compiled is not None:
+        constants = _constants(compiled, *images.shape[2:])
+        return compiled.apply_operations(images, operations, negative, constants)
     return apply_operations_plain(images, operations, negative)
 
 
@@ -62,29 +61,14 @@ def apply_operations_plain(images: Tensor, operations: Tensor, negative: Tensor)
     return torch.cat(changed)[order.argsort().to(images.device, non_blocking=True)]
 
 
-def kernels_for(device: torch.device) -> ModuleType | None:
-    """Return the fused form for a device, None where plain PyTorch it is: the one choice."""
-    return _cpu_kernels() if device.type == "cpu" else None
-
-
 @cache
-def _cpu_kernels() -> ModuleType | None:
-    try:
-        from stages.augment import cpu as _augment_cpu
-    except (ImportError, OSError) as error:  # numba, or LLVM below it, is not usable here
-        _LOG.info("augmentation: plain PyTorch instead of numba (%r)", error)
-        return None
-    return _augment_cpu
-
-
-@cache
-def _constants(kernels: ModuleType, height: int, width: int) -> Any:  # noqa: ANN401 - its Constants
-    """Return what the CPU kernels must know beforehand, taken from the plain form."""
+def _constants(compiled: ModuleType, height: int, width: int) -> Any:  # noqa: ANN401 - its Constants
+    """Return what the compiled form needs beforehand, taken from the plain form."""
     cpu, signs = torch.device("cpu"), torch.tensor([False, True])
     levels = torch.arange(256, dtype=torch.uint8).expand(2, 1, 1, 256)
     by_value = [OPERATIONS[name](levels, signs) for name in ("Brightness", "Posterize", "Solarize")]
     moves = [sources(name, height, width, cpu) for name in MOVES]
-    return kernels.Constants(
+    return compiled.Constants(
         sources=torch.stack(moves).to(torch.int32).numpy(),
         tables=torch.stack(by_value).view(3, 2, 256).numpy(),
         ratio=np.array([BEYOND, SHORT], np.float32),

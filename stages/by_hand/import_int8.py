@@ -1,8 +1,8 @@
-"""Take an INT8 network from C++ headers, the authors' or ours, in place of training one.
+"""Take an INT8 network from C++ headers, the authors' or ours, instead of training one.
 
 No stage of the pipeline: run it by hand, in the folder of params.yaml, and then the stages verify,
 generate_headers, plan (of the published folding), csim and synthesize with the same name. Writes
-data/<name>/int8.pkl, qat_logits.npz (from numpy, in place of a QAT network's) and samples.pkl.
+data/<name>/int8.pkl, qat_logits.npz (from numpy instead of a QAT network) and samples.pkl.
 """
 
 import argparse

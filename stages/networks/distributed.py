@@ -1,9 +1,8 @@
 """Data-parallel training: what a stage does differently when `torchrun` started it.
 
 Every process draws the same global batch and works on its own slice; DistributedDataParallel
-averages the gradients, and `models.float.resmlp.ChannelNorm` takes its statistics over all slices.
-The result is that of one process, up to the order of float sums. The first process alone writes
-files.
+averages the gradients, and the norms take their statistics over all slices. The result is that of
+one process, up to the order of float sums. Only the first process writes files.
 """
 
 import os
@@ -16,6 +15,7 @@ from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from models.files.errors import PipelineError
+from models.float.resmlp import ChannelNorm
 
 
 @contextmanager
@@ -61,10 +61,71 @@ def check_batch_size(key: str, batch_size: int) -> None:
 
 
 def data_parallel(module: nn.Module) -> nn.Module:
-    """Wrap a module so that gradients are averaged over the processes, where there are several."""
+    """Let a module train in several processes; return it unchanged where there is only one.
+
+    Its norms share their statistics, and the wrapper that is returned averages the gradients.
+    """
     if world_size() == 1:
         return module
+    share_norms(module)
     return DistributedDataParallel(module, broadcast_buffers=False)
+
+
+class SharedNorm(ChannelNorm):
+    """A ChannelNorm whose statistics, in training mode, are those of all processes' rows.
+
+    `SyncBatchNorm` does the same on CUDA only; this works on any device.
+    """
+
+    @classmethod
+    def of(cls, norm: ChannelNorm) -> "SharedNorm":
+        """Return a shared norm with the parameters and buffers of `norm` themselves, no copies."""
+        shared = cls(norm.num_features, norm.eps, norm.momentum)
+        shared.weight, shared.bias = norm.weight, norm.bias
+        for name, buffer in norm.named_buffers():
+            setattr(shared, name, buffer)
+        return shared.train(norm.training)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map [..., channels] to the same shape."""
+        if not self.training:
+            return super().forward(x)
+        rows = x.reshape(-1, x.shape[-1])
+        count = len(rows) * distributed.get_world_size()
+        mean = _SumOverProcesses.apply(rows.sum(dim=0)) / count
+        centered = rows - mean
+        var = _SumOverProcesses.apply(centered.square().sum(dim=0)) / count
+        with torch.no_grad():
+            unbiased = var * count / max(count - 1, 1)
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_var.lerp_(unbiased, self.momentum)
+            self.num_batches_tracked += 1
+        normed = centered * (self.weight * (var + self.eps).rsqrt()) + self.bias
+        return normed.view(x.shape)
+
+
+def share_norms(module: nn.Module) -> None:
+    """Replace every ChannelNorm inside a module, in place, by one that shares its statistics."""
+    for parent in list(module.modules()):
+        for name, child in parent.named_children():
+            if type(child) is ChannelNorm:
+                setattr(parent, name, SharedNorm.of(child))
+
+
+class _SumOverProcesses(torch.autograd.Function):
+    """The sum of a tensor over all processes; so is its gradient."""
+
+    @staticmethod
+    def forward(ctx: object, x: Tensor) -> Tensor:
+        total = x.clone()
+        distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: object, grad: Tensor) -> Tensor:
+        total = grad.clone()
+        distributed.all_reduce(total)
+        return total
 
 
 def from_first(value: Any) -> Any:  # noqa: ANN401 - whatever can be pickled

@@ -17,14 +17,14 @@ from models.float.fused.passes import (
 from models.float.resmlp import ResMLP
 from stages.networks.distributed import world_size
 from stages.pipeline.dataset import Dataset
-from stages.pipeline.params import Params, Training, load_params
+from stages.pipeline.params import IMAGE_SIZE, Params, Training, load_params
 from stages.pipeline.paths import DATASET, TEACHER, artifact
 
 
 def load_inputs(name: str, *others: str) -> tuple[Params, Dataset]:
     """Read params.yaml and the data set for a stage that takes a variant or one of `others`.
 
-    A name that is neither is told before data are asked for.
+    Reports an unknown name before it looks for the data set.
     """
     params = load_params()
     if name not in others:
@@ -43,12 +43,13 @@ def build_network(params: Params, name: str, dataset: Dataset) -> ResMLP:
         activation,
         hidden_dim,
         options,
+        image_size=IMAGE_SIZE,
+        mean=dataset.mean.tolist(),
+        std=dataset.std.tolist(),
         embed_dim=params.network.embed_dim,
         patch_size=params.network.patch_size,
         num_blocks=params.network.num_blocks,
         num_classes=len(dataset.class_names),
-        mean=dataset.mean.tolist(),
-        std=dataset.std.tolist(),
     )
 
 
@@ -98,11 +99,9 @@ def feature_pass(network: ResMLP, training: Training) -> Callable[[Tensor, int],
 
 
 def plain_features(network: ResMLP, images: Tensor, block: int) -> Tensor:
-    """Return the features [batch, tokens, channels] after a block, by the network's own modules."""
+    """Return the features [batch, tokens, channels] after a block, which alone gets gradients."""
     with torch.no_grad():
-        x = network.embed(images)
-        for part in network.blocks[: max(block, 0)]:
-            x = part(x)
+        x = network.features(images, max(block, 0) - 1)
     return x if block < 0 else network.blocks[block](x)
 
 

@@ -24,7 +24,7 @@ def metrics(kind: str, name: str) -> Path:
     return Path("data/metrics") / kind / f"{name}.json"
 
 
-def synthesis_metrics(design: str) -> Path:
+def synthesis_file(design: str) -> Path:
     """Return the path of what an HLS tool reported of a design; absent where no tool has run."""
     return Path("data/synthesis") / design / "metrics.json"
 

@@ -3,8 +3,8 @@
 import io
 
 from models.files.atomic import replace_on_success
-from models.float.checkpoint import load_published_into, save_state
-from models.float.published_layout import PUBLISHED_TEACHER, published_file
+from models.float.checkpoint import save_state
+from models.float.published import PUBLISHED_TEACHER, load_published_into, published_file
 from stages.networks.resmlp import build_network
 from stages.pipeline.cost import write_no_cost
 from stages.pipeline.dataset import Dataset

@@ -2,12 +2,12 @@
 
 from torch import nn
 
-from stages.networks.evaluation import Network, accuracy, predict, to_tensors
+from stages.networks.evaluation import Forward, accuracy, predict, to_tensors
 from stages.pipeline.dataset import Dataset, Split
 from stages.results.metrics import Metric
 
 
-def scores(network: nn.Module, forward: Network, dataset: Dataset) -> dict[str, Metric]:
+def scores(network: nn.Module, forward: Forward, dataset: Dataset) -> dict[str, Metric]:
     """Return top-1 accuracies in percent, the number of test images and of parameters.
 
     `forward` maps pixels to logits as `network`, which is in eval mode, is meant to be run.

@@ -9,9 +9,8 @@ import csv
 import hashlib
 import json
 import logging
-import math
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,57 +18,22 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from tqdm import tqdm
 
 from models.files.atomic import replace_on_success
 from models.files.errors import PipelineError
 from models.float.checkpoint import save_state
-from stages.augment.augment import augment, random_flip
 from stages.augment.seeds import generator_of
-from stages.augment.views import ViewCache, Views
-from stages.networks.distributed import (
-    check_batch_size,
-    data_parallel,
-    from_first,
-    is_first,
-    mean_over_processes,
-    world_size,
-)
-from stages.networks.evaluation import Loss, Network, Validation, to_tensors
+from stages.networks.distributed import check_batch_size, from_first, is_first
+from stages.networks.evaluation import Forward
 from stages.pipeline.cost import write_cost
 from stages.pipeline.dataset import Dataset
-from stages.pipeline.params import Augment, Training
-from stages.training.batches import Batches, Change
-from stages.training.device_steps import EagerStep, training_step
+from stages.pipeline.params import Training
 from stages.training.memory import keep_freed_memory
-from stages.training.optimizers import AnyOptimizer, Method, ParameterGroup
+from stages.training.optimizers import AnyOptimizer
+from stages.training.phase import Phase, PhaseRunner
+from stages.training.validation import Loss
 
 _LOG = logging.getLogger(__name__)
-_BAR_STEPS = 20  # steps between two updates of the progress bar's figures
-
-
-@dataclass(frozen=True)
-class Phase:
-    """Some epochs with one loss.
-
-    `loss(images, labels)` returns the loss and, where it classifies, the logits. `groups` are the
-    optimiser's parameter groups. `train` lists the modules that go to training mode; the others
-    stay in eval mode. A `teacher` is asked about the validation images once, whose loss is then
-    `loss(images, labels, logits of the teacher)`. With `views`, epochs go through stored views in
-    turn in place of drawing new ones, but for the flip, and training calls
-    `loss(images, labels, logits of the view)`. A loss that is `exact` is not compiled: a compiler
-    may round otherwise than the operators one by one.
-    """
-
-    name: str
-    epochs: int
-    method: Method
-    groups: list[ParameterGroup]
-    loss: Loss
-    train: list[nn.Module]
-    teacher: Network | None = None
-    views: Views | None = None
-    exact: bool = False
 
 
 @dataclass
@@ -105,53 +69,25 @@ def fit(
     Raises PipelineError where the training set is smaller than a batch, the loss is not finite, or
     the processes of torchrun cannot share a batch equally.
     """
-    device = next(model.parameters()).device
     keep_freed_memory()
-    images, labels = to_tensors(dataset.train)
-    if len(images) < training.batch_size:
-        raise PipelineError(
-            f"params.yaml: {run.section}.batch_size is {training.batch_size}, but the training set "
-            f"has only {len(images)} images; choose a smaller batch."
-        )
-    check_batch_size(f"{run.section}.batch_size", training.batch_size)
-    start = _resume(run, model)
-    for index, phase in enumerate(phases):
-        if not phase.epochs or (start and [index, phase.epochs - 1] < start["position"]):
-            continue
-        optimizer = phase.method.optimizer(phase.groups)
-        for group in optimizer.param_groups:
-            group["initial_lr"] = group["lr"]
-        steps = 0 if phase.exact else phase.epochs * (len(images) // training.batch_size)
-        record = training.fused and world_size() == 1
-        step = training_step(data_parallel(PhaseLoss(phase)), optimizer, device, record, steps)
-        views = None if phase.views is None else ViewCache(phase.views, device)
-        validation = Validation(phase.loss, dataset.validation, device, phase.teacher)
-        held = (images, labels) if views else (images.to(device), labels.to(device))
-        for epoch in range(phase.epochs):
-            position = [index, epoch]
-            if start is not None and position <= start["position"]:
-                if position == start["position"]:
-                    optimizer.load_state_dict(start["optimizer"])
-                continue
+    _check_batch_size(run, dataset, training)
+    state = _resume(run, model)
+    for index, epochs in _remaining(phases, state):
+        phase = phases[index]
+        runner = PhaseRunner(phase, model, dataset, training)
+        if state is not None and state["position"][0] == index:
+            runner.optimizer.load_state_dict(state["optimizer"])
+        for epoch in epochs:
             began = time.perf_counter()
-            source = _source(views, epoch, *held, training.augment)
-            generator = generator_of(run.seed, *position)
-            batches = Batches(*source, training.batch_size, generator, device)
-            row = _epoch(phase, epoch, step, model, batches)
-            row |= validation(model)
-            _check_finite(phase, epoch, row)
+            row = runner.run(epoch, generator_of(run.seed, index, epoch))
             run.rows.append({"epoch": len(run.rows) + 1, "phase": phase.name, **row})
             run.seconds += time.perf_counter() - began
             if is_first():
                 _write_history(run)
-                _save(run, model, optimizer, position)
+                _save(run, model, runner.optimizer, [index, epoch])
                 _log_epoch(run, phases, time.perf_counter() - began)
     if is_first():
-        _write_history(run)  # also where no epoch was left to do: DVC may have removed the file
-        write_cost(run.history.with_suffix(".json"), len(run.rows), run.seconds, device)
-        if run.weights is not None:
-            save_state(model.cpu(), run.weights)
-        run.checkpoint.unlink(missing_ok=True)  # last: a kill at any time loses an epoch at most
+        _finish(run, model)
 
 
 def distillation_loss(
@@ -166,10 +102,10 @@ def distillation_loss(
     return alpha * soft + (1 - alpha) * functional.cross_entropy(student, labels)
 
 
-def distillation(student: Network, teacher: Network, temperature: float, alpha: float) -> Loss:
+def distillation(student: Forward, teacher: Forward, temperature: float, alpha: float) -> Loss:
     """Return the distillation loss of two functions from pixels to logits.
 
-    Stored logits, the loss's third argument, take the place of the teacher's.
+    Stored logits, the loss's third argument, replace the teacher's.
     """
 
     def loss(images: Tensor, labels: Tensor, target: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -182,79 +118,41 @@ def distillation(student: Network, teacher: Network, temperature: float, alpha: 
     return loss
 
 
-class PhaseLoss(nn.Module):
-    """A phase's loss as a module that owns what it trains, as DistributedDataParallel wants it."""
-
-    def __init__(self, phase: Phase) -> None:
-        super().__init__()
-        self.parts = nn.ModuleList(phase.train)
-        self.loss = phase.loss
-
-    def forward(self, *batch: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Map a batch to the loss and, where it classifies, the logits."""
-        return self.loss(*batch)
-
-
 def file_digest(path: Path | str) -> str:
     """Return the sha256 of a file, for a run's fingerprint."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _source(
-    views: ViewCache | None, epoch: int, images: Tensor, labels: Tensor, how: Augment
-) -> tuple[Tensor, tuple[Tensor, ...], Change]:
-    """Return the images of an epoch, what is to be learned of each, and how batches are changed."""
-    if views is None:
-        return images, (labels,), lambda batch, generator: augment(batch, how, generator)
-    view, logits = views.view(images, epoch)
-    flips = views.how.flip
-    return view, (labels, logits), random_flip if flips else lambda batch, generator: batch
+def _check_batch_size(run: Run, dataset: Dataset, training: Training) -> None:
+    if len(dataset.train) < training.batch_size:
+        raise PipelineError(
+            f"params.yaml: {run.section}.batch_size is {training.batch_size}, but the training set "
+            f"has only {len(dataset.train)} images; choose a smaller batch."
+        )
+    check_batch_size(f"{run.section}.batch_size", training.batch_size)
 
 
-def _epoch(
-    phase: Phase,
-    epoch: int,
-    step: EagerStep,
-    model: nn.Module,
-    batches: Batches,
-) -> dict[str, Any]:
-    model.eval()
-    for module in phase.train:
-        module.train()
-    # Sums stay on the device: reading them at every step would make it wait.
-    total_loss, hits, seen = (torch.zeros((), device=batches.device) for _ in range(3))
-    classifies = False
-    bar = tqdm(batches, desc=f"{phase.name} {epoch + 1}/{phase.epochs}", leave=False, disable=None)
-    for number, (x, y, *wanted) in enumerate(bar):
-        factor = phase.method.rate((epoch + number / len(batches)) / phase.epochs)
-        loss, logits = step(factor, x, y, *wanted)
-        with torch.no_grad():
-            total_loss += loss
-            seen += len(y)
-            if logits is not None:
-                classifies = True
-                hits += (logits.argmax(dim=1) == y).sum()
-        if not bar.disable and number % _BAR_STEPS == 0:
-            percent = 100 * float(hits / seen)
-            bar.set_postfix(loss=f"{float(total_loss) / (number + 1):.4f}", acc=f"{percent:.1f}%")
-    mean_loss = float(mean_over_processes(total_loss)) / len(batches)
-    accuracy = 100 * float(mean_over_processes(hits / seen))
-    return {
-        "learning_rate": step.learning_rate,
-        "loss": round(mean_loss, 6),
-        "accuracy": round(accuracy, 3) if classifies else None,
-    }
+def _remaining(phases: list[Phase], state: dict[str, Any] | None) -> Iterator[tuple[int, range]]:
+    """Yield the index of every phase that is not finished, and its epochs that are left.
+
+    `state` is that of a run to be resumed; its position is (phase, epoch), the last one finished.
+    """
+    reached, finished = state["position"] if state is not None else (-1, -1)
+    for index, phase in enumerate(phases):
+        first = finished + 1 if index == reached else 0
+        if index >= reached and first < phase.epochs:
+            yield index, range(first, phase.epochs)
 
 
-def _check_finite(phase: Phase, epoch: int, row: dict[str, Any]) -> None:
-    """Raise PipelineError where a loss is no number; that of validation sees the last step too."""
-    for key in ("loss", "val_loss"):
-        if not math.isfinite(row[key]):
-            raise PipelineError(
-                f"{phase.name}: the {key} of epoch {epoch + 1} is {row[key]}; lower learning_rate "
-                "in params.yaml."
-            )
+def _finish(run: Run, model: nn.Module) -> None:
+    """Write history, cost and weights, then remove the checkpoint."""
+    _write_history(run)  # also where no epoch was left to do: DVC may have removed the file
+    device = next(model.parameters()).device
+    write_cost(run.history.with_suffix(".json"), len(run.rows), run.seconds, device)
+    if run.weights is not None:
+        save_state(model.cpu(), run.weights)
+    run.checkpoint.unlink(missing_ok=True)  # last: a kill at any time loses an epoch at most
 
 
 def _save(run: Run, model: nn.Module, optimizer: AnyOptimizer, position: list[int]) -> None:
@@ -292,7 +190,7 @@ def _write_history(run: Run) -> None:
 
 
 def _log_epoch(run: Run, phases: list[Phase], seconds: float) -> None:
-    # Times are not in the history: one that differs at every run would look like a new result.
+    # Times are not in the history: every run would look like a new result.
     row, total = run.rows[-1], sum(phase.epochs for phase in phases)
     accuracy = "" if row["val_accuracy"] is None else f"  val acc {row['val_accuracy']:.2f}%"
     _LOG.info(

@@ -21,6 +21,7 @@ from models.integer.params import load_int_params, save_int_params, save_samples
 from stages import csim, generate_headers, plan
 from stages.pipeline.dataset import Dataset, Split
 from stages.pipeline.strict_yaml import read_yaml
+from tests.support.hls_build import builds, quick_stages  # noqa: F401 - fixtures
 from tests.support.paths import ROOT
 
 DESIGN, NAME = "relu_h96_stream", "relu_h96"  # rows of params.yaml; sizes play no part here
@@ -65,6 +66,7 @@ def load_logits():
 
 
 @pytest.mark.compiler
+@pytest.mark.usefixtures("quick_stages")
 def test_the_whole_test_set_passes(folder):
     generate_headers.main(NAME)
     csim.main(DESIGN)
@@ -83,6 +85,7 @@ def test_the_whole_test_set_passes(folder):
 
 
 @pytest.mark.compiler
+@pytest.mark.usefixtures("quick_stages")
 def test_a_simd_design_passes_and_keeps_its_memory_of_parameters(folder):
     name = "relu_h96_simd"
     sizes = Sizes.of(load_int_params(f"data/{NAME}/int8.pkl"))
@@ -97,6 +100,7 @@ def test_a_simd_design_passes_and_keeps_its_memory_of_parameters(folder):
 
 
 @pytest.mark.compiler
+@pytest.mark.usefixtures("quick_stages")
 def test_a_wrong_logit_fails_the_stage_and_keeps_the_log(folder):
     generate_headers.main(NAME)
     logits = load_logits()
@@ -113,6 +117,7 @@ def test_a_wrong_logit_fails_the_stage_and_keeps_the_log(folder):
 
 
 @pytest.mark.compiler
+@pytest.mark.usefixtures("quick_stages")
 def test_a_header_that_does_not_compile_is_quoted(folder):
     generate_headers.main(NAME)
     config = Path(f"data/{NAME}/headers/config.hpp")

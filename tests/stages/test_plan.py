@@ -19,7 +19,11 @@ from stages.pipeline.strict_yaml import read_yaml
 from tests.support.paths import ROOT
 
 PRODUCTS = [
-    *("embed_linear", "token_mixer_linear", "mlp_linear_1", "mlp_linear_2", "classifier_linear"),
+    "embed_linear",
+    "token_mixer_linear",
+    "mlp_linear_1",
+    "mlp_linear_2",
+    "classifier_linear",
 ]
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT)}
 ONE = {"pe": 1, "simd": 1}

@@ -1,4 +1,5 @@
-/// hls/cpp/common/fixed_point.hpp over arrays, for tests/test_hls_parity.py to call from Python.
+/// hls/cpp/common/fixed_point.hpp over arrays, for tests/hls/cpp/test_parity.py to call from
+/// Python.
 #include "fixed_point.hpp"
 
 namespace {

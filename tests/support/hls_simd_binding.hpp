@@ -1,4 +1,4 @@
-/// The units of the SIMD accelerator over arrays, for tests/test_hls_simd_units.py to call.
+/// The units of the SIMD accelerator over arrays, for tests/hls/cpp/test_simd_units.py to call.
 #include "processor.hpp"
 
 namespace {

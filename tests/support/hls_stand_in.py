@@ -156,8 +156,16 @@ def csynth_xml(version="2024.1", modules=False, **changes):
     """Return a csynth.xml as the tool of this version writes it."""
     vivado = version < "2020.2"
     values = {
-        **{"version": version, "part": PART, "top": TOP, "clock": "5.00", "estimated": "3.649"},
-        **{"best": "7000", "average": "undef", "worst": "29441", "lut": "339116", "loops": ""},
+        "version": version,
+        "part": PART,
+        "top": TOP,
+        "clock": "5.00",
+        "estimated": "3.649",
+        "best": "7000",
+        "average": "undef",
+        "worst": "29441",
+        "lut": "339116",
+        "loops": "",
         "dsp": "DSP48E" if vivado else "DSP",
         "flow": "" if vivado else "<FlowTarget>vitis</FlowTarget>\n",
         "uram": "" if vivado else "<URAM>0</URAM>\n",

@@ -1,4 +1,4 @@
-/// The units of the accelerator over arrays, for tests/test_hls_units.py to call from Python.
+/// The units of the accelerator over arrays, for tests/hls/cpp/test_units.py to call from Python.
 ///
 /// Each function sends its input through a unit word by word and returns the number of words that
 /// the unit left behind or failed to write.

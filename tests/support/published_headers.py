@@ -1,10 +1,10 @@
-"""C++ headers in the text form of the authors (published system §3), for tests that read them."""
+"""C++ headers in the text form of the authors, for tests that read them."""
 
 import dataclasses
 
 import numpy as np
 
-from models.integer.params import IntTable
+from models.integer.params import IntTable, published_name
 
 PREAMBLE = """\
 #ifndef QUANT_PARAMS_H_
@@ -29,9 +29,9 @@ def with_published_tables(network):
     """Return the network with the last knot of every table equal to the one before."""
     blocks = []
     for block in network.blocks:
-        points = (table.knots[:, :-1] for table in (block.mlp.psa_1, block.mlp.psa_2))
-        psa_1, psa_2 = map(IntTable.from_points, points)
-        mlp = dataclasses.replace(block.mlp, psa_1=psa_1, psa_2=psa_2)
+        points = (table.knots[:, :-1] for table in (block.mlp.act_in, block.mlp.act_hidden))
+        act_in, act_hidden = map(IntTable.from_points, points)
+        mlp = dataclasses.replace(block.mlp, act_in=act_in, act_hidden=act_hidden)
         blocks.append(dataclasses.replace(block, mlp=mlp))
     return dataclasses.replace(network, blocks=tuple(blocks))
 
@@ -39,7 +39,8 @@ def with_published_tables(network):
 def network_arrays(network):
     """Return a network's arrays by their published names; a table keeps 64 points of its 65."""
     arrays = {}
-    for name, leaf in network.leaves():
+    for leaf_name, leaf in network.leaves():
+        name = published_name(leaf_name)
         if isinstance(leaf, IntTable):
             arrays[f"{name}_lerp_lut"] = leaf.knots[:, :-1]
         else:

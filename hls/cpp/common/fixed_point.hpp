@@ -1,4 +1,5 @@
-/// The integer arithmetic of the network: the C++ twin of models/integer/fixed_point.py, name by name.
+/// The integer arithmetic of the network: the C++ twin of models/integer/fixed_point.py, name by
+/// name.
 ///
 ///     rounding_shift(v, s) = floor(v / 2^s + 1/2)              AP_RND
 ///     saturate(v)          = min(127, max(-128, v))            AP_SAT

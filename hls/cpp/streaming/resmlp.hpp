@@ -5,7 +5,7 @@
 ///     block:        y = channel_mlp(token_mixer(x))
 ///
 /// `Config` holds the sizes, `Design` the folding and the depths of the FIFOs, `Block<i>` the
-/// parameters of block i, all generated (hls/headers/network.py). hls/README.md is the map.
+/// parameters of block i, all generated (hls/headers). README.md in this folder is the map.
 #pragma once
 
 #include "affine.hpp"

@@ -6,15 +6,15 @@ A call of one image is, one after the other,
     start       READ_CYCLES + start_cycles: the first word arrives, then the image and, beside it,
                 the first tile of parameters are read, a word each per cycle
     each kind   tiles * vectors of its steps (hls/plan/simd/program.py): a vector per cycle. The
-    next
-                tile is read in the same cycles, a word in each
+                next tile is read in the same cycles, a word in each
     reload      tiles * (tile_cycles - vectors) of all steps: the vectors are through and the array
                 waits for words (in the published networks only the classifier, with one vector)
     pipeline    depth per step: the last value of a step is stored before the next step begins
     logits      logit_words + WRITE_CYCLES: until memory has answered
 
-All loops of the processor have II = 1; hls/simd holds the same loops, and a test counts their trips
-(COUNT_CYCLES). What is assumed of the C++ before synthesis is `depth` and the cycles of the ports:
+All loops of the processor have II = 1; hls/cpp/simd holds the same loops, and a test counts their
+trips (COUNT_CYCLES). What is assumed of the C++ before synthesis is `depth` and the cycles of the
+ports:
 
     depth       per step: CONTROL (reading the step, entering and leaving the loop), then a value
                 on its way: _STAGES, and log2(columns) levels of adders
@@ -35,8 +35,14 @@ READ_CYCLES = 72  # 64 that Vitis HLS schedules for a read of memory, and the ad
 WRITE_CYCLES = 72  # the same for a write and its response
 CONTROL = 6
 _STAGES = {
-    **{"square from the store": 2, "row or column of it": 1, "affine_1 or act_in": 6},
-    **{"product": 3, "sum": 2, "requantize": 3, "affine_2": 6, "residual or act_hidden": 7},
+    "square from the store": 2,
+    "row or column of it": 1,
+    "affine_1 or act_in": 6,
+    "product": 3,
+    "sum": 2,
+    "requantize": 3,
+    "affine_2": 6,
+    "residual or act_hidden": 7,
     "store": 1,
 }
 

@@ -24,7 +24,12 @@ FIFO_WORDS = 512  # between a memory port and the processor
 _SEGMENTS = TABLE_KNOTS - 1
 
 KINDS = (
-    *("embed_linear", "token_mixer", "mlp_linear_1", "mlp_linear_2", "mean", "classifier_linear"),
+    "embed_linear",
+    "token_mixer",
+    "mlp_linear_1",
+    "mlp_linear_2",
+    "mean",
+    "classifier_linear",
 )
 OUTPUT_PARAMETERS = ("b", "s", "res_affine_w", "res_affine_b", "res_affine_s")
 CHANNEL_PARAMETERS = tuple(

@@ -1,7 +1,7 @@
 """The streaming accelerator as a network of processes and FIFOs, from its sizes and folding.
 
-One process per function call in the DATAFLOW regions of resmlp_top.cpp and hls/include, one FIFO
-per stream variable; hls/README.md is the map that this file follows.
+One process per function call in the DATAFLOW regions of hls/cpp/streaming, one FIFO per stream
+variable; hls/cpp/streaming/README.md is the map that this file follows.
 hls/plan/streaming/dataflow_simulation.py runs the network, hls/plan/streaming/fifo_depths.py sizes
 its FIFOs.
 
@@ -17,12 +17,12 @@ import numpy as np
 
 from hls.plan.sizes import Sizes, products
 from hls.plan.streaming.folding import Folding, check_folding, output_lanes
-from hls.plan.streaming.process_network import Access, Fifo, Network, Process
+from hls.plan.streaming.process_network import Access, Fifo, Process, ProcessNetwork
 
 _LATENCY = {"move": 1, "table": 3, "affine": 4, "add": 1, "map": 2, "product": 4, "mean": 3}
 
 
-def streaming_network(sizes: Sizes, folding: Folding) -> Network:
+def streaming_network(sizes: Sizes, folding: Folding) -> ProcessNetwork:
     """Describe a streaming design; PipelineError if the folding is impossible."""
     check_folding(folding, sizes)
     return _Builder(sizes, folding).build()
@@ -33,23 +33,26 @@ class _Builder:
 
     def __init__(self, sizes: Sizes, folding: Folding) -> None:
         self.sizes, self.folding, self.products = sizes, folding, products(sizes)
-        self.network = Network()
+        self.network = ProcessNetwork()
+        self.block = ""  # the prefix of all names in the block that is being built
         self.token_words = sizes.embed_dim // folding.lanes
         self.map_words = sizes.num_patches * self.token_words
 
-    def build(self) -> Network:
+    def build(self) -> ProcessNetwork:
         """Mirror resmlp_top."""
         patch_words = self.sizes.num_patches * self.sizes.patch_dim // self.folding.lanes
         self.each("source", patch_words, 0, [], [self.link("tokens")])
-        self.linear("embed_linear", "", "tokens", self.link("embed_linear"))
+        self.linear("embed_linear", "tokens", self.link("embed_linear"))
         stream = "embed_linear"
         for index in range(self.sizes.num_blocks):
-            mixed = self.token_mixer(f"blocks_{index}_token_mixer", stream)
+            self.block = f"blocks_{index}_"
+            mixed = self.token_mixer(f"{self.block}token_mixer", stream)
             last = index == self.sizes.num_blocks - 1
             stream = self.link("blocks" if last else f"blocks_{index}_mlp")
-            self.channel_mlp(f"blocks_{index}_mlp", mixed, stream)
+            self.channel_mlp(f"{self.block}mlp", mixed, stream)
+        self.block = ""
         self.mean(stream, self.link("mean"))
-        self.linear("classifier_linear", "", "mean", self.link("logits", lanes=1))
+        self.linear("classifier_linear", "mean", self.link("logits", lanes=1))
         self.each("sink", self.sizes.num_classes, 0, ["logits"], [])
         return self.network
 
@@ -71,11 +74,10 @@ class _Builder:
         words, tables = self.map_words, self.sizes.has_tables
         branch, shortcut = self.fork(name, "act_in", "mlp_shortcut")
         hidden, y = self.link(f"{name}_act_hidden"), self.link(f"{name}_linear_2")
-        prefix = name.removesuffix("mlp")
         latency = _LATENCY["table" if tables else "move"]
         self.each(f"{name}_duplicate", words, latency, [stream], [branch, shortcut])
-        self.linear("mlp_linear_1", prefix, branch, hidden, table=tables)
-        self.linear("mlp_linear_2", prefix, hidden, y)
+        self.linear("mlp_linear_1", branch, hidden, table=tables)
+        self.linear("mlp_linear_2", hidden, y)
         residual = _LATENCY["affine"] + _LATENCY["add"]
         self.each(f"{name}_residual", words, residual, [y, shortcut], [out])
 
@@ -88,8 +90,7 @@ class _Builder:
         """Mirror token_linear: a transpose, the matrix product, the transpose back."""
         by_channel, mixed = self.link(f"{name}_by_channel"), self.link(f"{name}_mixed")
         self.transpose(f"{name}_transpose_in", stream, by_channel)
-        layer = "token_mixer_linear"
-        self.linear(layer, name.removesuffix(layer), by_channel, mixed)
+        self.linear("token_mixer_linear", by_channel, mixed)
         self.transpose(f"{name}_transpose_out", mixed, out)
 
     def transpose(self, name: str, stream: str, out: str) -> None:
@@ -104,59 +105,72 @@ class _Builder:
         whole, sent = (Access(filled, first),), (Access(out, words), Access(free, last))
         self.add(f"{name}_drain", self.map_words, 1, _LATENCY["map"], whole, sent)
 
-    def linear(self, layer: str, prefix: str, stream: str, out: str, table: bool = False) -> None:
+    def linear(self, layer: str, stream: str, out: str, table: bool = False) -> None:
         """Mirror linear: pack collects the next vector while matrix_vector works on this one."""
         product, fold = self.products[layer], self.folding.fold(layer)
-        name, handover, lanes = prefix + layer, self.folding.handover, self.folding.lanes
+        name, handover, lanes = self.block + layer, self.folding.handover, self.folding.lanes
         vectors, inputs, outputs = product.vectors, product.inputs, product.outputs
         packed = self.link(f"{name}_packed", lanes=inputs)
-        self.pack(f"{name}_pack", vectors, lanes, inputs, stream, packed, handover)
+        self.pack(layer, "pack", vectors, (lanes, inputs), stream, packed, handover)
         groups = np.arange(outputs // fold.pe)  # of outputs that are complete in the same cycle
         period = inputs // fold.simd
-        result, out_lanes = self.result(name, layer, out), output_lanes(layer, self.folding)
+        result = self.result(layer, out)
         reads = (Access(packed, np.array([0])),)
         writes = (Access(result, handover + (groups + 1) * period - 1),)
         latency = _LATENCY["product"] + ceil(log2(fold.simd)) + (_LATENCY["table"] if table else 0)
         steps = handover + len(groups) * period
-        self.add(f"{name}_matrix_vector", steps, vectors, latency, reads, writes)
-        self.regroup(name, vectors, (fold.pe, outputs, out_lanes), result, out)
+        self.add(f"{name}_matrix_vector", steps, vectors, latency, reads, writes, layer)
+        self.regroup(layer, result, out)
 
-    def result(self, name: str, layer: str, out: str) -> str:
+    def result(self, layer: str, out: str) -> str:
         """Add the FIFO behind matrix_vector, unless its words are those of the output."""
         pe = self.folding.fold(layer).pe
         if pe == output_lanes(layer, self.folding):
             return out
-        return self.link(f"{name}_groups", lanes=pe)
+        return self.link(f"{self.block}{layer}_groups", lanes=pe)
 
-    def regroup(
-        self, name: str, vectors: int, widths: tuple[int, int, int], stream: str, out: str
-    ) -> None:
+    def regroup(self, layer: str, stream: str, out: str) -> None:
         """Mirror linear's tail: words of `pe` elements become words of the output's lanes."""
-        pe, outputs, lanes = widths
+        product, pe = self.products[layer], self.folding.fold(layer).pe
+        lanes, elements = output_lanes(layer, self.folding), product.vectors * product.outputs
         if pe == lanes:
             return
         if pe % lanes == 0:
-            self.unpack(f"{name}_unpack", vectors * outputs, pe, lanes, stream, out)
+            self.unpack(layer, elements, (pe, lanes), stream, out)
         elif lanes % pe == 0:
-            self.pack(f"{name}_pack_groups", vectors * outputs // lanes, pe, lanes, stream, out)
+            self.pack(layer, "pack_groups", elements // lanes, (pe, lanes), stream, out)
         else:
-            results = self.link(f"{name}_results", lanes=outputs)
-            self.pack(f"{name}_pack_groups", vectors, pe, outputs, stream, results)
-            self.unpack(f"{name}_unpack", vectors * outputs, outputs, lanes, results, out)
+            outputs = product.outputs
+            results = self.link(f"{self.block}{layer}_results", lanes=outputs)
+            self.pack(layer, "pack_groups", product.vectors, (pe, outputs), stream, results)
+            self.unpack(layer, elements, (outputs, lanes), results, out)
 
     def pack(
-        self, name: str, words: int, few: int, many: int, stream: str, out: str, handover: int = 0
+        self,
+        layer: str,
+        part: str,
+        words: int,
+        widths: tuple[int, int],
+        stream: str,
+        out: str,
+        handover: int = 0,
     ) -> None:
         """Mirror pack: collect `many` elements, `few` at a time, and send them as one word."""
+        few, many = widths
         steps = np.arange(many // few)
         reads, writes = (Access(stream, steps),), (Access(out, steps[-1:] + handover),)
-        self.add(name, len(steps) + handover, words, _LATENCY["move"], reads, writes)
+        name = f"{self.block}{layer}_{part}"
+        self.add(name, len(steps) + handover, words, _LATENCY["move"], reads, writes, layer)
 
-    def unpack(self, name: str, elements: int, many: int, few: int, stream: str, out: str) -> None:
+    def unpack(
+        self, layer: str, elements: int, widths: tuple[int, int], stream: str, out: str
+    ) -> None:
         """Mirror unpack: send a word of `many` elements as words of `few`."""
+        many, few = widths
         steps = np.arange(many // few)
         reads, writes = (Access(stream, steps[:1]),), (Access(out, steps),)
-        self.add(name, len(steps), elements // many, _LATENCY["move"], reads, writes)
+        rounds, latency = elements // many, _LATENCY["move"]
+        self.add(f"{self.block}{layer}_unpack", len(steps), rounds, latency, reads, writes, layer)
 
     def mean(self, stream: str, out: str) -> None:
         """Mirror mean: the averages leave with the last token."""
@@ -180,9 +194,12 @@ class _Builder:
         latency: int,
         reads: tuple[Access, ...],
         writes: tuple[Access, ...],
+        layer: str = "",
     ) -> None:
-        """Add a process."""
-        self.network.processes.append(Process(name, steps, rounds, latency, reads, writes))
+        """Add a process; without a `layer` it is one of its own."""
+        layer = layer or name.removeprefix(self.block)
+        process = Process(name, layer, steps, rounds, latency, reads, writes)
+        self.network.processes.append(process)
 
     def link(self, name: str, lanes: int | None = None) -> str:
         """Add a FIFO of the common depth; `lanes` elements per word, the design's by default."""

@@ -18,7 +18,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from hls.plan.streaming.process_network import Network, Process
+from hls.plan.streaming.process_network import Process, ProcessNetwork
 from models.files.errors import PipelineError
 
 Numbers = npt.NDArray[np.int64]
@@ -63,7 +63,7 @@ class Result:
     high_water: dict[str, int]
 
 
-def simulate(network: Network, depths: Mapping[str, int], images: int = IMAGES) -> Result:
+def simulate(network: ProcessNetwork, depths: Mapping[str, int], images: int = IMAGES) -> Result:
     """Send `images` images, at least 2, through the design without a pause.
 
     `depths` gives the words per FIFO by its name or, for all of them, by its kind; a link has 2 by
@@ -84,7 +84,7 @@ def _state(wait: Wait, depths: Mapping[str, int]) -> str:
     return f"{wait.fifo} (full, {depths[wait.fifo]} words)"
 
 
-def depths_by_name(network: Network, depths: Mapping[str, int]) -> dict[str, int]:
+def depths_by_name(network: ProcessNetwork, depths: Mapping[str, int]) -> dict[str, int]:
     """Return the depth of every FIFO of the network; PipelineError for a name that is none."""
     kinds = {"link": 2, "map": 2}
     known = {*network.fifos, *(fifo.kind for fifo in network.fifos.values())}
@@ -101,7 +101,7 @@ def depths_by_name(network: Network, depths: Mapping[str, int]) -> dict[str, int
 class _State:
     """The arrays of a run: flat lists of operations, and the times of all words."""
 
-    def __init__(self, network: Network, depths: Mapping[str, int], images: int) -> None:
+    def __init__(self, network: ProcessNetwork, depths: Mapping[str, int], images: int) -> None:
         self.network, self.images = network, images
         self.depths = depths_by_name(network, depths)
         self.index = {name: number for number, name in enumerate(network.fifos)}
@@ -162,7 +162,7 @@ class _State:
         return words
 
     def _cycle(self) -> tuple[Wait, ...]:
-        """Follow who waits for whom until it comes round."""
+        """Follow the graph of who waits for whom until it closes a cycle."""
         waits = {wait.process: wait for wait in map(self._wait, np.flatnonzero(self.rounds))}
         seen: list[str] = []
         name = next(iter(waits))

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hls.plan.streaming.dataflow_simulation import Result, simulate
-from hls.plan.streaming.process_network import Access, Network
+from hls.plan.streaming.process_network import Access, ProcessNetwork
 
 LINK_WORDS = (2, 4, 8, 16, 32)
 MARGIN_FACTOR = 2
@@ -36,7 +36,7 @@ class Sizing:
     result: Result
 
 
-def size_fifos(network: Network) -> Sizing:
+def size_fifos(network: ProcessNetwork) -> Sizing:
     """Return depths, in words per kind, with which the slowest stage alone sets the interval."""
     paced = _paced(network)
     for link in LINK_WORDS:
@@ -49,7 +49,7 @@ def size_fifos(network: Network) -> Sizing:
     return Sizing(depths, {**marks, "link": link}, simulate(network, depths))
 
 
-def _shortcut_marks(paced: Network, link: int) -> dict[str, int]:
+def _shortcut_marks(paced: ProcessNetwork, link: int) -> dict[str, int]:
     """Return the highest mark among all blocks, which share a depth."""
     marks = simulate(paced, {"link": link}).high_water
     return {
@@ -58,18 +58,18 @@ def _shortcut_marks(paced: Network, link: int) -> dict[str, int]:
     }
 
 
-def _margin(network: Network, kind: str) -> int:
+def _margin(network: ProcessNetwork, kind: str) -> int:
     """Return twice the pipeline stages of one branch, from its fork to its sum."""
     branch = f"blocks_0_{kind.removesuffix('_shortcut')}_"
     stages = sum(p.latency for p in network.processes if p.name.startswith(branch))
     return MARGIN_FACTOR * stages
 
 
-def _paced(network: Network) -> Network:
+def _paced(network: ProcessNetwork) -> ProcessNetwork:
     """Return the network with a source that spreads an image over the longest stage's cycles."""
     source, *others = network.processes
     [write] = source.writes
     cycles = network.longest_stage
     steps = np.arange(source.rounds) * cycles // source.rounds
     slow = replace(source, steps=cycles, rounds=1, writes=(Access(write.fifo, steps),))
-    return Network([slow, *others], network.fifos)
+    return ProcessNetwork([slow, *others], network.fifos)

@@ -3,11 +3,11 @@
 In FINN's words a matrix product has PE outputs and SIMD inputs per cycle, so it owns PE x SIMD
 multipliers and needs (outputs / PE) x (inputs / SIMD) cycles per vector. Every stream of a design
 carries `lanes` int8 elements per word, and all blocks share one folding. PE = 1, SIMD = all inputs
-and one lane are the published design (published system §4).
+and one lane are the published design.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from math import gcd
 from typing import Any
 
@@ -54,10 +54,6 @@ class Folding:
         fold = getattr(self, name)
         assert isinstance(fold, Fold), name
         return fold
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values, as `from_dict` takes them."""
-        return asdict(self)
 
     @staticmethod
     def from_dict(values: Mapping[str, Any]) -> "Folding":
@@ -112,18 +108,6 @@ def check_folding(folding: Folding, sizes: Sizes) -> None:
                     f"{name}.{key} is {factor}, which does not divide the layer's {length} {what}; "
                     f"possible: {_listed(divisors(length))}."
                 )
-
-
-def vector_cycles(name: str, product: Product, folding: Folding) -> int:
-    """Return the cycles from one vector to the next: max(inputs, outputs) + 1 as published.
-
-    max(inputs / lanes, (outputs / pe) x (inputs / simd), outputs / lanes) + handover: loading a
-    vector, multiplying the one before and sending its result overlap. The cycle of the hand-over
-    does not add to the sending.
-    """
-    compute = folding.fold(name).compute_cycles(product)
-    loop = max(product.inputs // folding.lanes, compute) + folding.handover
-    return max(loop, product.outputs // output_lanes(name, folding))
 
 
 def output_lanes(name: str, folding: Folding) -> int:

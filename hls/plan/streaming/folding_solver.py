@@ -28,7 +28,7 @@ def fold_for_cycles(sizes: Sizes, cycles: int) -> Folding | None:
 
 
 def fold_for_rate(sizes: Sizes, images_per_second: float, clock_ns: float) -> Folding:
-    """Return the smallest folding that is at least this fast; PipelineError tells the fastest."""
+    """Return the smallest folding that is at least this fast; PipelineError states the fastest."""
     cycles = int(1e9 / clock_ns / images_per_second)
     folding = fold_for_cycles(sizes, cycles)
     if folding is None:
@@ -42,9 +42,10 @@ def fold_for_rate(sizes: Sizes, images_per_second: float, clock_ns: float) -> Fo
 
 
 def fold_for_dsp(sizes: Sizes, dsp: int) -> Folding:
-    """Return the fastest folding within a budget of DSPs (estimate); PipelineError tells the least.
+    """Return the fastest folding within a budget of DSPs (estimate).
 
-    Among equally fast ones it is that with the fewest multipliers.
+    Among equally fast ones it is that with the fewest multipliers. PipelineError states the least
+    budget.
     """
     candidates = sorted(_possible_cycles(sizes))
     if _dsp(sizes, candidates[-1]) > dsp:

@@ -24,11 +24,15 @@ class Access:
 class Process:
     """A sequential process: `rounds` rounds of `steps` cycles per image.
 
+    `layer` is the matrix product that it is a part of (a key of hls.plan.sizes.products); another
+    process is a layer of its own. Either is the same in all blocks, while `name` says the block.
+
     In a step all reads come before all writes, each in the order of the tuples; what is written
     appears `latency` cycles after its step.
     """
 
     name: str
+    layer: str
     steps: int
     rounds: int
     latency: int
@@ -56,7 +60,7 @@ class Fifo:
 
 
 @dataclass
-class Network:
+class ProcessNetwork:
     """Processes and FIFOs of one design; the first process is the source, the last the sink."""
 
     processes: list[Process] = field(default_factory=list)

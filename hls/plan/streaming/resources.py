@@ -30,17 +30,21 @@ from math import ceil
 from hls.plan.estimate import Memory, Usage
 from hls.plan.sizes import Product, Sizes, copies, products
 from hls.plan.streaming.folding import Folding
-from hls.plan.streaming.process_network import Network
+from hls.plan.streaming.process_network import ProcessNetwork
 
 SRL_WORDS = 32
 SHIFT_BITS, SEGMENT_BITS = 5, 17
 AFFINES = (
-    *("token_mixer_affine_1", "token_mixer_affine_2", "token_mixer_res_affine"),
+    "token_mixer_affine_1",
+    "token_mixer_affine_2",
+    "token_mixer_res_affine",
     "mlp_res_affine",
 )
 
 
-def usage(sizes: Sizes, folding: Folding, network: Network, depths: dict[str, int]) -> list[Usage]:
+def usage(
+    sizes: Sizes, folding: Folding, network: ProcessNetwork, depths: dict[str, int]
+) -> list[Usage]:
     """Return a row per layer, one for the transposes and one for the FIFOs (estimate)."""
     rows = [_product(name, product, sizes, folding) for name, product in products(sizes).items()]
     rows += _affines(sizes, folding)
@@ -92,7 +96,7 @@ def _transposes(sizes: Sizes, folding: Folding) -> Usage:
     return _row("transposes", 2 * sizes.num_blocks, [Memory(2 * lanes, words, 8 * lanes)])
 
 
-def _fifos(network: Network, depths: dict[str, int]) -> Usage:
+def _fifos(network: ProcessNetwork, depths: dict[str, int]) -> Usage:
     luts = brams = 0
     for fifo in network.fifos.values():
         if fifo.kind == "map":

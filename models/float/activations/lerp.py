@@ -7,7 +7,6 @@ on CUDA, and for float64, other devices, or where a compiler does not work, plai
 `lerp_reference` is the definition in plain PyTorch that all of them must agree with.
 """
 
-import importlib
 import logging
 from functools import cache
 from types import ModuleType
@@ -148,7 +147,10 @@ def _kernels(device: str, dtype: torch.dtype) -> ModuleType | None:
 def _load(module: str, device: str) -> ModuleType | None:
     """Import and try the kernels once; where they do not work say so in one line, return None."""
     try:
-        kernels = importlib.import_module(f"models.float.activations.kernels.{module}")
+        if module == "lerp_cpu":
+            from models.float.activations.kernels import lerp_cpu as kernels
+        else:
+            from models.float.activations.kernels import lerp_triton as kernels
         value, table = torch.zeros(1, 1, device=device), torch.zeros(1, 2, device=device)
         kernels.backward(kernels.forward(value, table, 0.0, 1.0), value, table, 0.0, 1.0)
     except Exception as error:  # no compiler, or a broken one, must not stop a training run

@@ -5,7 +5,6 @@ operator with loops of its own (`lerp_psa::psa`), with and without gradients: th
 trained and those that are exported are equal to the bit. Elsewhere it is the definition itself.
 """
 
-import importlib
 import logging
 from functools import cache
 from types import ModuleType
@@ -65,7 +64,8 @@ def _available() -> bool:
 def _loops() -> ModuleType | None:
     """Import and try the loops once; where they do not work say so in one line, return None."""
     try:
-        loops = importlib.import_module("models.float.activations.kernels.psa_loops")
+        from models.float.activations.kernels import psa_loops as loops
+
         row, column = np.ones((1, 1), np.float32), np.ones(1, np.float32)
         loops.psa_forward(column, row, row, row, column, column, 1.0)
         loops.psa_backward(row, column, row, row, row, column, 1.0)

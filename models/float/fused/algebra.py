@@ -1,4 +1,4 @@
-"""The small algebra of the fused passes, compiled: norms absorbed by weights, and the gradients.
+"""The small algebra of the fused passes, compiled: weights absorb norms; `_back`: the gradients.
 
 With r = 1 / sqrt(variance + eps) a norm is scale * x + offset, scale = gamma r,
 offset = beta - scale * mean. PyTorch would spend as long on these vectors as on the streams.
@@ -15,7 +15,7 @@ Halves = NDArray[np.uint16]  # the bits of bfloat16
 
 
 @compiled
-def fold_norm(mean: Floats, variance: Floats, eps: float, gamma: Floats, beta: Floats) -> Floats:
+def absorb_norm(mean: Floats, variance: Floats, eps: float, gamma: Floats, beta: Floats) -> Floats:
     """Return r, scale and offset [3, C]."""
     norm = np.empty((3, mean.size), np.float32)
     for c in range(mean.size):
@@ -56,7 +56,7 @@ def through_statistics(
 
 
 @compiled
-def unfold_norm(
+def absorb_norm_back(
     grad_scale: Floats, grad_offset: Floats, mean: Floats, gamma: Floats, norm: Floats
 ) -> Floats:
     """Return the gradients of mean, variance, gamma and beta [4, C] from those of the affine."""
@@ -72,7 +72,7 @@ def unfold_norm(
 
 
 @compiled
-def fold_mixer(
+def absorb_mixer(
     norm: Floats, weight: Floats, bias: Floats, outer: Floats, constant: Floats
 ) -> tuple[Halves, Floats, Floats]:
     """Return weight as bfloat16, scale [C] and shift [T, C] of y = x + scale * (W x) + shift."""
@@ -87,8 +87,8 @@ def fold_mixer(
 
 
 @compiled
-def unfold_mixer(
-    grad_folded: Floats,
+def absorb_mixer_back(
+    grad_half: Floats,
     grad_scale: Floats,
     grad_shift: Floats,
     norm: Floats,
@@ -115,12 +115,12 @@ def unfold_mixer(
         grad_bias[i] = mixed.sum()
         grad_row = (mixed * norm[2]).sum()
         for j in range(tokens):
-            grad_weight[i, j] = grad_folded[i, j] + grad_row
+            grad_weight[i, j] = grad_half[i, j] + grad_row
     return grad_weight, grad_bias, grad_outer, grad_norm
 
 
 @compiled
-def fold_first(norm: Floats, weight: Floats, bias: Floats) -> tuple[Halves, Halves]:
+def absorb_input(norm: Floats, weight: Floats, bias: Floats) -> tuple[Halves, Halves]:
     """Return weight * scale and bias + weight @ offset in bfloat16: a linear layer on norm(x)."""
     half, half_bias = np.empty(weight.shape, np.uint16), np.empty(bias.shape, np.uint16)
     for h in range(bias.size):
@@ -131,14 +131,14 @@ def fold_first(norm: Floats, weight: Floats, bias: Floats) -> tuple[Halves, Halv
 
 
 @compiled
-def unfold_first(
-    grad_folded: Floats, grad_bias: Floats, norm: Floats, weight: Floats
+def absorb_input_back(
+    grad_half: Floats, grad_bias: Floats, norm: Floats, weight: Floats
 ) -> tuple[Floats, Floats]:
     """Return the gradients of weight and of the norm [2, C]; the bias keeps its gradient."""
     grad_weight, grad_norm = np.empty_like(weight), np.zeros((2, weight.shape[1]), np.float32)
     for h in range(grad_bias.size):
         for c in range(weight.shape[1]):
-            own = grad_folded[h, c]
+            own = grad_half[h, c]
             grad_weight[h, c] = own * norm[1, c] + grad_bias[h] * norm[2, c]
             grad_norm[0, c] += own * weight[h, c]
             grad_norm[1, c] += grad_bias[h] * weight[h, c]
@@ -146,7 +146,7 @@ def unfold_first(
 
 
 @compiled
-def fold_second(
+def absorb_output(
     weight: Floats, bias: Floats, outer: Floats, constant: Floats
 ) -> tuple[Halves, Floats]:
     """Return outer * weight in bfloat16 and outer * bias + constant."""
@@ -158,15 +158,15 @@ def fold_second(
 
 
 @compiled
-def unfold_second(
-    grad_folded: Floats, grad_bias: Floats, weight: Floats, bias: Floats, outer: Floats
+def absorb_output_back(
+    grad_half: Floats, grad_bias: Floats, weight: Floats, bias: Floats, outer: Floats
 ) -> tuple[Floats, Floats, Floats]:
     """Return the gradients of weight, bias and outer; that of the constant is `grad_bias`."""
     grad_weight, grad_outer = np.empty_like(weight), grad_bias * bias
     products = np.empty(weight.shape[1], np.float32)
     for c in range(outer.size):
         for h in range(weight.shape[1]):
-            own = grad_folded[c, h]
+            own = grad_half[c, h]
             grad_weight[c, h] = own * outer[c]
             products[h] = own * weight[c, h]
         grad_outer[c] += products.sum()

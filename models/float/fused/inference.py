@@ -1,8 +1,8 @@
 """A trained ResMLP folded once into bfloat16 weights, for many forward passes on the CPU.
 
 Every norm is scale * x + offset with its running statistics. The constant that a channel MLP adds
-to a channel is not added to the stream: it is carried on as a vector and folded into the layers
-behind. Half of the passes over the stream thereby disappear into matrix products.
+to a channel is not added to the stream: it is carried on as a vector and absorbed by the layers
+after it. Half of the passes over the stream thereby disappear into matrix products.
 """
 
 from collections.abc import Callable
@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 
 from models.float.activations.kernels import lerp_cpu
-from models.float.fused import plain as _fused_plain
-from models.float.fused import streams as _fused_cpu
+from models.float.fused import plain, streams
 from models.float.fused.cpu import product, relu_product
 from models.float.resmlp import ChannelMlp, ChannelNorm, TokenMixer
 
@@ -23,13 +22,13 @@ def mixer_step(mixer: TokenMixer, constant: Tensor) -> Step:
     """Return x + constant -> mixer(x + constant) - constant, on streams [T, B, C]."""
     scale, offset = affine(mixer.affine_1)
     weight, outer = mixer.linear.weight, mixer.affine_2
-    mixed = torch.outer(weight.sum(dim=1), offset + scale * constant)
+    mixed = torch.outer(weight.sum(dim=1), offset + scale * constant)  # [T, C]
     shift = torch.addcmul(outer.bias, outer.weight, mixed + mixer.linear.bias.unsqueeze(1))
     half, factor = weight.bfloat16(), outer.weight * scale
 
     def step(x: Tensor) -> Tensor:
         z, y = torch.mm(half, x.flatten(1)).view(x.shape), torch.empty_like(x)
-        _fused_cpu.residual(x, z, factor, shift, y)
+        streams.residual(x, z, factor, shift, y)
         return y
 
     return step
@@ -65,7 +64,7 @@ def _table_branch(mlp: ChannelMlp, scale: Tensor, offset: Tensor) -> Step:
     table_in, table = table_in.clone(), table.clone()
 
     def branch(x: Tensor) -> Tensor:
-        u = lerp_cpu.forward(x, table_in, *grid_in, scale, offset)
+        u = lerp_cpu.forward(x, table_in, *grid_in, scale, offset)  # [T, B, C]
         return lerp_cpu.forward(product(u, weight), table, *grid, None, bias)
 
     return branch
@@ -74,4 +73,4 @@ def _table_branch(mlp: ChannelMlp, scale: Tensor, offset: Tensor) -> Step:
 def affine(norm: ChannelNorm) -> tuple[Tensor, Tensor]:
     """Return a norm as scale and offset [C], with its running statistics."""
     statistics = norm.running_mean, norm.running_var
-    return _fused_plain.affine((*statistics, norm.eps, norm.weight, norm.bias))
+    return plain.affine(plain.Norm(*statistics, norm.eps, norm.weight, norm.bias))

@@ -19,15 +19,14 @@ import logging
 from collections.abc import Callable
 from functools import cache, partial
 from types import ModuleType
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from models.float.activations.relu import ReLU
-from models.float.fused import plain as _fused_plain
-from models.float.fused.plain import Norm
+from models.float.fused import plain
+from models.float.fused.plain import Linear, Norm, Outer, Stream, Table
 from models.float.resmlp import Affine, ChannelMlp, ChannelNorm, ResMLP, TokenMixer
 
 _MIDDLE = 128  # what `center` takes from the pixels
@@ -40,14 +39,6 @@ _LOG = logging.getLogger(__name__)
 Logits = Callable[[Tensor], Tensor]
 
 
-class Stream(NamedTuple):
-    """Features x [tokens, batch, channels], with mean and biased variance of their channels."""
-
-    x: Tensor
-    mean: Tensor
-    variance: Tensor
-
-
 def fused_forward(network: ResMLP, images: Tensor, dtype: torch.dtype = torch.bfloat16) -> Tensor:
     """Map pixels 0..255 [batch, 3, 32, 32] to float32 logits, as `network(images)` does.
 
@@ -57,7 +48,7 @@ def fused_forward(network: ResMLP, images: Tensor, dtype: torch.dtype = torch.bf
     stream = embed(network, images, dtype)
     for block in network.blocks:
         stream = channel_mlp(block.mlp, token_mixer(block.token_mixer, stream))
-    scale, offset = _fused_plain.affine(_norm(network.norm, stream))
+    scale, offset = plain.affine(_norm(network.norm, stream))
     pooled = _operations(stream.x).pool(stream.x)
     return network.classifier(scale * pooled + offset)
 
@@ -104,7 +95,7 @@ def fused_inference(network: ResMLP, dtype: torch.dtype = torch.bfloat16) -> Log
     weight, bias = _embedding(network)
     operations = _operations(weight.to(dtype))
     foldable = all(_is_relu(block.mlp) or _has_tables(block.mlp) for block in network.blocks)
-    if operations is _fused_plain or not foldable:
+    if operations is plain or not foldable:
         return torch.no_grad()(partial(fused_forward, network, dtype=dtype))
     return _folded(network, operations, weight.to(dtype).t(), bias)
 
@@ -133,19 +124,19 @@ def _folded(network: ResMLP, operations: ModuleType, embedding: Tensor, constant
 
 
 def embed(network: ResMLP, images: Tensor, dtype: torch.dtype) -> Stream:
-    """Cut pixels into patches and embed them, the normalisation folded into the weights."""
-    pixels = patches(images, network.patchify.patch_size)
+    """Cut pixels into patches and embed them; the weights absorb the normalisation."""
+    pixels = patches(images, network.patchify.patch_size)  # [T, B, P]
     operations = _operations(pixels.new_empty(0, dtype=dtype))
-    return Stream(*operations.embed(operations.center(pixels, dtype), *_embedding(network)))
+    return operations.embed(operations.center(pixels, dtype), _embedding(network))
 
 
-def _embedding(network: ResMLP) -> tuple[Tensor, Tensor]:
-    """Return weight [C, P] and bias [C] of the embedding of what `patches` cuts."""
+def _embedding(network: ResMLP) -> Linear:
+    """Return the embedding [C, P] of what `patches` cuts, less `_MIDDLE`."""
     linear, normalize, size = network.embed_linear, network.input, network.patchify.patch_size
-    weight = linear.weight.view(-1, size, size, 3).permute(0, 3, 1, 2).flatten(2)
+    weight = linear.weight.view(-1, size, size, 3).permute(0, 3, 1, 2).flatten(2)  # [C, 3, size^2]
     weight = weight / (255 * normalize.std.view(-1, 1))
-    shift = _MIDDLE - 255 * normalize.mean
-    return weight.flatten(1), linear.bias + (weight.sum(dim=2) * shift).sum(dim=1)
+    shift = _MIDDLE - 255 * normalize.mean  # [3]
+    return Linear(weight.flatten(1), linear.bias + (weight.sum(dim=2) * shift).sum(dim=1))
 
 
 def patches(images: Tensor, size: int) -> Tensor:
@@ -154,31 +145,33 @@ def patches(images: Tensor, size: int) -> Tensor:
     images = images.contiguous()
     # The uint8 pixels of a patch's row move as one number.
     runs = _RUNS[size] if images.dtype == torch.uint8 and size in _RUNS else images.dtype
+    # [B, colour, patch row, row in the patch, patch column, runs]
     rows = images.view(runs).view(batch, colours, height // size, size, width // size, -1)
+    # [patch row, patch column, B, colour, row in the patch, runs]
     cut = rows.permute(2, 4, 0, 1, 3, 5).contiguous()
     return cut.flatten(3).flatten(0, 1).view(images.dtype)
 
 
 def token_mixer(mixer: TokenMixer, stream: Stream) -> Stream:
     """Compute `TokenMixer.forward`."""
-    linear, norm = mixer.linear, _norm(mixer.affine_1, stream)
-    operation = _operations(stream.x).token_mixer
-    return Stream(*operation(stream.x, norm, linear.weight, linear.bias, _pair(mixer.affine_2)))
+    norm, outer = _norm(mixer.affine_1, stream), _outer(mixer.affine_2)
+    return _operations(stream.x).token_mixer(stream.x, norm, _linear(mixer.linear), outer)
 
 
 def channel_mlp(mlp: ChannelMlp, stream: Stream) -> Stream:
     """Compute `ChannelMlp.forward`; activations that have no `table` run as they are."""
     x, norm, operations = stream.x, _norm(mlp.affine_1, stream), _operations(stream.x)
-    first, second, outer = _pair(mlp.linear_1), _pair(mlp.linear_2), _pair(mlp.affine_2)
+    first, second, outer = _linear(mlp.linear_1), _linear(mlp.linear_2), _outer(mlp.affine_2)
     if _is_relu(mlp):
-        return Stream(*operations.relu_mlp(x, norm, first, second, outer))
+        return operations.relu_mlp(x, norm, first, second, outer)
     if _has_tables(mlp):
-        tables = mlp.act_in.table(), mlp.act_hidden.table()
-        return Stream(*operations.table_mlp(x, norm, tables[0], first, tables[1], second, outer))
-    scale, offset = _fused_plain.affine(norm)
-    h = functional.linear(mlp.act_in(scale * x + offset).to(x.dtype), first[0].to(x.dtype))
-    v = mlp.act_hidden(h + first[1]).to(x.dtype)
-    return Stream(*_fused_plain.add_linear(x, v, second, outer))
+        table_in, table_hidden = Table(*mlp.act_in.table()), Table(*mlp.act_hidden.table())
+        return operations.table_mlp(x, norm, table_in, first, table_hidden, second, outer)
+    scale, offset = plain.affine(norm)
+    u = mlp.act_in(scale * x + offset).to(x.dtype)  # [T, B, C]
+    h = functional.linear(u, first.weight.to(x.dtype))  # [T, B, H]
+    v = mlp.act_hidden(h + first.bias).to(x.dtype)  # [T, B, H]
+    return plain.add_linear(x, v, second, outer)
 
 
 def _is_relu(mlp: ChannelMlp) -> bool:
@@ -189,16 +182,20 @@ def _has_tables(mlp: ChannelMlp) -> bool:
     return hasattr(mlp.act_in, "table") and hasattr(mlp.act_hidden, "table")
 
 
-def _pair(layer: nn.Linear | Affine) -> tuple[Tensor, Tensor]:
-    return layer.weight, layer.bias
+def _linear(layer: nn.Linear) -> Linear:
+    return Linear(layer.weight, layer.bias)
+
+
+def _outer(affine: Affine) -> Outer:
+    return Outer(affine.weight, affine.bias)
 
 
 def _norm(norm: ChannelNorm, stream: Stream) -> Norm:
     """Return what a norm computes with; in training mode track the statistics of its input."""
     if not norm.training:
-        return norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
+        return Norm(norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias)
     _track(norm, stream)
-    return stream.mean, stream.variance, norm.eps, norm.weight, norm.bias
+    return Norm(stream.mean, stream.variance, norm.eps, norm.weight, norm.bias)
 
 
 @torch.no_grad()
@@ -214,17 +211,17 @@ def _track(norm: ChannelNorm, stream: Stream) -> None:
 
 def _operations(x: Tensor) -> ModuleType:
     fused = x.dtype == torch.bfloat16 and x.device.type == "cpu"
-    return (_cpu_operations() if fused else None) or _fused_plain
+    return (_cpu_operations() if fused else None) or plain
 
 
 @cache
 def _cpu_operations() -> ModuleType | None:
-    """Import the CPU forms once; where they do not work say so in one line, return None."""
+    """Import the CPU forms once; where they do not work log one line and return None."""
     try:
-        from models.float.fused import cpu as _fused_ops
+        from models.float.fused import cpu
 
         fast = torch.ops.mkldnn._is_mkldnn_bf16_supported()
     except Exception as error:  # no compiler, or a broken one, must not stop a training run
         _LOG.info("fused ResMLP: plain PyTorch on the CPU (%r)", error)
         return None
-    return _fused_ops if fast else None
+    return cpu if fast else None

@@ -1,11 +1,15 @@
 """The sublayers of `models.float.fused.passes` in plain PyTorch: what each of them computes.
 
 A stream x is [tokens, batch, channels] in any floating-point type. Weights are cast to it; vectors,
-tables and statistics stay as they are, float32 or float64. A sublayer takes x, then mean, biased
-variance, eps, weight and bias of its norm [C], its own parameters, and last weight and bias of the
-affine that closes the branch [C]. It returns the new stream with the mean and variance of every
-channel. `models.float.fused.cpu` has the same functions for the CPU; the tests hold them to these.
+tables and statistics stay as they are, float32 or float64. A sublayer takes x, the norm before it,
+its own layers, and last the affine that closes the branch. `models.float.fused.cpu` has the same
+functions for the CPU; the tests hold them to these.
+
+In shapes: T tokens, B images of a batch, C channels of the stream, H hidden channels, P values of a
+patch, F channels and G knots of a table.
 """
+
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,10 +17,45 @@ from torch.nn import functional
 
 from models.float.activations.lerp import lerp
 
-Norm = tuple[Tensor, Tensor, float, Tensor, Tensor]
-Outer = tuple[Tensor, Tensor]
-Table = tuple[Tensor, float, float]  # values at the knots [F, G], first knot, step
-Summed = tuple[Tensor, Tensor, Tensor]
+
+class Stream(NamedTuple):
+    """Features x [T, B, C], with mean and biased variance of their channels [C]."""
+
+    x: Tensor
+    mean: Tensor
+    variance: Tensor
+
+
+class Norm(NamedTuple):
+    """A norm and the statistics that it normalises with; vectors [C]."""
+
+    mean: Tensor
+    variance: Tensor
+    eps: float
+    gamma: Tensor
+    beta: Tensor
+
+
+class Linear(NamedTuple):
+    """A linear layer: weight [out, in] and bias [out]."""
+
+    weight: Tensor
+    bias: Tensor
+
+
+class Table(NamedTuple):
+    """A learned function per channel: values at the knots [F, G], first knot and step."""
+
+    values: Tensor
+    start: float
+    step: float
+
+
+class Outer(NamedTuple):
+    """The affine that closes a branch: scale and offset per channel [C]."""
+
+    scale: Tensor
+    offset: Tensor
 
 
 def center(pixels: Tensor, dtype: torch.dtype) -> Tensor:
@@ -24,27 +63,27 @@ def center(pixels: Tensor, dtype: torch.dtype) -> Tensor:
     return pixels.to(dtype) - 128
 
 
-def embed(pixels: Tensor, weight: Tensor, bias: Tensor) -> Summed:
-    """Return pixels @ weight.T + bias; pixels [T, B, P], weight [C, P], bias [C]."""
-    return summed((functional.linear(pixels, weight.to(pixels.dtype)) + bias).to(pixels.dtype))
+def embed(pixels: Tensor, linear: Linear) -> Stream:
+    """Return linear(pixels); pixels [T, B, P]."""
+    z = functional.linear(pixels, linear.weight.to(pixels.dtype))  # [T, B, C]
+    return summed((z + linear.bias).to(pixels.dtype))
 
 
-def token_mixer(x: Tensor, norm: Norm, weight: Tensor, bias: Tensor, outer: Outer) -> Summed:
+def token_mixer(x: Tensor, norm: Norm, linear: Linear, outer: Outer) -> Stream:
     """Return x + outer(weight @ norm(x) + bias); weight [T, T], bias [T]."""
     scale, offset = affine(norm)
-    mixed = torch.outer(weight.sum(dim=1), offset) + bias.unsqueeze(1)
-    shift = torch.addcmul(outer[1], outer[0], mixed)
-    z = torch.matmul(weight.to(x.dtype), x.flatten(1)).view(x.shape)
-    return summed((x + (outer[0] * scale) * z + shift.unsqueeze(1)).to(x.dtype))
+    mixed = torch.outer(linear.weight.sum(dim=1), offset) + linear.bias.unsqueeze(1)  # [T, C]
+    shift = torch.addcmul(outer.offset, outer.scale, mixed)
+    z = torch.matmul(linear.weight.to(x.dtype), x.flatten(1)).view(x.shape)  # over T; [T, B, C]
+    return summed((x + (outer.scale * scale) * z + shift.unsqueeze(1)).to(x.dtype))
 
 
-def relu_mlp(
-    x: Tensor, norm: Norm, first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor], outer: Outer
-) -> Summed:
-    """Return x + outer(second(relu(first(norm(x))))); first, second: weight and bias."""
+def relu_mlp(x: Tensor, norm: Norm, first: Linear, second: Linear, outer: Outer) -> Stream:
+    """Return x + outer(second(relu(first(norm(x)))))."""
     scale, offset = affine(norm)
-    weight, bias = first[0] * scale, torch.addmv(first[1], first[0], offset)
-    h = functional.linear(x, weight.to(x.dtype), bias.to(x.dtype)).relu()
+    weight = first.weight * scale  # [H, C]
+    bias = torch.addmv(first.bias, first.weight, offset)  # [H]
+    h = functional.linear(x, weight.to(x.dtype), bias.to(x.dtype)).relu()  # [T, B, H]
     return add_linear(x, h, second, outer)
 
 
@@ -52,23 +91,23 @@ def table_mlp(
     x: Tensor,
     norm: Norm,
     table_in: Table,
-    first: tuple[Tensor, Tensor],
+    first: Linear,
     table_hidden: Table,
-    second: tuple[Tensor, Tensor],
+    second: Linear,
     outer: Outer,
-) -> Summed:
+) -> Stream:
     """Return x + outer(second(lerp(first(lerp(norm(x)))))) with a table for either lerp."""
     scale, offset = affine(norm)
-    u = lerp(scale * x + offset, *table_in).to(x.dtype)
-    h = functional.linear(u, first[0].to(x.dtype))
-    v = lerp(h + first[1], *table_hidden).to(x.dtype)
+    u = lerp(scale * x + offset, *table_in).to(x.dtype)  # [T, B, C]
+    h = functional.linear(u, first.weight.to(x.dtype))  # [T, B, H]
+    v = lerp(h + first.bias, *table_hidden).to(x.dtype)  # [T, B, H]
     return add_linear(x, v, second, outer)
 
 
-def add_linear(x: Tensor, v: Tensor, second: tuple[Tensor, Tensor], outer: Outer) -> Summed:
-    """Return x + outer(second(v)); v [T, B, H], second: weight [C, H] and bias [C]."""
-    weight = outer[0].unsqueeze(1) * second[0]
-    bias = torch.addcmul(outer[1], outer[0], second[1])
+def add_linear(x: Tensor, v: Tensor, second: Linear, outer: Outer) -> Stream:
+    """Return x + outer(second(v)); v [T, B, H]."""
+    weight = outer.scale.unsqueeze(1) * second.weight  # [C, H]
+    bias = torch.addcmul(outer.offset, outer.scale, second.bias)  # [C]
     return summed((x + functional.linear(v, weight.to(v.dtype)) + bias).to(x.dtype))
 
 
@@ -79,13 +118,12 @@ def pool(x: Tensor) -> Tensor:
 
 def affine(norm: Norm) -> tuple[Tensor, Tensor]:
     """Return a norm as scale and offset [C]: norm(x) = scale * x + offset."""
-    mean, variance, eps, weight, bias = norm
-    scale = weight * (variance + eps).rsqrt()
-    return scale, bias - scale * mean
+    scale = norm.gamma * (norm.variance + norm.eps).rsqrt()
+    return scale, norm.beta - scale * norm.mean
 
 
-def summed(y: Tensor) -> Summed:
-    """Return a stream with mean and biased variance of its channels."""
-    wide = y.double() if y.dtype == torch.float64 else y.float()
+def summed(x: Tensor) -> Stream:
+    """Return features [T, B, C] with mean and biased variance of their channels."""
+    wide = x.double() if x.dtype == torch.float64 else x.float()
     variance, mean = torch.var_mean(wide, dim=(0, 1), correction=0)
-    return y, mean, variance
+    return Stream(x, mean, variance)

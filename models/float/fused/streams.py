@@ -96,7 +96,7 @@ def _vector(job, address):
 
 
 @njit(**OPTIONS)
-def _fold_unit(job, unit, sums) -> None:
+def _write_sums(job, unit, sums) -> None:
     """Write the sums of a unit, which are those of every place in a block, and clear them.
 
     In float64: a square of bfloat16 is exact in float32 and a place sums few of them, so that the
@@ -119,7 +119,7 @@ def _residual_units(address) -> None:
         for begin in range(_begin(job, unit), _begin(job, unit + 1), scale.size):
             block = slice(begin, min(begin + scale.size, _begin(job, unit + 1)))
             _add(x[block], z[block], scale, shift, y[block], sums)
-        _fold_unit(job, unit, sums)
+        _write_sums(job, unit, sums)
         unit = take(job.counter)
 
 
@@ -140,7 +140,7 @@ def _split_units(address) -> None:
             _split(grad[begin - back : end - back], y[block], constant, linear, g[block], sums)
             if job.z != 0:
                 _branch(g[block], z[block], scale, dz[block], sums)
-        _fold_unit(job, unit, sums)
+        _write_sums(job, unit, sums)
         unit = take(job.counter)
 
 
@@ -153,7 +153,7 @@ def _mask_units(address) -> None:
         for begin in range(_begin(job, unit), _begin(job, unit + 1), sums.shape[1]):
             block = slice(begin, min(begin + sums.shape[1], _begin(job, unit + 1)))
             _mask(grad[block], h[block], sums)
-        _fold_unit(job, unit, sums)
+        _write_sums(job, unit, sums)
         unit = take(job.counter)
 
 

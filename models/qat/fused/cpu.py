@@ -1,7 +1,7 @@
 """The parts of the fused INT8 network on the CPU, with their gradients: products and kernels.
 
 Streams are bfloat16 [tokens, batch, channels] that hold int8 values. The forward pass is exact:
-products are int8 with int32 sums, the rest are the kernels of `_fused_qat_cpu`. Gradients are
+products are int8 with int32 sums, the rest are the kernels of `streams`. Gradients are
 bfloat16 with float32 sums, as in `models.float.fused.cpu`. Weights and biases come as the
 float-held integers that `models.qat.layers` computes, shifts as int32.
 """
@@ -14,9 +14,9 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 from models.float.activations.kernels import lerp_cpu
-from models.float.fused.cpu import _weight_gradient, center, product
+from models.float.fused.cpu import center, product, weight_gradient
 from models.integer import fixed_point
-from models.qat.fused import streams as _fused_qat_cpu
+from models.qat.fused import streams
 
 Context = Any  # what torch calls FunctionCtx, with the attributes that each forward sets
 Grads = tuple[Tensor | None, ...]
@@ -40,7 +40,7 @@ class _Linear(Function):
         ctx: Context, x: Tensor, weight: Tensor, bias: Tensor, shift: Tensor, lowest: float
     ) -> Tensor:
         vectors = {"inverse": _inverse(shift), "bias": bias}
-        y, inside = _fused_qat_cpu.linear(_product(x, weight), vectors, lowest)
+        y, inside = streams.linear(_product(x, weight), vectors, lowest)
         ctx.save_for_backward(x, weight, inside, vectors["inverse"])
         return y
 
@@ -48,9 +48,7 @@ class _Linear(Function):
     @once_differentiable
     def backward(ctx: Context, grad: Tensor) -> Grads:
         x, weight, inside, inverse = ctx.saved_tensors
-        grad_acc, grad_bias = _fused_qat_cpu.linear_back(
-            grad.contiguous(), inside, {"inverse": inverse}
-        )
+        grad_acc, grad_bias = streams.linear_back(grad.contiguous(), inside, {"inverse": inverse})
         return *_product_back(ctx, grad_acc, x, weight), grad_bias, None, None
 
 
@@ -66,7 +64,7 @@ class _LinearAdd(Function):
         *residual: Tensor,
     ) -> Tensor:
         vectors, factor = {"inverse": _inverse(shift), "bias": bias}, _factor(*residual)
-        y, inside = _fused_qat_cpu.linear_add(_product(v, weight), vectors, x, factor)
+        y, inside = streams.linear_add(_product(v, weight), vectors, x, factor)
         ctx.save_for_backward(v, weight, x, inside, vectors["inverse"])
         ctx.factor = factor
         return y
@@ -75,7 +73,7 @@ class _LinearAdd(Function):
     @once_differentiable
     def backward(ctx: Context, grad: Tensor) -> Grads:
         v, weight, x, inside, inverse = ctx.saved_tensors
-        grad_acc, grad_x, grad_bias, grad_factor = _fused_qat_cpu.linear_add_back(
+        grad_acc, grad_x, grad_bias, grad_factor = streams.linear_add_back(
             grad.contiguous(), inside, {"inverse": inverse}, x, ctx.factor
         )
         own = _product_back(ctx, grad_acc, v, weight)
@@ -89,9 +87,9 @@ class _TokenMixer(Function):
         first, second = _vectors(*first), _vectors(*second)
         weight, bias, shift = linear
         rows, factor = {"row_inverse": _inverse(shift), "row_bias": bias}, _factor(*residual[:2])
-        u, inside_u = _fused_qat_cpu.affine(x, first)
+        u, inside_u = streams.affine(x, first)
         acc = int_product(weight, u.flatten(1)).view(x.shape)
-        z, y, inside = _fused_qat_cpu.mixer(acc, rows, second, x, factor)
+        z, y, inside = streams.mixer(acc, rows, second, x, factor)
         ctx.save_for_backward(x, weight, u, inside_u, z, inside)
         ctx.vectors = first, rows, second, factor
         return y
@@ -101,13 +99,13 @@ class _TokenMixer(Function):
     def backward(ctx: Context, grad: Tensor) -> Grads:
         x, weight, u, inside_u, z, inside = ctx.saved_tensors
         first, rows, second, factor = ctx.vectors
-        grad_acc, grad_x, grad_rows, sums = _fused_qat_cpu.mixer_back(
+        grad_acc, grad_x, grad_rows, sums = streams.mixer_back(
             grad.contiguous(), z, inside, rows, second, x, factor
         )
         flat = grad_acc.flatten(1)
         grad_weight = torch.mm(flat, u.flatten(1).t()).float()
         grad_u = torch.mm(weight.bfloat16().t(), flat).view(x.shape)
-        grad_first = _fused_qat_cpu.affine_back(grad_u, x, inside_u, first, grad_x)
+        grad_first = streams.affine_back(grad_u, x, inside_u, first, grad_x)
         linear = (grad_weight, grad_rows, None)
         return grad_x, *grad_first, None, *linear, *sums[1:], None, sums[0].sum(), None
 
@@ -119,7 +117,7 @@ class _LookUp(Function):
         channel = torch.arange(len(knots)).unsqueeze(1)
         values = torch.arange(fixed_point.INT8_MIN, fixed_point.INT8_MAX + 1)
         table = fixed_point.table_lookup(knots.to(torch.int32), channel, values)
-        return _fused_qat_cpu.look_up(x, table.bfloat16())
+        return streams.look_up(x, table.bfloat16())
 
     @staticmethod
     @once_differentiable
@@ -139,7 +137,7 @@ def int_product(a: Tensor, b: Tensor) -> Tensor:
 
 def input_values(pixels: Tensor, lut: Tensor) -> Tensor:
     """Return the stream lut[place, pixel] of uint8 pixels [T, B, P]; lut [P, 256]."""
-    return _fused_qat_cpu.look_up(center(pixels, torch.bfloat16), lut.bfloat16())
+    return streams.look_up(center(pixels, torch.bfloat16), lut.bfloat16())
 
 
 def linear(x: Tensor, layer: Integers, lowest: int = fixed_point.INT8_MIN) -> Tensor:
@@ -174,7 +172,7 @@ def _product(x: Tensor, weight: Tensor) -> Tensor:
 def _product_back(ctx: Context, grad: Tensor, x: Tensor, weight: Tensor) -> Grads:
     """Return the gradients of x (where it needs one) and weight."""
     grad_x = product(grad, weight.bfloat16()) if ctx.needs_input_grad[0] else None
-    return grad_x, torch.from_numpy(_weight_gradient(grad, x))
+    return grad_x, torch.from_numpy(weight_gradient(grad, x))
 
 
 def _inverse(shift: Tensor) -> Tensor:

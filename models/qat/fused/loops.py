@@ -1,4 +1,4 @@
-"""The compiled loops of `_fused_qat_cpu`.
+"""The compiled loops of `models.qat.fused.streams`.
 
 Streams are bfloat16 [tokens, batch, channels] and hold int8 values, which bfloat16 does exactly;
 accumulators are int32. A requantization is computed as floor(acc * 2^-shift + 1/2) + bias in
@@ -27,9 +27,9 @@ from models.float.activations.kernels.bfloat16 import (
 from models.float.activations.kernels.openmp import Kernel
 
 _BLOCK = 512  # values per block, which stay in the first-level cache
-_IN_LINEAR, _IN_AFFINE, _IN_SHORTCUT, _IN_SUM = (
-    np.uint8(1 << bit) for bit in range(4)
-)  # bits of `inside`
+# The bits of `inside`
+_IN_LINEAR, _IN_AFFINE = np.uint8(1), np.uint8(2)
+_IN_SHORTCUT, _IN_SUM = np.uint8(4), np.uint8(8)
 _HALF, _LOW, _HIGH = np.float32(0.5), np.float32(-128), np.float32(127)
 _NONE = np.uint8(0)
 
@@ -156,7 +156,7 @@ def _row(job, address, unit):
 
 
 @njit(**OPTIONS)
-def _fold_unit(job, unit, sums) -> None:
+def _write_sums(job, unit, sums) -> None:
     totals = carray(float_pointer(job.sums), (job.chunks, sums.shape[0], job.features))
     for row in range(sums.shape[0]):
         sum_rows(sums[row], totals[unit, row])
@@ -178,11 +178,8 @@ def _affine_units(address) -> None:
 def _affine_back_units(address) -> None:
     job = carray(address, 1)[0]
     grad, x, inside = _stream(job, job.grad), _stream(job, job.x), _bits(job)
-    grad_x, weight, inverse = (
-        _stream(job, job.grad_x),
-        _block(job, job.weight),
-        _block(job, job.inverse),
-    )
+    grad_x = _stream(job, job.grad_x)
+    weight, inverse = _block(job, job.weight), _block(job, job.inverse)
     sums, extra = np.zeros((2, weight.size), np.float32), np.empty_like(weight)
     unit = take(job.counter)
     while unit < job.chunks:
@@ -190,7 +187,7 @@ def _affine_back_units(address) -> None:
             at = slice(begin, min(begin + weight.size, _begin(job, unit + 1)))
             _affine_back(grad[at], x[at], inside[at], weight, inverse, extra, sums)
             _add_onto(extra, grad_x[at])
-        _fold_unit(job, unit, sums)
+        _write_sums(job, unit, sums)
         unit = take(job.counter)
 
 
@@ -227,7 +224,7 @@ def _linear_back_units(address) -> None:
             else:
                 _add_back(own, x[at], bits, job.factor, job.shrink, grad_x[at], branch, sums[1:])
                 _linear_back(branch, bits, inverse, out, sums)
-        _fold_unit(job, unit, sums)
+        _write_sums(job, unit, sums)
         unit = take(job.counter)
 
 
@@ -255,11 +252,8 @@ def _mixer_back_units(address) -> None:
     grad, x, z = _stream(job, job.grad), _stream(job, job.x), _stream(job, job.z)
     grad_x, grad_acc, inside = _stream(job, job.grad_x), _stream(job, job.grad_acc), _bits(job)
     weight, inverse = _block(job, job.weight), _block(job, job.inverse)
-    branch, grad_z, row_inverse = (
-        np.empty_like(weight),
-        np.empty_like(weight),
-        np.empty_like(weight),
-    )
+    branch, grad_z = np.empty_like(weight), np.empty_like(weight)
+    row_inverse = np.empty_like(weight)
     sums = np.zeros((4, inverse.size), np.float32)
     unit = take(job.counter)
     while unit < job.chunks:
@@ -270,7 +264,7 @@ def _mixer_back_units(address) -> None:
             _add_back(grad[at], own, bits, job.factor, job.shrink, grad_x[at], branch, sums[1:])
             _affine_back(branch, z[at], bits, weight, inverse, grad_z, sums[2:])
             _linear_back(grad_z, bits, row_inverse, grad_acc[at], sums)
-        _fold_unit(job, unit, sums)
+        _write_sums(job, unit, sums)
         unit = take(job.counter)
 
 
@@ -290,7 +284,6 @@ def _look_up_units(address) -> None:
 
 
 _SIZES = "parts batch features"
-_CHANNEL = "weight inverse bias"
 AFFINE = Kernel(_affine_units, _SIZES, "", "x weight inverse bias y inside")
 AFFINE_BACK = Kernel(_affine_back_units, _SIZES, "", "grad x inside weight inverse grad_x sums")
 LINEAR = Kernel(_linear_units, _SIZES, "lowest factor", "acc inverse bias x y inside")

@@ -81,12 +81,12 @@ def _table(table: nn.Module, x: IntTensor) -> IntTensor:
 
 @cache
 def _operations() -> ModuleType | None:
-    """Import the kernels once; where they do not work say so in one line, return None."""
+    """Import the kernels once; where they do not work log one line and return None."""
     try:
-        from models.qat.fused import cpu as _fused_qat_ops
+        from models.qat.fused import cpu
 
-        exact = _fused_qat_ops.exact()
+        exact = cpu.exact()
     except Exception as error:  # no compiler, or a broken one, must not stop a training run
         _LOG.info("fused QAT: plain PyTorch on the CPU (%r)", error)
         return None
-    return _fused_qat_ops if exact else None
+    return cpu if exact else None

@@ -10,6 +10,7 @@ from hls.plan.streaming.folding import published_folding
 from hls.simulate import gpp
 from models.files.errors import PipelineError
 from models.integer import resmlp as int_resmlp
+from tests.support.hls_build import OPTIMISED, QUICK, SANITIZED
 from tests.support.hls_design import (
     make_folding,
     random_folding,
@@ -23,30 +24,28 @@ pytestmark = pytest.mark.compiler
 SMALL = {"patch_dim": 12, "num_patches": 8, "embed_dim": 16, "hidden_dim": 20, "num_classes": 6}
 LERP_PSA_96 = {"patch_dim": 48, "num_patches": 64, "embed_dim": 96, "hidden_dim": 96}
 PUBLISHED_INTERVAL = 6240  # cycles per image of LERP-PSA-96
-FLAGS = ("-O1", "-Werror")
-SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize=shift", "-fno-sanitize-recover=all")
 
 
-def simulate(network, folding, folder, compiler="g++", flags=FLAGS, samples=3, images=20):
+def simulate(network, folding, folder, build, compiler="g++", flags=QUICK, samples=3, images=20):
     """Compare every layer of the samples and the logits of the images."""
     write_headers(network, folder, folding)
     shape = (samples, network.num_patches, network.patch_dim)
     tokens = np.random.default_rng(7).integers(-128, 128, shape, dtype=np.int32)
     golden = int_resmlp.make_samples(network, tokens, np.zeros(samples))
     (folder / "golden.hpp").write_text(golden_text(golden))
-    binary = gpp.build(compiler, [folder], folder, folder / "log", flags)
+    binary = build(compiler, [folder], folder, folder / "log", flags)
     files = write_images(network, folder, images)
     assert gpp.simulate(binary, folder / "log", files) == images
 
 
 @pytest.mark.parametrize("speed", [1, 2, 4, 8])
-def test_lerp_psa_96_at_multiples_of_the_published_rate(speed, random_network, tmp_path):
+def test_lerp_psa_96_at_multiples_of_the_published_rate(speed, random_network, tmp_path, builds):
     network = random_network(seed=1, tables=True, num_blocks=4, num_classes=10, **LERP_PSA_96)
     sizes = Sizes.of(network)
     folding = published_folding(sizes) if speed == 1 else wide_folding(network, lanes=speed)
     longest_stage = streaming_network(sizes, folding).longest_stage
     assert PUBLISHED_INTERVAL // longest_stage == speed
-    simulate(network, folding, tmp_path, samples=2, images=4)
+    simulate(network, folding, tmp_path, builds.build, samples=2, images=4)
 
 
 UNEQUAL = {  # lanes, PE and SIMD of each layer, handover
@@ -60,33 +59,35 @@ UNEQUAL = {  # lanes, PE and SIMD of each layer, handover
 
 
 @pytest.mark.parametrize("factors", UNEQUAL)
-def test_unequal_foldings(factors, random_network, tmp_path):
+def test_unequal_foldings(factors, random_network, tmp_path, builds):
     network = random_network(seed=2, tables=True, **SMALL)
-    simulate(network, make_folding(network, *UNEQUAL[factors]), tmp_path)
+    simulate(network, make_folding(network, *UNEQUAL[factors]), tmp_path, builds.build)
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_random_networks_and_foldings(seed, random_network, tmp_path):
+def test_random_networks_and_foldings(seed, random_network, tmp_path, builds):
     rng = np.random.default_rng(seed)
     lanes = int(rng.choice([1, 2, 4]))
     sizes = {name: lanes * int(rng.integers(1, 8)) for name in ("patch_dim", "embed_dim")}
     sizes |= {"hidden_dim": lanes * int(rng.integers(1, 8)), "num_patches": 2 ** rng.integers(2, 5)}
     network = random_network(seed=seed, tables=bool(seed % 2), num_classes=5, **sizes)
-    simulate(network, random_folding(network, lanes, seed), tmp_path)
+    simulate(network, random_folding(network, lanes, seed), tmp_path, builds.build)
 
 
-def test_no_read_or_write_out_of_bounds_and_no_undefined_behaviour(random_network, tmp_path):
+def test_no_read_or_write_out_of_bounds_and_no_undefined_behaviour(
+    random_network, tmp_path, builds
+):
     """ap_private.h shifts negative numbers left to extend their sign: that one check is off."""
     network = random_network(seed=3, tables=True, **SMALL)
     folding = make_folding(network, *UNEQUAL["neither divides the other"])
-    simulate(network, folding, tmp_path, flags=("-O1", "-fno-omit-frame-pointer", *SANITIZERS))
+    simulate(network, folding, tmp_path, builds.build, flags=SANITIZED)
 
 
 def test_clang_agrees_without_a_warning(clang, random_network, tmp_path):
     network = random_network(seed=4, tables=True, **SMALL)
     folding = make_folding(network, *UNEQUAL["neither divides the other"])
-    flags = (*FLAGS, "-Wno-unknown-warning-option")  # g++ has some that clang has not
-    simulate(network, folding, tmp_path, clang, flags)
+    flags = (*OPTIMISED, "-Wno-unknown-warning-option")  # g++ has some that clang has not
+    simulate(network, folding, tmp_path, gpp.build, clang, flags)
 
 
 IMPOSSIBLE = {  # what design.hpp says instead, and the sentence that refuses it
@@ -99,7 +100,7 @@ IMPOSSIBLE = {  # what design.hpp says instead, and the sentence that refuses it
 
 
 @pytest.mark.parametrize("constant", IMPOSSIBLE)
-def test_an_impossible_design_is_refused_in_a_sentence(constant, random_network, tmp_path):
+def test_an_impossible_design_is_refused_in_a_sentence(constant, random_network, tmp_path, builds):
     network = random_network(seed=2, **SMALL)
     write_headers(network, tmp_path, wide_folding(network, lanes=4))
     design = tmp_path / "design.hpp"
@@ -113,5 +114,5 @@ def test_an_impossible_design_is_refused_in_a_sentence(constant, random_network,
     log, top = tmp_path / "log", [gpp.SOURCES / "streaming/resmlp_top.cpp"]
     includes = [*(gpp.SOURCES / name for name in ("common", "streaming")), tmp_path]
     with pytest.raises(PipelineError, match="cannot compile the HLS code"):
-        gpp.compile_program("g++", top, includes, tmp_path / "top", log, ["-O0"])
+        builds.compile("g++", top, includes, tmp_path / "top", log, ["-O0", "-fsyntax-only"])
     assert IMPOSSIBLE[constant] in log.read_text()

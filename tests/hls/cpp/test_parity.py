@@ -14,6 +14,7 @@ from hls.simulate import gpp
 from models.files.errors import PipelineError
 from models.integer import fixed_point
 from models.integer import resmlp as int_resmlp
+from tests.support.hls_build import OPTIMISED, QUICK, SANITIZED
 from tests.support.hls_design import write_headers, write_images
 from tests.support.paths import ROOT
 
@@ -28,8 +29,14 @@ SHAPES = {
     "tables": {**SMALL, "seed": 2, "tables": True},
     "wide": {"seed": 3, "num_patches": 16, "embed_dim": 33, "hidden_dim": 70, "num_blocks": 3},
     "least": {
-        **{"seed": 4, "tables": True, "num_patches": 2, "patch_dim": 1, "embed_dim": 1},
-        **{"hidden_dim": 1, "num_blocks": 1, "num_classes": 1},
+        "seed": 4,
+        "tables": True,
+        "num_patches": 2,
+        "patch_dim": 1,
+        "embed_dim": 1,
+        "hidden_dim": 1,
+        "num_blocks": 1,
+        "num_classes": 1,
     },
 }
 
@@ -130,7 +137,7 @@ class Case:
     `spoil` changes the golden outputs of the layers.
     """
 
-    def __init__(self, network, folder, flags=("-O1", "-Werror"), spoil=None):
+    def __init__(self, network, folder, build, flags=QUICK, spoil=None):
         rng = np.random.default_rng(7)
         tokens = rng.integers(-128, 128, (9, network.num_patches, network.patch_dim))
         tokens[0], tokens[1], tokens[2, ::2] = -128, 127, 127
@@ -140,7 +147,7 @@ class Case:
             spoil(samples.layers)
         write_headers(network, folder)
         (folder / "golden.hpp").write_text(golden_text(samples))
-        self.binary = gpp.build("g++", [folder], folder, self.log, flags)
+        self.binary = build("g++", [folder], folder, self.log, flags)
 
     def simulate(self, count=50, jobs=1):
         files = write_images(self.network, self.folder, count)
@@ -149,12 +156,14 @@ class Case:
 
 @pytest.fixture(scope="module")
 def relu(random_network, tmp_path_factory):
-    return Case(random_network(**SHAPES["relu"]), tmp_path_factory.mktemp("relu"))
+    """Optimised and without precompiled headers, as the pipeline compiles; no warning is let by."""
+    folder = tmp_path_factory.mktemp("relu")
+    return Case(random_network(**SHAPES["relu"]), folder, gpp.build, OPTIMISED)
 
 
 @pytest.fixture(params=[name for name in SHAPES if name != "relu"])
-def other(request, random_network, tmp_path):
-    return Case(random_network(**SHAPES[request.param]), tmp_path)
+def other(request, random_network, tmp_path, builds):
+    return Case(random_network(**SHAPES[request.param]), tmp_path, builds.build)
 
 
 def test_random_networks_saturate(random_network):
@@ -177,11 +186,12 @@ def test_other_networks_equal_numpy_in_every_layer(other):
     assert other.simulate(jobs=2) == 50
 
 
-def test_no_read_or_write_out_of_bounds_and_no_undefined_behaviour(random_network, tmp_path):
+def test_no_read_or_write_out_of_bounds_and_no_undefined_behaviour(
+    random_network, tmp_path, builds
+):
     """ap_private.h shifts negative numbers left to extend their sign: that one check is off."""
-    sanitize = ("-fsanitize=address,undefined", "-fno-sanitize=shift", "-fno-sanitize-recover=all")
     network = random_network(**SHAPES["tables"])
-    case = Case(network, tmp_path, ("-O1", "-fno-omit-frame-pointer", *sanitize))
+    case = Case(network, tmp_path, builds.build, SANITIZED)
     assert case.simulate() == 50
 
 
@@ -202,7 +212,7 @@ def test_files_that_end_early_are_named(relu):
         gpp.simulate(relu.binary, relu.log, files)
 
 
-def test_a_wrong_value_inside_is_named(random_network, tmp_path):
+def test_a_wrong_value_inside_is_named(random_network, tmp_path, builds):
     want = 0
 
     def spoil(layers):
@@ -211,7 +221,7 @@ def test_a_wrong_value_inside_is_named(random_network, tmp_path):
         want = layers["blocks_1_mlp_relu"][0, 2, 3]
         layers["blocks_1_mlp"][4, 1, 0] ^= 1  # comes later
 
-    case = Case(random_network(**SHAPES["relu"]), tmp_path, ("-O1",), spoil)
+    case = Case(random_network(**SHAPES["relu"]), tmp_path, builds.build, spoil=spoil)
     place = "blocks_1_mlp_act_hidden, image 0, token 2, channel 3"
     message = f"{place}: got {want - 1}, want {want} .*see {case.log}"
     with pytest.raises(PipelineError, match=message):
@@ -234,7 +244,7 @@ FAULTS = {  # what the unit does wrong, where all its values are still the right
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_streams_must_be_emptied_and_no_more(fault, random_network, tmp_path, monkeypatch):
+def test_streams_must_be_emptied_and_no_more(fault, random_network, tmp_path, builds, monkeypatch):
     right, wrong, message = FAULTS[fault]
     sources = tmp_path / "hls"
     shutil.copytree(gpp.SOURCES, sources)
@@ -242,7 +252,7 @@ def test_streams_must_be_emptied_and_no_more(fault, random_network, tmp_path, mo
     assert right in unit.read_text()
     unit.write_text(unit.read_text().replace(right, wrong))
     monkeypatch.setattr(gpp, "SOURCES", sources)
-    case = Case(random_network(**SHAPES["least"]), tmp_path, ("-O1",))
+    case = Case(random_network(**SHAPES["least"]), tmp_path, builds.build)
     with pytest.raises(PipelineError, match=message):
         gpp.simulate(case.binary, case.log)
 
@@ -257,7 +267,7 @@ def test_the_published_network_is_computed_bit_for_bit(published_network, tmp_pa
     log = tmp_path / "log"
     # In an interpreter of its own, whose children are this compiler and this test bench alone.
     script = (
-        "import resource, sys; from pathlib import Path; from hls import gpp\n"
+        "import resource, sys; from pathlib import Path; from hls.simulate import gpp\n"
         "folder = Path(sys.argv[1]); log = folder / 'log'\n"
         "binary = gpp.build('g++', [folder], folder, log, ['-Werror'])\n"
         "assert gpp.simulate(binary, log) == 0\n"

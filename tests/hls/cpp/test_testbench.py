@@ -32,7 +32,7 @@ SAMPLES, IMAGES = 6, 9
 
 
 @pytest.fixture(scope="module")
-def calls(random_network, tmp_path_factory):
+def calls(random_network, tmp_path_factory, builds):
     """Return a function that runs the test bench on a stand-in that counts the images of calls."""
     folder = tmp_path_factory.mktemp("calls")
     network = random_network(seed=1)
@@ -44,7 +44,7 @@ def calls(random_network, tmp_path_factory):
     files = write_images(network, folder, IMAGES)
     sources, includes = [gpp.SOURCES / TEST_BENCH], [folder, gpp.SOURCES / "common"]
     binary = folder / "testbench"
-    gpp.compile_program("g++", sources, includes, binary, folder / "log", ["-O0"])
+    builds.compile("g++", sources, includes, binary, folder / "log", ["-O0"])
 
     def run(*numbers):
         arguments = [str(files.tokens), str(files.logits), *map(str, numbers)] if numbers else []

@@ -11,7 +11,7 @@ from hls.headers.golden import golden_text
 from hls.plan.streaming.folding import Fold, Folding
 from models.files.errors import PipelineError
 from models.integer import resmlp as int_resmlp
-from models.integer.params import IntLayer
+from models.integer.params import IntLayer, published_name
 
 ARRAY = re.compile(r"^const (u?int8_t|Segment) (\w+)((?:\[\d+\])+) = ([^;]+);", re.MULTILINE)
 
@@ -63,7 +63,8 @@ def test_config_states_the_sizes(network):
 
 def test_params_read_back_are_the_network(network):
     arrays = parse_arrays(headers.params_text(network))
-    for name, leaf in network.leaves():
+    for leaf_name, leaf in network.leaves():
+        name = published_name(leaf_name)
         if isinstance(leaf, IntLayer):
             for key in ("w", "b", "s"):
                 assert np.array_equal(arrays.pop(f"{name}_{key}"), getattr(leaf, key)), name
@@ -104,12 +105,18 @@ def test_design_states_factors_and_depths(network):
     text = streaming_design_text(folding, depths)
     constants = re.findall(r"^  static constexpr int (\w+) = (\d+);$", text, re.MULTILINE)
     assert {name: int(value) for name, value in constants} == {
-        **{"lanes": 2, "handover": 0},
-        **{"embed_linear_pe": 2, "embed_linear_simd": 3},
-        **{"token_mixer_linear_pe": 4, "token_mixer_linear_simd": 1},
-        **{"mlp_linear_1_pe": 5, "mlp_linear_1_simd": 6},
-        **{"mlp_linear_2_pe": 3, "mlp_linear_2_simd": 10},
-        **{"classifier_linear_pe": 1, "classifier_linear_simd": 2},
+        "lanes": 2,
+        "handover": 0,
+        "embed_linear_pe": 2,
+        "embed_linear_simd": 3,
+        "token_mixer_linear_pe": 4,
+        "token_mixer_linear_simd": 1,
+        "mlp_linear_1_pe": 5,
+        "mlp_linear_1_simd": 6,
+        "mlp_linear_2_pe": 3,
+        "mlp_linear_2_simd": 10,
+        "classifier_linear_pe": 1,
+        "classifier_linear_simd": 2,
         **{f"{name}_depth": depth for name, depth in depths.items()},
     }
 

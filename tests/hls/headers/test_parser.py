@@ -13,7 +13,7 @@ from hls.headers.parser import HEADER_FILES, parse_arrays, read_arrays
 from hls.headers.reader import read_network, read_samples
 from models.files.errors import PipelineError
 from models.integer import resmlp as int_resmlp
-from models.integer.params import IntResMlp, IntTable
+from models.integer.params import IntResMlp, IntTable, published_name
 from tests.support.published_headers import (
     array_text,
     header_text,
@@ -59,8 +59,14 @@ def make_samples(network, count=3):
 @pytest.mark.parametrize(
     "c_type",
     [
-        *("const ap_int<8>", "ap_int< 8 >", "const int8_t", "static constexpr signed char"),
-        *("weight_t", "const ap_fixed<8, 8>", "std::int8_t", "typename ns::T<3>::value"),
+        "const ap_int<8>",
+        "ap_int< 8 >",
+        "const int8_t",
+        "static constexpr signed char",
+        "weight_t",
+        "const ap_fixed<8, 8>",
+        "std::int8_t",
+        "typename ns::T<3>::value",
     ],
 )
 def test_any_type_name_is_read(c_type):
@@ -163,7 +169,22 @@ PIECES = [
         "}",
         "{1, 2}",
     ),
-    *(";", ",", "-", "+", "1", "200", "/*", "*/", "//", "\n", "#", '"', "\\", "\x00", "é", " "),
+    ";",
+    ",",
+    "-",
+    "+",
+    "1",
+    "200",
+    "/*",
+    "*/",
+    "//",
+    "\n",
+    "#",
+    '"',
+    "\\",
+    "\x00",
+    "é",
+    " ",
 ]
 
 
@@ -249,7 +270,7 @@ def test_tables_as_knots_are_read_too(segment_headers, tmp_path):
     network = segment_headers(no_segments)
     for name, leaf in network.leaves():
         if isinstance(leaf, IntTable):
-            tables[f"{name}_knots"] = leaf.knots
+            tables[f"{published_name(name)}_knots"] = leaf.knots
     (tmp_path / "quant_params.h").write_text(header_text(tables))
     assert same(read_network(read_arrays(tmp_path), tmp_path), network)
 
@@ -281,8 +302,11 @@ def test_segments_that_are_no_table_are_refused(segment_headers, tmp_path, pairs
 
 def test_a_table_of_256_entries_is_read_as_the_hardware_reads_it(table_network, tmp_path):
     write_headers(tmp_path, table_network)
-    leaves = table_network.leaves()
-    luts = {f"{name}_lut": leaf.lut for name, leaf in leaves if isinstance(leaf, IntTable)}
+    luts = {
+        f"{published_name(name)}_lut": leaf.lut
+        for name, leaf in table_network.leaves()
+        if isinstance(leaf, IntTable)
+    }
     (tmp_path / "lerp_psa_params.h").write_text(header_text(luts))
     assert same(read_network(read_arrays(tmp_path), tmp_path), table_network)
 

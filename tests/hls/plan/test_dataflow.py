@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hls.plan.sizes import Sizes, products
+from hls.plan.sizes import Product, Sizes, products
 from hls.plan.streaming.dataflow import streaming_network
 from hls.plan.streaming.dataflow_simulation import Deadlock, simulate
 from hls.plan.streaming.fifo_depths import SHORTCUTS, size_fifos
@@ -17,10 +17,10 @@ from hls.plan.streaming.folding import (
     divisors,
     possible_lanes,
     published_folding,
-    vector_cycles,
 )
 from hls.plan.streaming.folding_solver import fold_for_cycles
-from hls.plan.streaming.process_network import Access, Fifo, Network, Process
+from hls.plan.streaming.plan import limiting_layers
+from hls.plan.streaming.process_network import Access, Fifo, Process, ProcessNetwork
 from models.files.errors import PipelineError
 
 LERP_96 = Sizes(48, 64, 96, 96, 4, 10, True)
@@ -30,19 +30,19 @@ SMALL = Sizes(12, 8, 12, 20, 2, 3, False)
 ONE = np.array([0])
 
 
-def chain(*stages: tuple[int, int], depth_kind: str = "link") -> Network:
+def chain(*stages: tuple[int, int], depth_kind: str = "link") -> ProcessNetwork:
     """Return processes of (steps, latency) in a row that pass on 10 words per image."""
-    network = Network()
+    network = ProcessNetwork()
     for number, (steps, latency) in enumerate(stages):
         reads = (Access(f"s{number - 1}", ONE),) if number else ()
         writes = (Access(f"s{number}", np.array([steps - 1])),) if number < len(stages) - 1 else ()
-        network.processes.append(Process(f"p{number}", steps, 10, latency, reads, writes))
+        network.processes.append(Process(f"p{number}", "", steps, 10, latency, reads, writes))
         if writes:
             network.fifos[f"s{number}"] = Fifo(f"s{number}", depth_kind, 8)
     return network
 
 
-def smallest_depth(network: Network, kind: str) -> int:
+def smallest_depth(network: ProcessNetwork, kind: str) -> int:
     """Return the fewest words of one kind of FIFO that do not deadlock."""
     low, high = 1, 1 << 15
     while low < high:
@@ -89,12 +89,40 @@ def test_a_fifo_of_one_word_is_written_every_other_cycle() -> None:
     ],
 )
 def test_published_intervals(sizes: Sizes, cycles: int, layers: set[str]) -> None:
-    """Measured in co-simulation (published system, section 4)."""
+    """The authors measured these in co-simulation."""
     network = streaming_network(sizes, published_folding(sizes))
     sizing = size_fifos(network)
     assert sizing.result.interval == network.longest_stage == cycles
     assert {name.removeprefix("blocks_3_") for name in sizing.result.limiting[-2:]} == layers
     assert cycles * 6 < sizing.result.latency < cycles * 10  # eight transposes wait for an image
+
+
+def test_processes_name_their_layer_alike_in_all_blocks() -> None:
+    """Words of 2, 4 and 6 elements need every kind of repacking behind a product."""
+    factors = [Fold(4, 2), Fold(2, 8), Fold(10, 4), Fold(3, 5), Fold(1, 3)]
+    network = streaming_network(SMALL, Folding(2, *factors, handover=0))
+    layers = {process.name: process.layer for process in network.processes}
+    assert layers["embed_linear_pack"] == layers["embed_linear_unpack"] == "embed_linear"
+    for block in ("blocks_0_", "blocks_1_"):
+        for name, layer in (
+            ("token_mixer_linear_pack", "token_mixer_linear"),
+            ("token_mixer_linear_matrix_vector", "token_mixer_linear"),
+            ("mlp_linear_1_unpack", "mlp_linear_1"),
+            ("mlp_linear_2_pack_groups", "mlp_linear_2"),
+            ("token_mixer_linear_transpose_in_fill", "token_mixer_linear_transpose_in_fill"),
+            ("mlp_duplicate", "mlp_duplicate"),
+        ):
+            assert layers[block + name] == layer
+    assert layers["mean"] == "mean" and layers["sink"] == "sink"
+
+
+def test_products_are_named_before_other_layers_that_limit() -> None:
+    network = streaming_network(RELU_96, published_folding(RELU_96))
+    by_name = {process.name: process for process in network.processes}
+    moves = [by_name[f"blocks_{block}_mlp_duplicate"] for block in range(4)]
+    assert limiting_layers(moves, RELU_96) == ["mlp_duplicate"]
+    pack, product = by_name["embed_linear_pack"], by_name["blocks_2_mlp_linear_2_matrix_vector"]
+    assert limiting_layers([pack, *moves, product], RELU_96) == ["embed_linear", "mlp_linear_2"]
 
 
 def test_published_depths_do_for_the_published_network() -> None:
@@ -181,6 +209,17 @@ def designs(draw: st.DrawFn) -> tuple[Sizes, Folding]:
     return sizes, Folding(lanes, *folds, handover=draw(st.integers(0, 1)))
 
 
+def vector_cycles(name: str, product: Product, folding: Folding) -> int:
+    """Return the cycles from one vector to the next: max(inputs, outputs) + 1 as published.
+
+    Loading a vector, multiplying the one before and sending its result overlap. The cycle of the
+    hand-over does not add to the sending.
+    """
+    compute = folding.fold(name).compute_cycles(product)
+    loop = max(product.inputs // folding.lanes, compute) + folding.handover
+    return max(loop, product.outputs // (1 if name == "classifier_linear" else folding.lanes))
+
+
 @settings(max_examples=150, deadline=None)
 @given(design=designs(), more=st.tuples(*[st.integers(0, 40)] * 3))
 def test_computed_depths_or_more_run_at_the_pace_of_the_slowest_stage(design, more) -> None:
@@ -204,7 +243,7 @@ def test_computed_depths_or_more_run_at_the_pace_of_the_slowest_stage(design, mo
             assert 1 <= result.high_water[fifo.name] <= depths[fifo.kind]
 
 
-def cycle_by_cycle(network: Network, depths: dict[str, int], images: int) -> list[int]:
+def cycle_by_cycle(network: ProcessNetwork, depths: dict[str, int], images: int) -> list[int]:
     """Return the cycle of each word that leaves; pipelines without latency, one cycle at a time."""
     words = {name: fifo.initial for name, fifo in network.fifos.items()}
     programs = []

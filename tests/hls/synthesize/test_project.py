@@ -12,12 +12,14 @@ import pytest
 
 from hls.cpp.accelerators import STREAMING
 from hls.headers import network as headers_module
+from hls.headers.design import streaming_design_text
+from hls.headers.golden import golden_text
 from hls.plan.sizes import Sizes
 from hls.plan.streaming.dataflow import streaming_network
 from hls.plan.streaming.fifo_depths import size_fifos
 from hls.plan.streaming.folding import published_folding
 from hls.simulate import gpp
-from hls.synthesize.metrics import metrics, tables
+from hls.synthesize.metrics import synthesis_metrics, synthesis_tables
 from hls.synthesize.project import (
     Manifest,
     Sources,
@@ -26,14 +28,15 @@ from hls.synthesize.project import (
     read_manifest,
     write_project,
 )
-from hls.synthesize.project_texts import Target, config_text, script_text
+from hls.synthesize.project_texts import SynthesisTarget, config_text, script_text
 from hls.synthesize.results import read_brought_back, read_results
 from models.files.errors import PipelineError
 from models.integer import resmlp as int_resmlp
 from tests.support.hls_stand_in import PART, TOP, cosim_rpt, csynth_xml, export_xml, install, put
 
 NAME = "relu_h96"
-FULL = Target(PART, 5.0, "vitis", 12.5, True, "impl")
+TARGET = SynthesisTarget(PART, 5.0)
+FULL = SynthesisTarget(PART, 5.0, "vitis", 12.5, True, "impl")
 FILES = (["src/top.cpp"], ["src/bench.cpp", "src/more.cpp"])
 
 
@@ -51,7 +54,7 @@ def headers(tmp_path):
 @pytest.fixture
 def project(tmp_path, headers):
     folder = tmp_path / "project"
-    write_project(folder, NAME, accelerator_sources(STREAMING, *headers), Target(PART, 5.0))
+    write_project(folder, NAME, accelerator_sources(STREAMING, *headers), TARGET)
     return folder
 
 
@@ -74,14 +77,14 @@ def test_a_project_holds_all_that_its_sources_include(project):
 
 def test_the_same_design_gives_the_same_bytes(project, headers, tmp_path):
     other = tmp_path / "elsewhere" / "project"
-    write_project(other, NAME, accelerator_sources(STREAMING, *headers), Target(PART, 5.0))
+    write_project(other, NAME, accelerator_sources(STREAMING, *headers), TARGET)
     assert all_bytes(other) == all_bytes(project)
     assert str(tmp_path).encode() not in b"".join(all_bytes(project).values())
 
 
 def test_the_manifest_says_what_it_is_of(project):
     manifest = read_manifest(project / "manifest.json")
-    assert (manifest.name, manifest.top, manifest.target) == (NAME, TOP, Target(PART, 5.0))
+    assert (manifest.name, manifest.top, manifest.target) == (NAME, TOP, TARGET)
     assert set(manifest.sources) == {f"src/{path.name}" for path in (project / "src").iterdir()}
     check_sources(project, manifest)
     assert re.fullmatch("[0-9a-f]{64}", manifest.source_hash)
@@ -90,9 +93,7 @@ def test_the_manifest_says_what_it_is_of(project):
 def test_any_change_of_a_source_changes_the_hash(project, headers, tmp_path):
     before = read_manifest(project / "manifest.json")
     headers[1].write_text("// other parameters\n")
-    after = write_project(
-        project, NAME, accelerator_sources(STREAMING, *headers), Target(PART, 5.0)
-    )
+    after = write_project(project, NAME, accelerator_sources(STREAMING, *headers), TARGET)
     assert after.source_hash != before.source_hash and after.work != before.work
     assert (project / "src/params.hpp").read_text() == "// other parameters\n"
     renamed = {name.replace("params", "other"): digest for name, digest in after.sources.items()}
@@ -102,7 +103,7 @@ def test_any_change_of_a_source_changes_the_hash(project, headers, tmp_path):
 def test_writing_anew_drops_stale_sources_and_keeps_reports(project, headers):
     put(project / "src/stale.hpp", "// of an earlier version\n")
     put(project / "work_0123456789ab/hls/syn/report/a.xml", "<profile/>")
-    write_project(project, NAME, accelerator_sources(STREAMING, *headers), Target(PART, 5.0))
+    write_project(project, NAME, accelerator_sources(STREAMING, *headers), TARGET)
     assert not (project / "src/stale.hpp").exists()
     assert (project / "work_0123456789ab/hls/syn/report/a.xml").is_file()
     assert not [path for path in project.parent.iterdir() if path.name.startswith(".")]
@@ -112,7 +113,7 @@ def test_a_missing_source_is_named_and_the_old_project_stays(project, headers):
     before = all_bytes(project)
     headers[2].unlink()
     with pytest.raises(PipelineError, match=r"golden\.hpp cannot be copied"):
-        write_project(project, NAME, accelerator_sources(STREAMING, *headers), Target(PART, 5.0))
+        write_project(project, NAME, accelerator_sources(STREAMING, *headers), TARGET)
     assert all_bytes(project) == before
 
 
@@ -120,22 +121,25 @@ def test_two_files_of_one_name_are_refused(project, headers, tmp_path):
     put(tmp_path / "again" / "config.hpp", "")
     sources = accelerator_sources(STREAMING, *headers, tmp_path / "again" / "config.hpp")
     with pytest.raises(PipelineError, match="two files of this name"):
-        write_project(project, NAME, sources, Target(PART, 5.0))
+        write_project(project, NAME, sources, TARGET)
 
 
 def test_a_design_of_other_files(tmp_path):
     put(tmp_path / "a.cpp", "void a();\n")
     put(tmp_path / "b.cpp", "int main() {}\n")
     sources = Sources("a", (tmp_path / "a.cpp",), (tmp_path / "b.cpp",), ())
-    write_project(tmp_path / "p", "simd", sources, Target(PART, 5.0))
+    write_project(tmp_path / "p", "simd", sources, TARGET)
     assert "syn.file=src/a.cpp\n" in (tmp_path / "p/hls_config.cfg").read_text()
 
 
 def test_the_config_file():
-    assert config_text("top", *FILES, Target(PART, 3.2)).splitlines() == [
+    assert config_text("top", *FILES, SynthesisTarget(PART, 3.2)).splitlines() == [
         *(f"part={PART}", "", "[hls]", "clock=3.2ns", "flow_target=vitis", "syn.top=top"),
-        *("syn.file=src/top.cpp", "syn.cflags=-std=c++14"),
-        *("tb.file=src/bench.cpp", "tb.file=src/more.cpp", "tb.cflags=-std=c++14"),
+        "syn.file=src/top.cpp",
+        "syn.cflags=-std=c++14",
+        "tb.file=src/bench.cpp",
+        "tb.file=src/more.cpp",
+        "tb.cflags=-std=c++14",
         "package.output.syn=false",
     ]
     full = config_text("top", *FILES, FULL).splitlines()
@@ -183,14 +187,16 @@ def test_the_script_is_tcl_that_takes_every_step():
         ("set_part", PART),
         ("create_clock", "-period", "5"),
         ("set_clock_uncertainty", "12.5%"),
-        *(("csim_design",), ("csynth_design",), ("cosim_design",)),
+        ("csim_design",),
+        ("csynth_design",),
+        ("cosim_design",),
         ("export_design", "-flow", "impl", "-rtl", "verilog"),
     ]
     assert (said, status) == ((), 0)
 
 
 def test_the_script_without_the_steps_that_nobody_asked_for():
-    calls = run_tcl(script_text("top", *FILES, Target(PART, 5.0), "project_x"))[0]
+    calls = run_tcl(script_text("top", *FILES, TARGET, "project_x"))[0]
     assert [call[0] for call in calls][-3:] == ["create_clock", "csim_design", "csynth_design"]
 
 
@@ -252,11 +258,11 @@ def test_the_commands_of_the_readme_give_reports_that_are_read(
     elsewhere, manifest, tool, generation
 ):
     measured = read_brought_back(elsewhere(tool, generation), manifest)
-    result = metrics(measured, manifest)
+    result = synthesis_metrics(measured, manifest)
     assert result["tool"].endswith(f"HLS {generation}") and result["csim"] == "PASS"
     assert (result["lut"], result["dsp"], result["interval_max_cycles"]) == (339116, 29, 6240)
     assert result["lut_percent"] == pytest.approx(100 * 339116 / 871680)
-    assert [module["name"] for module in tables(measured)["modules"]] == (
+    assert [module["name"] for module in synthesis_tables(measured)["modules"]] == (
         [TOP] if generation < "2020.2" else [TOP, "fill"]
     )
 
@@ -352,7 +358,7 @@ def test_reports_in_one_flat_folder(tmp_path, manifest):
     put(tmp_path / "flat" / "hls_cosim.rpt", "a copy")
     put(tmp_path / "flat" / "export_impl.xml", export_xml())
     put(tmp_path / "flat" / "export_syn.xml", export_xml("synth"))
-    result = metrics(read_results(tmp_path / "flat", manifest), manifest)
+    result = synthesis_metrics(read_results(tmp_path / "flat", manifest), manifest)
     assert (result["cosim"], result["cosim_interval_max_cycles"]) == ("PASS", 3)
     assert (result["export"], result["export_clock_ns"]) == ("impl", 4.321)
     assert result["export_timing_met"] is True and result["note"] is None
@@ -369,19 +375,19 @@ def test_the_project_wide_report_alone_and_modules_beside_it(tmp_path, manifest)
 
 
 def test_every_generation_has_the_same_keys(tmp_path, manifest):
-    keys = list(metrics(None, manifest))
+    keys = list(synthesis_metrics(None, manifest))
     for version in ("2018.3", "2020.1", "2024.1"):
         write_reports(tmp_path / version, version=version)
-        result = metrics(read_results(tmp_path / version, manifest), manifest)
+        result = synthesis_metrics(read_results(tmp_path / version, manifest), manifest)
         assert list(result) == keys
-    assert set(metrics(None, manifest).values()) == {None}
-    assert tables(None) == {"modules": [], "loops": []}
+    assert set(synthesis_metrics(None, manifest).values()) == {None}
+    assert synthesis_tables(None) == {"modules": [], "loops": []}
 
 
 def test_a_success_that_cannot_be_built_is_noted(tmp_path, manifest):
     write_reports(tmp_path / "a", estimated="7.160", lut="900000")
     put(tmp_path / "a" / "export_impl.xml", export_xml(achieved="5.600", met="FALSE"))
-    result = metrics(read_results(tmp_path / "a", manifest), manifest)
+    result = synthesis_metrics(read_results(tmp_path / "a", manifest), manifest)
     assert result["note"] == (
         "The estimated clock of 7.16 ns misses the target of 5 ns. "
         f"LUT 900000 exceeds the 871680 of {PART}. Vivado misses the clock: 5.6 ns."
@@ -411,7 +417,14 @@ def test_a_failure_over_there_is_no_result(tmp_path, manifest, file, text, messa
 @pytest.mark.parametrize(
     "text",
     [
-        *("", "[]", "{}", "null", '{"a": 1}', '{"target": 3}', "[" * 100_000, "{"),
+        "",
+        "[]",
+        "{}",
+        "null",
+        '{"a": 1}',
+        '{"target": 3}',
+        "[" * 100_000,
+        "{",
         '{"name": "a", "top": "b", "target": {"part": "c"}, "sources": {}}',
     ],
 )
@@ -449,14 +462,14 @@ def test_the_project_alone_compiles_and_passes(random_network, tmp_path):
     texts = {
         "config.hpp": headers_module.config_text(network),
         "params.hpp": headers_module.params_text(network),
-        "design.hpp": headers_module.design_text(folding, depths),
-        "golden.hpp": headers_module.golden_text(samples),
+        "design.hpp": streaming_design_text(folding, depths),
+        "golden.hpp": golden_text(samples),
     }
     for name, text in texts.items():
         put(tmp_path / "generated" / name, text)
     generated = [tmp_path / "generated" / name for name in texts]
     project = tmp_path / "project"
-    write_project(project, NAME, accelerator_sources(STREAMING, *generated), Target(PART, 5.0))
+    write_project(project, NAME, accelerator_sources(STREAMING, *generated), TARGET)
     flags = ["-std=c++14", "-O0", "-w", "-isystem", str(gpp.ap_types_folder())]
     sources = ["src/resmlp_top.cpp", "src/testbench.cpp"]
     subprocess.run(["g++", *flags, *sources, "-o", "csim.exe"], cwd=project, check=True)

@@ -9,9 +9,9 @@ import pytest
 
 from hls.cpp.accelerators import STREAMING
 from hls.synthesize import tool
-from hls.synthesize.metrics import metrics
+from hls.synthesize.metrics import synthesis_metrics
 from hls.synthesize.project import accelerator_sources, read_manifest, write_project
-from hls.synthesize.project_texts import Target
+from hls.synthesize.project_texts import SynthesisTarget
 from hls.synthesize.tool_log import reason
 from models.files.errors import PipelineError
 from tests.support.hls_stand_in import LINES, PART, TOP, install, put
@@ -46,12 +46,12 @@ def start(tmp_path, bin_folder):
             tmp_path / "project",
             "relu_h96",
             accelerator_sources(STREAMING, *headers),
-            Target(PART, 5.0, **target),
+            SynthesisTarget(PART, 5.0, **target),
         )
         found = tool.find_tool()
         log = tmp_path / "synthesis.log"
         measured = tool.run(found, tmp_path / "project", tmp_path / "synthesis", log, minutes)
-        return metrics(measured, manifest)
+        return synthesis_metrics(measured, manifest)
 
     return run
 

@@ -6,6 +6,7 @@ from torch import nn
 
 from models.float.convnet import ConvNet, ConvStage
 from stages.networks.convnet import mixed_precision
+from tests.support.images import IMAGES
 
 WIDTHS = (16, 24, 32)
 
@@ -20,7 +21,8 @@ def noise(count=64, size=32, seed=0):
 
 def network(seed=0, **options):
     torch.manual_seed(seed)
-    return ConvNet(WIDTHS, **options)
+    settings = {"num_classes": 10, "mean": IMAGES["mean"], "std": IMAGES["std"], **options}
+    return ConvNet(WIDTHS, **settings)
 
 
 def patches_of(images):

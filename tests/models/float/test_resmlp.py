@@ -4,7 +4,6 @@ import pytest
 import torch
 from torch import nn
 
-from models.files.errors import PipelineError
 from models.float.activations.registry import activation_class
 from models.float.resmlp import (
     Affine,
@@ -17,9 +16,10 @@ from models.float.resmlp import (
     TokenLinear,
     TokenMixer,
 )
+from tests.support.images import IMAGES
 
 KINDS = pytest.mark.parametrize("activation", ["relu", "bspline", "lerp_psa"])
-SMALL = {"embed_dim": 6, "patch_size": 16, "num_blocks": 2, "num_classes": 3}
+SMALL = {"embed_dim": 6, "patch_size": 16, "num_blocks": 2, "num_classes": 3, **IMAGES}
 
 
 @pytest.fixture(autouse=True)
@@ -202,7 +202,7 @@ def test_parameter_count(activation, hidden_dim):
     mixer = 2 * c + tokens**2 + tokens + 2 * c
     mlp = 2 * c + (c + 1) * h + (h + 1) * c + 2 * c + per_channel * (c + h)
     expected = 49 * c + 4 * (mixer + mlp) + 2 * c + (c + 1) * 10
-    network = ResMLP(activation, hidden_dim)
+    network = ResMLP(activation, hidden_dim, **IMAGES)
     assert sum(parameter.numel() for parameter in network.parameters()) == expected
 
 
@@ -214,10 +214,10 @@ def test_every_patch_size_works(patch_size):
 
 
 @KINDS
-def test_forward_blocks_yields_the_embedding_and_each_block(activation):
+def test_features_are_those_after_the_embedding_and_each_block(activation):
     network = shaken(ResMLP(activation, 8, **SMALL))
     images = images_of()
-    features = list(network.forward_blocks(images))
+    features = [network.features(images, block) for block in (-1, 0, 1)]
     assert [feature.shape for feature in features] == [(2, 4, 6)] * 3
     close(features[0], network.embed(images))
     for block, before, after in zip(network.blocks, features, features[1:], strict=False):
@@ -225,12 +225,11 @@ def test_forward_blocks_yields_the_embedding_and_each_block(activation):
     close(network.classifier(network.pool(network.norm(features[-1]))), network(images))
 
 
-def test_forward_blocks_computes_no_more_than_is_asked_for():
+def test_features_compute_no_more_than_is_asked_for():
     network = ResMLP("relu", 8, **SMALL).eval()
     called = []
     network.blocks[1].register_forward_hook(lambda *_: called.append(1))
-    features = network.forward_blocks(images_of())
-    next(features), next(features)
+    network.features(images_of(), 0)
     assert not called
 
 
@@ -243,7 +242,7 @@ def test_every_parameter_gets_a_gradient(activation):
 
 
 def test_mean_and_std_travel_with_the_weights():
-    network = ResMLP("relu", 8, **SMALL, mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6))
+    network = ResMLP("relu", 8, **{**SMALL, "mean": (0.1, 0.2, 0.3), "std": (0.4, 0.5, 0.6)})
     other = ResMLP("relu", 8, **SMALL)
     other.load_state_dict(network.state_dict())
     close(other.input.mean, torch.tensor([0.1, 0.2, 0.3]))
@@ -260,10 +259,10 @@ def test_options_reach_the_activations():
 
 
 def test_an_unknown_activation_is_refused():
-    with pytest.raises(PipelineError, match=r"'swish'.*relu, bspline, lerp_psa"):
-        ResMLP("swish", 8)
+    with pytest.raises(ValueError, match=r"swish.*bspline, lerp_psa, relu"):
+        ResMLP("swish", 8, **IMAGES)
 
 
 def test_an_unknown_option_is_refused():
-    with pytest.raises(PipelineError, match=r"relu\.grid_size is not known"):
-        ResMLP("relu", 8, {"grid_size": 9})
+    with pytest.raises(ValueError, match=r"relu\.grid_size is not a known option"):
+        ResMLP("relu", 8, {"grid_size": 9}, **IMAGES)

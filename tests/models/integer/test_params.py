@@ -13,11 +13,14 @@ from hypothesis import strategies as st
 from models.files.errors import PipelineError
 from models.integer import resmlp as int_resmlp
 from models.integer.params import (
+    PUBLISHED_NAMES,
     IntLayer,
     IntResMlp,
     IntTable,
     load_int_params,
     load_samples,
+    name_of_published,
+    published_name,
     save_int_params,
     save_samples,
 )
@@ -81,14 +84,21 @@ def refused(tmp_path):
 # ---- the schema
 
 
-@pytest.mark.parametrize("part", ["embed_linear", "classifier_linear"])
-def test_layer_names_are_the_published_ones(random_network, part):
+def test_layers_have_the_names_of_the_float_network_and_published_ones_in_files(random_network):
     names = [name for name, _ in random_network(tables=True, num_blocks=1).leaves()]
-    assert part in names
-    mixer = [f"token_mixer_{name}" for name in ("affine_1", "linear", "affine_2", "res_affine")]
-    mlp = [f"mlp_{name}" for name in ("linear_1", "linear_2", "res_affine", "psa_1", "psa_2")]
+    assert (names[0], names[-1]) == ("embed_linear", "classifier_linear")
+    mixer = [f"token_mixer_{name}" for name in ("affine_1", "linear", "affine_2", "residual")]
+    mlp = [f"mlp_{name}" for name in ("linear_1", "linear_2", "residual", "act_in", "act_hidden")]
     assert names[1:-1] == [f"blocks_0_{name}" for name in (*mixer, *mlp)]
-    assert not any("psa" in name for name, _ in random_network().leaves())
+    published = [published_name(name) for name in names]
+    assert [name for name in published if name not in names] == [
+        "blocks_0_token_mixer_res_affine",
+        "blocks_0_mlp_res_affine",
+        "blocks_0_mlp_psa_1",
+        "blocks_0_mlp_psa_2",
+    ]
+    assert [name_of_published(name) for name in published] == names
+    assert not any("act_" in name for name, _ in random_network().leaves())
 
 
 def test_sizes_are_read_off_the_arrays(random_network):
@@ -226,6 +236,14 @@ def test_files_hold_the_published_dictionary(dump, tables):
     assert all(array.dtype == np.int32 for array in mixer["linear"].values())
 
 
+def test_a_file_holds_every_key_once_and_no_name_of_ours(tmp_path, random_network):
+    path = tmp_path / "int8.pkl"
+    save_int_params(random_network(tables=True), path)
+    content = path.read_bytes()
+    for ours, published in PUBLISHED_NAMES.items():
+        assert content.count(published.encode()) == 1 and ours.encode() not in content
+
+
 def test_a_published_dump_has_neither_knots_nor_input(tmp_path, dump):
     data = dump()
     del data["input"]
@@ -239,7 +257,7 @@ def test_a_published_dump_has_neither_knots_nor_input(tmp_path, dump):
     path.write_bytes(pickle.dumps(data))
     network = load_int_params(path)
     assert network.input_lut is None
-    leaves = dict(network.leaves())
+    leaves = {published_name(name): leaf for name, leaf in network.leaves()}
     for name, lut in luts.items():
         np.testing.assert_array_equal(leaves[name].knots[:, :64], lut[:, ::4])
         np.testing.assert_array_equal(leaves[name].knots[:, 64], lut[:, 252])
@@ -497,7 +515,9 @@ def test_sample_files_are_deterministic_and_keep_the_published_keys(tmp_path, sa
     assert content == (tmp_path / "b.pkl").read_bytes()
     data = pickle.loads(content)  # noqa: S301 - written just above
     assert list(data)[:4] == ["input", "labels", "inter", "output"]
-    assert isinstance(data["inter"], list) and isinstance(data["layers"], dict)
+    assert isinstance(data["inter"], list)
+    assert list(data["layers"]) == [published_name(name) for name in samples.layers]
+    assert {"blocks_0_mlp_psa_1", "blocks_1_token_mixer_res_affine"} <= set(data["layers"])
 
 
 def test_published_samples_have_no_layers(tmp_path, samples):

@@ -22,7 +22,7 @@ def tokens_for(network, count=3, seed=0, values=(-128, 128)):
     return np.random.default_rng(seed).integers(*values, shape, dtype=np.int32)
 
 
-# ---- an independent statement of published system §3, number by number
+# ---- an independent statement of the network, number by number
 
 
 def clamp(value):
@@ -62,15 +62,16 @@ def naive_mixer(p, tokens):
     columns = zip(*(naive_affine(p.affine_1, x) for x in tokens), strict=True)
     mixed = zip(*(naive_linear(p.linear, column) for column in columns), strict=True)
     branch = [naive_affine(p.affine_2, x) for x in mixed]
-    return [
-        naive_add(y, naive_affine(p.res_affine, x)) for x, y in zip(tokens, branch, strict=True)
-    ]
+    return [naive_add(y, naive_affine(p.residual, x)) for x, y in zip(tokens, branch, strict=True)]
 
 
 def naive_mlp(p, x):
-    hidden = naive_linear(p.linear_1, naive_activation(p.psa_1, x) if p.psa_1 else x)
-    hidden = naive_activation(p.psa_2, hidden) if p.psa_2 else [max(0, value) for value in hidden]
-    return naive_add(naive_linear(p.linear_2, hidden), naive_affine(p.res_affine, x))
+    hidden = naive_linear(p.linear_1, naive_activation(p.act_in, x) if p.act_in else x)
+    if p.act_hidden:
+        hidden = naive_activation(p.act_hidden, hidden)
+    else:
+        hidden = [max(0, value) for value in hidden]
+    return naive_add(naive_linear(p.linear_2, hidden), naive_affine(p.residual, x))
 
 
 def naive_forward(network, image):
@@ -186,20 +187,20 @@ def test_doubled_inputs_saturate_alike_in_both(random_network):
 
 
 @pytest.mark.parametrize("tables", [False, True], ids=["relu", "tables"])
-def test_every_layer_is_recorded_under_its_published_name_in_order(random_network, tables):
+def test_every_layer_is_recorded_under_its_name_in_order(random_network, tables):
     network = random_network(tables=tables, num_blocks=1)
     names: list[str] = []
     int_resmlp.forward(network, tokens_for(network), lambda name, values: names.append(name))
     mixer, mlp = "blocks_0_token_mixer", "blocks_0_mlp"
     assert names == [
         "embed_linear",
-        *(f"{mixer}_{name}" for name in ("affine_1", "linear", "affine_2", "res_affine")),
+        *(f"{mixer}_{name}" for name in ("affine_1", "linear", "affine_2", "residual")),
         mixer,
-        *([f"{mlp}_psa_1"] if tables else []),
+        *([f"{mlp}_act_in"] if tables else []),
         f"{mlp}_linear_1",
-        f"{mlp}_psa_2" if tables else f"{mlp}_relu",
+        f"{mlp}_act_hidden" if tables else f"{mlp}_relu",
         f"{mlp}_linear_2",
-        f"{mlp}_res_affine",
+        f"{mlp}_residual",
         mlp,
         "mean",
         "classifier_linear",

@@ -13,9 +13,11 @@ from models.integer import resmlp as int_resmlp
 from models.qat.calibrate import best_abs_max, calibrate
 from models.qat.fold import fold
 from models.qat.layers import QuantLayer, QuantTable, export, prepare
+from tests.support.images import IMAGES
 
 ACTIVATIONS = pytest.mark.parametrize("activation", ["relu", "bspline", "lerp_psa"])
 SMALL = {"embed_dim": 16, "hidden_dim": 24, "patch_size": 8, "num_blocks": 2, "num_classes": 4}
+SMALL |= IMAGES
 
 
 def images_of(count, seed=0):

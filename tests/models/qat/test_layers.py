@@ -32,9 +32,11 @@ from models.qat.layers import (
     round_half_up,
     to_int8,
 )
+from tests.support.images import IMAGES
 
 ACTIVATIONS = pytest.mark.parametrize("activation", ["relu", "bspline", "lerp_psa"])
 SMALL = {"embed_dim": 12, "hidden_dim": 20, "patch_size": 8, "num_blocks": 2, "num_classes": 5}
+SMALL |= IMAGES
 INT8 = torch.arange(-128.0, 128)
 
 
@@ -103,9 +105,9 @@ def test_numpy_computes_the_same_integers(
 
 
 def numpy_name(module_name):
-    """Return the published name of the layer that a module of the QAT network is."""
+    """Return numpy's name of what a module of the QAT network gives out."""
     name = module_name.replace(".", "_").replace("classifier", "classifier_linear")
-    name = name.replace("act_in", "psa_1").replace("act_hidden", "psa_2")
+    name = name.removesuffix("_residual")  # it adds: the sum is the output of its sublayer
     return "mean" if name == "pool" else name
 
 
@@ -134,12 +136,12 @@ def test_every_layer_holds_the_integers_that_numpy_computes(activation, perturb)
         values = values.detach().numpy()
         assert np.array_equal(values, np.round(values)), f"{name} holds fractions"
         assert values.min() >= -128 and values.max() <= 127, name
-        alias = name.replace("psa_2", "relu") if activation == "relu" else name
+        alias = name.replace("act_hidden", "relu") if activation == "relu" else name
         if alias in expected:
             np.testing.assert_array_equal(values, expected[alias], err_msg=name)
             compared.add(alias)
     missing = set(expected) - compared
-    assert all(name.endswith("res_affine") for name in missing)  # inside QuantResidual
+    assert all(name.endswith("_residual") for name in missing)  # inside QuantResidual
     np.testing.assert_array_equal(layers["input"].values.numpy(), tokens)
 
 
@@ -221,7 +223,7 @@ def test_export_changes_nothing_and_leaves_no_hooks(activation):
 def test_the_residual_rescaling_has_no_bias_and_a_weight_of_full_precision(activation):
     for block in export(quantized(activation)).blocks:
         for part in (block.token_mixer, block.mlp):
-            res = part.res_affine
+            res = part.residual
             assert not res.b.any() and len(set(res.w.tolist())) == 1
             assert 64 <= res.w[0] <= 127 or res.s[0] == 1
 

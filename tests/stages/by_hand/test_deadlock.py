@@ -18,6 +18,7 @@ from models.files.errors import PipelineError
 from models.integer.params import save_int_params
 from stages import generate_headers, plan
 from stages.by_hand import deadlock
+from tests.support.hls_build import builds, quick_stages  # noqa: F401 - fixtures
 from tests.support.paths import ROOT
 
 DESIGN, NAME = "relu_h96_stream", "relu_h96"  # rows of params.yaml; sizes play no part here
@@ -43,6 +44,7 @@ def write_plan(sizes, **depths):
 
 
 @pytest.mark.compiler
+@pytest.mark.usefixtures("quick_stages")
 def test_a_design_as_planned_runs_and_its_fifos_are_shown(sizes, caplog):
     depths = write_plan(sizes)
     with caplog.at_level(logging.INFO):
@@ -55,6 +57,7 @@ def test_a_design_as_planned_runs_and_its_fifos_are_shown(sizes, caplog):
 
 
 @pytest.mark.compiler
+@pytest.mark.usefixtures("quick_stages")
 def test_who_waits_in_a_deadlock_is_named(sizes, monkeypatch):
     """The depth is changed behind the compiler's back, which would refuse it."""
     write_plan(sizes)
@@ -71,6 +74,7 @@ def test_who_waits_in_a_deadlock_is_named(sizes, monkeypatch):
 
 
 @pytest.mark.compiler
+@pytest.mark.usefixtures("quick_stages")
 def test_a_fifo_that_cannot_work_is_refused_by_the_compiler(sizes):
     write_plan(sizes, mlp_shortcut=3)
     with pytest.raises(PipelineError, match=f"cannot hold it blocks forever; see {LOG}"):

@@ -25,6 +25,7 @@ from stages.pipeline.names import check_integer_name, design_of
 from stages.pipeline.params import load_params
 from stages.pipeline.strict_yaml import read_yaml
 from stages.results.logits import load_logits
+from tests.support.hls_build import builds, quick_stages  # noqa: F401 - fixtures
 from tests.support.paths import ROOT
 from tests.support.published_headers import with_published_tables, write_headers
 
@@ -258,8 +259,9 @@ def test_the_command_line(folder, random_network):
 
 
 @pytest.mark.compiler
+@pytest.mark.usefixtures("quick_stages")
 def test_the_published_relu_96(folder, published, published_network, caplog):
-    """Samples bit for bit, C-simulation PASS; its 86.03 % stand in tests/test_int_resmlp.py."""
+    """Samples bit for bit, C-simulation PASS; tests/models/integer/ checks the 86.03 %."""
     caplog.set_level("INFO")
     network, tokens, _ = published_network
     golden = int_resmlp.make_samples(network, tokens, np.zeros(len(tokens), np.int32))

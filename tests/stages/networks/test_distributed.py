@@ -2,6 +2,7 @@
 
 import csv
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -12,38 +13,77 @@ import torch
 import yaml
 
 from models.files.errors import PipelineError
-from stages import train_convnet
+from models.float.resmlp import ChannelNorm
+from stages import distill, prepare_data, train_convnet, train_teacher
+from stages.networks.distributed import SharedNorm, share_norms
+from stages.networks.resmlp import build_network
+from stages.pipeline.dataset import Dataset
 from stages.pipeline.params import load_params
 from stages.pipeline.strict_yaml import read_yaml
 from tests.support.paths import ROOT
 
 NAME = "lerp_psa_h96"
 
+# What each of two processes does, one after another: importing torch takes them longer than all of
+# it. A process that stops does so between two epochs, like one that is killed there.
+SCENARIOS = """
+import os, runpy, sys
+import stages.training.loop as loop
+from stages.training.phase import PhaseRunner
 
-def _free_port() -> int:
+def run(scenario, folder, stage, *arguments):
+    # A group cannot be made twice on one port.
+    os.environ["MASTER_PORT"] = ports.pop()
+    os.chdir(folder)
+    print("begin", scenario, file=sys.stderr, flush=True)
+    sys.argv = [stage, *arguments]
+    try:
+        runpy.run_module(stage, run_name="__main__", alter_sys=True)
+    except SystemExit as end:
+        print(end.code, file=sys.stderr)
+    except Stopped:
+        print("stopped", file=sys.stderr)
+    print("end", scenario, file=sys.stderr, flush=True)
+    os.chdir(base)
+
+class Stopped(BaseException):
+    pass
+
+def stop_after(count):
+    whole, left = PhaseRunner.run, [count]
+
+    def run_or_stop(self, *arguments):
+        if not left[0]:
+            raise Stopped
+        left[0] -= 1
+        return whole(self, *arguments)
+
+    PhaseRunner.run = run_or_stop
+    return whole
+
+base, name, ports = os.getcwd(), sys.argv[1], sys.argv[2:]
+os.environ["TORCHELASTIC_USE_AGENT_STORE"] = "False"
+rank = f"rank{os.environ['RANK']}"
+run("two", "two", "stages.distill", name)
+run("odd", "odd", "stages.train_teacher")
+whole = stop_after(2)
+run("cut", rank, "stages.distill", name)
+PhaseRunner.run = whole
+checkpoints = list(Path(rank, ".ckpt").glob("lerp*.pt"))
+print(rank, "has", "a checkpoint" if checkpoints else "no checkpoint", file=sys.stderr, flush=True)
+run("again", rank, "stages.distill", name)
+"""
+
+
+def _free_port() -> str:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def _run(folder, *command, processes=1):
-    launcher = ["-m"]
-    if processes > 1:
-        rendezvous = ["--master-addr=127.0.0.1", f"--master-port={_free_port()}"]
-        launcher = ["-m", "torch.distributed.run", f"--nproc-per-node={processes}", *rendezvous]
-        launcher.append("-m")
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    return subprocess.run(
-        [sys.executable, *launcher, *command],
-        cwd=folder,
-        env=environment,
-        text=True,
-        capture_output=True,
-    )
+        return str(probe.getsockname()[1])
 
 
 def _prepare(folder):
     params = read_yaml(ROOT / "demo/params.yaml")
+    params["data"]["validation_images"] = 1000  # few are left for training
     params["network"] = {"patch_size": 8, "embed_dim": 8, "num_blocks": 1}
     params["training"]["batch_size"] = 32
     params["convnet"] |= {"widths": [8, 8, 8], "epochs": 1}
@@ -60,18 +100,57 @@ def _prepare(folder):
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
-    """Train one student with one process and with two; return the folders."""
+    """Train one student in this process and with two others; return the folders.
+
+    Beside them lies errors.txt: what the two processes wrote.
+    """
     base = tmp_path_factory.mktemp("distributed")
     _prepare(base / "one")
-    stages = ["prepare_data", "train_convnet", "view_bank convnet", "train_teacher"]
-    for stage in (*stages, "view_bank teacher"):
-        done = _run(base / "one", *f"stages.{stage}".split())
-        assert done.returncode == 0, done.stderr
-    shutil.copytree(base / "one", base / "two")  # the same teacher: only the student differs
-    for name, processes in (("one", 1), ("two", 2)):
-        done = _run(base / name, "stages.distill", NAME, processes=processes)
-        assert done.returncode == 0, done.stderr
+    threads, before = torch.get_num_threads(), os.getcwd()
+    try:
+        torch.set_num_threads(1)
+        os.chdir(base / "one")
+        prepare_data.main()
+        train_convnet.main()
+        train_teacher.main()
+        for folder in (
+            "two",
+            "odd",
+            "rank0",
+            "rank1",
+        ):  # the same teacher: only the student differs
+            shutil.copytree(base / "one", base / folder)
+        distill.main(NAME)
+    finally:
+        os.chdir(before)
+        torch.set_num_threads(threads)
+    params = yaml.safe_load((base / "odd/params.yaml").read_text())
+    params["training"]["batch_size"] = 33
+    (base / "odd/params.yaml").write_text(yaml.safe_dump(params))
+    (base / "odd/data/teacher/float.pt").unlink()
+    _run_scenarios(base)
     return base
+
+
+def _run_scenarios(base):
+    (base / "scenarios.py").write_text(SCENARIOS)
+    launcher = ["torch.distributed.run", "--nproc-per-node=2", "--master-addr=127.0.0.1"]
+    port, *ports = (_free_port() for _ in range(5))
+    done = subprocess.run(
+        [sys.executable, "-m", *launcher, f"--master-port={port}", "scenarios.py", NAME, *ports],
+        cwd=base,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        text=True,
+        capture_output=True,
+    )
+    assert done.returncode == 0, done.stderr
+    (base / "errors.txt").write_text(done.stderr)
+
+
+def _errors(results, scenario):
+    """Return what the processes wrote while they ran a scenario."""
+    text = (results / "errors.txt").read_text()
+    return re.search(f"begin {scenario}\n(.*)end {scenario}\n", text, re.DOTALL)[1]
 
 
 def _history(folder):
@@ -98,49 +177,32 @@ def test_two_processes_get_the_weights_and_statistics_of_one(results):
         torch.testing.assert_close(two[key], one[key], rtol=0.02, atol=0.02, msg=key)
 
 
-# Each process in a folder of its own, as on two machines; it stops after as many epochs as told.
-APART = """
-import os, runpy, sys
-import stages.training.loop as training
-
-stop, log = int(sys.argv.pop(1)), training._log_epoch
-
-def log_or_stop(run, *rest):
-    log(run, *rest)
-    if len(run.rows) == stop:
-        os._exit(1)
-
-training._log_epoch = log_or_stop
-os.chdir(f"rank{os.environ['RANK']}")
-runpy.run_module("stages.distill", run_name="__main__", alter_sys=True)
-"""
+def test_machines_with_disks_of_their_own_go_on_together(results):
+    """Each process has a folder of its own; both stop after two epochs and start again."""
+    assert "stopped" in _errors(results, "cut")
+    text = (results / "errors.txt").read_text()
+    assert "rank0 has a checkpoint" in text and "rank1 has no checkpoint" in text
+    assert "after epoch 2" in _errors(results, "again")
+    assert _history(results / "rank0") == _history(results / "two")
+    assert not [*results.glob("rank1/data/history/float/lerp_psa_h96.*")]
 
 
-def test_machines_with_disks_of_their_own_go_on_together(results, tmp_path):
-    for rank in ("rank0", "rank1"):
-        shutil.copytree(results / "one", tmp_path / rank)
-        (tmp_path / rank / f"data/{NAME}/float.pt").unlink()
-    (tmp_path / "apart.py").write_text(APART)
-    stopped = _run(tmp_path, "apart", "2", NAME, processes=2)
-    assert stopped.returncode != 0
-    assert [*tmp_path.glob("rank0/.ckpt/*.pt")] and not [*tmp_path.glob("rank1/.ckpt/*.pt")]
-    done = _run(tmp_path, "apart", "0", NAME, processes=2)
-    assert done.returncode == 0, done.stderr
-    assert "after epoch 2" in done.stderr
-    assert _history(tmp_path / "rank0") == _history(results / "two")
+def test_a_batch_that_cannot_be_shared_equally_is_refused(results):
+    assert "training.batch_size is 33, but 2 processes need a multiple" in _errors(results, "odd")
+    assert not (results / "odd/data/teacher/float.pt").exists()
 
 
-def test_a_batch_that_cannot_be_shared_equally_is_refused(results, tmp_path):
-    odd = tmp_path / "odd"
-    shutil.copytree(results / "one", odd)
-    params = read_yaml(odd / "params.yaml")
-    params["training"]["batch_size"] = 33
-    (odd / "params.yaml").write_text(yaml.safe_dump(params))
-    (odd / "data/teacher/float.pt").unlink()
-    done = _run(odd, "stages.train_teacher", processes=2)
-    assert done.returncode != 0
-    assert "training.batch_size is 33, but 2 processes need a multiple" in done.stderr
-    assert not (odd / "data/teacher/float.pt").exists()
+def test_shared_norms_keep_the_parameters_and_the_names(results, monkeypatch):
+    monkeypatch.chdir(results / "one")
+    network = build_network(load_params(), NAME, Dataset.load("data/dataset.npz"))
+    before = network.state_dict(keep_vars=True)
+    share_norms(network)
+    norms = [part for part in network.modules() if isinstance(part, ChannelNorm)]
+    assert len(norms) == 3 and all(isinstance(norm, SharedNorm) for norm in norms)
+    after = network.state_dict(keep_vars=True)
+    assert list(before) == list(after)
+    assert all(before[key] is after[key] for key in before)
+    assert not any(norm.training for norm in norms[0].eval().modules())
 
 
 def test_the_convolutional_network_is_trained_in_one_process(monkeypatch):

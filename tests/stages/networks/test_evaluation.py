@@ -1,12 +1,11 @@
-"""Predictions, accuracy, and what is measured on validation images after every epoch."""
+"""Predictions of a network, and their accuracy."""
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.nn import functional
 
-from stages.networks.evaluation import Validation, accuracy, predict, to_tensors
+from stages.networks.evaluation import accuracy, predict, to_tensors
 from stages.pipeline.dataset import Split
 
 CPU = torch.device("cpu")
@@ -33,18 +32,6 @@ class Small(nn.Module):
         return -logits if self.training else logits
 
 
-def towards(model):
-    """Return a loss against given logits; without them against the labels."""
-
-    def loss(images, labels, target=None):
-        logits = model(images)
-        if target is None:
-            return functional.cross_entropy(logits, labels), logits
-        return functional.cross_entropy(logits, target.softmax(dim=1)), logits
-
-    return loss
-
-
 def test_predictions_are_those_of_eval_mode_in_the_order_of_the_images(split):
     model = Small().train()
     images, labels = to_tensors(split)
@@ -53,38 +40,3 @@ def test_predictions_are_those_of_eval_mode_in_the_order_of_the_images(split):
     torch.testing.assert_close(logits, model(images).detach())
     hits = np.mean(logits.argmax(dim=1).numpy() == split.labels)
     assert accuracy(logits, labels) == pytest.approx(100 * hits)
-
-
-def test_validation_is_loss_and_accuracy_over_all_images_in_eval_mode(split):
-    model = Small().train()
-    row = Validation(towards(model), split, CPU)(model)
-    images, labels = to_tensors(split)
-    logits = model(images).detach()  # validation left eval mode behind
-    assert row["val_loss"] == pytest.approx(float(functional.cross_entropy(logits, labels)), 1e-5)
-    assert row["val_accuracy"] == pytest.approx(accuracy(logits, labels), abs=1e-3)
-
-
-def test_a_teacher_is_asked_once_and_its_logits_are_given_every_time(split):
-    model, teacher, asked = Small(), Small(seed=1), []
-
-    def ask(images):
-        asked.append(len(images))
-        return teacher(images)
-
-    validation = Validation(towards(model), split, CPU, ask)
-    rows = [validation(model) for _ in range(3)]
-    assert sum(asked) == IMAGES and rows[0] == rows[1] == rows[2]
-    images, _ = to_tensors(split)
-    with torch.no_grad():
-        expected = functional.cross_entropy(model(images), teacher(images).softmax(dim=1))
-    assert rows[0]["val_loss"] == pytest.approx(float(expected), 1e-5)
-    with torch.no_grad():
-        model.linear.bias += 1
-        model.linear.weight *= 2
-    assert validation(model)["val_loss"] != rows[0]["val_loss"]  # the model is asked anew
-
-
-def test_a_loss_that_does_not_classify_has_no_accuracy(split):
-    row = Validation(lambda images, labels: (images.float().mean(), None), split, CPU)(Small())
-    assert row["val_accuracy"] is None
-    assert row["val_loss"] == pytest.approx(split.images.mean(), rel=1e-4)

@@ -21,7 +21,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from models.files.errors import PipelineError
-from models.float.checkpoint import load_published_into, read_state, save_published
+from models.float.checkpoint import read_state
+from models.float.published import load_published_into, save_published
 from models.float.resmlp import ResMLP
 from stages import fetch_checkpoints
 from stages.networks.resmlp import build_network
@@ -31,6 +32,7 @@ from stages.pipeline.strict_yaml import read_yaml
 from stages.published import fetch as _fetch
 from stages.published.archive import check_archive, read_checkpoint
 from tests.support.archives import gzip_bytes, tar_bytes, write_set, zip_bytes
+from tests.support.images import IMAGES
 from tests.support.paths import ROOT
 
 DRIVE_ID = "1Z2Bja_5nlB2InSX0KuGOsZse4n6RAqaY"
@@ -309,7 +311,7 @@ def test_a_checkpoint_must_be_there_just_once(tmp_path):
     refused(lambda: read_checkpoint(write(tmp_path, bytes(2000)), NAME), f"no {NAME}", "none")
 
 
-SMALL = {"embed_dim": 4, "patch_size": 16, "num_blocks": 1, "num_classes": 2}
+SMALL = {"embed_dim": 4, "patch_size": 16, "num_blocks": 1, "num_classes": 2, **IMAGES}
 
 
 @pytest.fixture(scope="module")

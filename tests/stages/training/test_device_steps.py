@@ -12,15 +12,16 @@ from torch.nn import functional
 
 import stages.distill
 from models.float.fused import passes as fused_resmlp
-from models.float.fused import plain as _fused_plain
+from models.float.fused import plain
 from models.float.resmlp import ResMLP
 from stages.distill import distill_phase, transfer_phase
 from stages.networks.resmlp import in_bfloat16
 from stages.pipeline.params import FloatSchedule, load_params
 from stages.training.batches import Batches
 from stages.training.device_steps import EagerStep, RecordedStep, record_graph, training_step
-from stages.training.loop import PhaseLoss
 from stages.training.optimizers import matrices_apart, muon
+from stages.training.phase import PhaseLoss
+from tests.support.images import IMAGES
 from tests.support.paths import ROOT
 
 CPU = torch.device("cpu")
@@ -30,10 +31,11 @@ SCHEDULE = FloatSchedule(0.1, 0.001, weight_decay=0.01, muon_learning_rate=0.01)
 class Loss(nn.Module):
     """Cross-entropy of a small network, whose norms keep statistics."""
 
-    def __init__(self):
+    def __init__(self, activation="lerp_psa", num_blocks=2):
         super().__init__()
         torch.manual_seed(0)
-        self.network = ResMLP("lerp_psa", 8, embed_dim=8, patch_size=8, num_blocks=2)
+        sizes = {"embed_dim": 8, "patch_size": 8, "num_blocks": num_blocks}
+        self.network = ResMLP(activation, 8, **sizes, **IMAGES)
 
     def forward(self, images, labels):
         logits = self.network(images)
@@ -224,26 +226,29 @@ def wide_feature_pass(network, training):
     return partial(fused_resmlp.fused_features, network, dtype=torch.float32)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of PyTorch, in its compiler
 @pytest.mark.parametrize("phase", ["distill", "transfer"])
 def test_the_fused_passes_compile_as_one_graph(monkeypatch, phase):
     """What CUDA compiles: the plain form of the fused passes, its backward pass, the teacher's."""
-    monkeypatch.setattr(fused_resmlp, "_operations", lambda x: _fused_plain)
+    monkeypatch.setattr(fused_resmlp, "_operations", lambda x: plain)
     monkeypatch.setattr(stages.distill, "forward_pass", wide_pass)
     monkeypatch.setattr(stages.distill, "frozen_pass", wide_frozen_pass)
     monkeypatch.setattr(stages.distill, "feature_pass", wide_feature_pass)
-    student, teacher = Loss().network.train(), Loss().network.eval().requires_grad_(False)
+    blocks = 1 if phase == "distill" else 2  # transfer of the second has a frozen first
+    student = Loss(num_blocks=blocks).network.train()
+    teacher = Loss("relu", blocks).network.eval().requires_grad_(False)
     variant = load_params(ROOT / "params.yaml").variant("lerp_psa_h96")
-    plain = PhaseLoss(
+    eager_loss = PhaseLoss(
         distill_phase(variant, student, teacher, None)
         if phase == "distill"
         else transfer_phase(variant, student, teacher, 1, None)
     )
     # The same operators, decompositions and partition as the default backend, without a compiler.
     backend = "aot_eager_decomp_partition"
-    compiled = torch.compile(plain, backend=backend, fullgraph=True, dynamic=False)
+    compiled = torch.compile(eager_loss, backend=backend, fullgraph=True, dynamic=False)
     images, labels = batches(1)[0]
     gradients = []
-    for form in (plain, compiled):
+    for form in (eager_loss, compiled):
         student.zero_grad()
         form(images, labels)[0].backward()
         named = student.named_parameters()

@@ -19,7 +19,7 @@ from stages.augment.views import Views, checksum, view_images
 from stages.networks.evaluation import accuracy, predict
 from stages.pipeline.dataset import Dataset, Split
 from stages.pipeline.params import Augment, Schedule, Training
-from stages.training import loop as _training
+from stages.training import loop
 from stages.training.device_steps import EagerStep
 from stages.training.loop import Phase, Run, distillation_loss, fit
 from stages.training.optimizers import adamw
@@ -445,7 +445,7 @@ def test_weights_are_written_before_the_checkpoint_goes(tmp_path, monkeypatch):
         raise Interrupted
 
     with monkeypatch.context() as patch:
-        patch.setattr(_training, "save_state", falling)
+        patch.setattr(loop, "save_state", falling)
         with pytest.raises(Interrupted):
             run()
     assert not weights.exists() and make_run(tmp_path).checkpoint.exists()
@@ -575,8 +575,11 @@ def test_history_numbers_the_epochs_through_all_phases(tmp_path):
     train(tmp_path)
     rows = rows_of(tmp_path)
     assert [(row["epoch"], row["phase"]) for row in rows] == [
-        *(("1", "part"), ("2", "part")),
-        *(("3", "all"), ("4", "all"), ("5", "all")),
+        ("1", "part"),
+        ("2", "part"),
+        ("3", "all"),
+        ("4", "all"),
+        ("5", "all"),
     ]
     for row in rows:  # a phase that does not classify has no accuracy
         assert (row["accuracy"] == "") == (row["val_accuracy"] == "") == (row["phase"] == "part")

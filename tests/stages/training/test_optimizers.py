@@ -12,6 +12,7 @@ from models.float.resmlp import ResMLP
 from stages.pipeline.params import FloatSchedule, Schedule, load_params
 from stages.training.muon import Muon
 from stages.training.optimizers import adamw, matrices_apart, muon, nesterov, one_cycle, set_rates
+from tests.support.images import IMAGES
 from tests.support.paths import ROOT
 
 COSINE = Schedule(learning_rate=0.02, learning_rate_min=0.001, weight_decay=0.01)
@@ -82,7 +83,7 @@ def test_nesterov_looks_ahead():
 
 def toy():
     torch.manual_seed(0)
-    return ResMLP("relu", 8, {}, embed_dim=6, patch_size=8, num_blocks=2)
+    return ResMLP("relu", 8, {}, embed_dim=6, patch_size=8, num_blocks=2, **IMAGES)
 
 
 def steps(network, optimizer, count, seed=0):

@@ -1,4 +1,4 @@
-"""The compiled loops of `_psa`: personal self-attention at all knots, and its gradients.
+"""The compiled loops of `psa`: personal self-attention at all knots, and its gradients.
 
 PyTorch sends some thirty operators through [features, terms, knots], forward and backward; here a
 channel goes through all of them while it is in the first-level cache.

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional
 
 from models.float.fused import passes as fused_resmlp
-from models.float.fused import plain as _fused_plain
+from models.float.fused import plain
 from models.float.fused.passes import (
     fused_available,
     fused_features,
@@ -16,6 +16,7 @@ from models.float.fused.passes import (
     fused_inference,
 )
 from models.float.resmlp import ResMLP
+from tests.support.images import IMAGES
 
 ACTIVATIONS = ["relu", "bspline", "lerp_psa"]
 SHAPES = [  # hidden, embed, patch size, batch
@@ -33,7 +34,8 @@ needs_kernels = pytest.mark.skipif(
 
 def _network(activation, hidden=24, embed=12, patch=8, seed=0, **options):
     torch.manual_seed(seed)
-    network = ResMLP(activation, hidden, options, embed_dim=embed, patch_size=patch, num_blocks=2)
+    sizes = {"embed_dim": embed, "patch_size": patch, "num_blocks": 2, **IMAGES}
+    network = ResMLP(activation, hidden, options, **sizes)
     with torch.no_grad():  # away from ones and zeros, so that every parameter has its effect
         for parameter in network.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
@@ -96,7 +98,7 @@ def test_kernels_are_as_exact_as_plain_bfloat16(
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_gradients_of_a_real_batch(activation):
     torch.manual_seed(0)
-    network, images = ResMLP(activation, 96), _images(64)
+    network, images = ResMLP(activation, 96, **IMAGES), _images(64)
     expected, grads, _ = _step(network, lambda net, x: net(x), images)
     got, fused_grads, _ = _step(network, fused_forward, images)
     assert _relative([got], [expected]) < 0.01
@@ -106,7 +108,7 @@ def test_gradients_of_a_real_batch(activation):
 @needs_kernels
 def test_the_number_of_threads_does_not_change_a_bit_of_a_kernel():
     """(PyTorch's own matrix products may divide a long sum by the number of threads.)"""
-    from models.float.fused import streams as _fused_cpu
+    from models.float.fused import streams
 
     torch.manual_seed(0)
     x, z, y, grad = (torch.randn(7, 900, 96).bfloat16() for _ in range(4))
@@ -114,10 +116,10 @@ def test_the_number_of_threads_does_not_change_a_bit_of_a_kernel():
 
     def run():
         out, dh = torch.empty_like(x), grad.clone()
-        sums = _fused_cpu.residual(x, z, scale, shift, out)
-        bias = _fused_cpu.mask(dh, x)
-        split = _fused_cpu.split(grad, y, scale, shift[0], (z, scale))
-        return out, sums, dh, bias, *split, _fused_cpu.pool(x)
+        sums = streams.residual(x, z, scale, shift, out)
+        bias = streams.mask(dh, x)
+        split = streams.split(grad, y, scale, shift[0], (z, scale))
+        return out, sums, dh, bias, *split, streams.pool(x)
 
     threads, results = torch.get_num_threads(), []
     try:
@@ -153,7 +155,7 @@ def test_only_the_block_in_transfer_learns(activation):
 def test_block_features_in_the_fast_form(activation):
     network, images = _network(activation).eval(), _images(4)
     with torch.no_grad():
-        expected = list(network.forward_blocks(images))
+        expected = [network.features(images, block) for block in (-1, 0, 1)]
     network.blocks[1].train()
     for block in (-1, 0):
         features = fused_features(network, images, block)
@@ -242,13 +244,13 @@ def test_pixels_of_any_layout_and_type(layout):
 
 @needs_kernels
 def test_statistics_do_not_cancel():
-    from models.float.fused import cpu as _fused_ops
+    from models.float.fused import cpu
 
     torch.manual_seed(0)
     pixels = torch.randn(8, 700, 5).bfloat16()
-    weight, bias = torch.eye(5), torch.tensor([0.0, 1.0, 30.0, -100.0, 1000.0])
-    y, mean, variance = _fused_ops.embed(pixels, weight, bias)
-    _, exact_mean, exact_variance = _fused_plain.summed(y.double())
+    linear = plain.Linear(torch.eye(5), torch.tensor([0.0, 1.0, 30.0, -100.0, 1000.0]))
+    y, mean, variance = cpu.embed(pixels, linear)
+    _, exact_mean, exact_variance = plain.summed(y.double())
     torch.testing.assert_close(mean.double(), exact_mean, rtol=1e-6, atol=1e-6)
     torch.testing.assert_close(variance.double(), exact_variance, rtol=1e-5, atol=1e-6)
 

@@ -95,7 +95,7 @@ def test_it_stays_exact_while_it_trains(activation):
 
 
 def test_the_requantization_of_every_shift_up_to_the_largest_sums():
-    from models.qat.fused import streams as _fused_qat_cpu
+    from models.qat.fused import streams
 
     edge = 1 << 24
     shift = torch.arange(1, fixed_point.MAX_SHIFT + 1, dtype=torch.int32).repeat_interleave(5)
@@ -107,7 +107,7 @@ def test_the_requantization_of_every_shift_up_to_the_largest_sums():
     sums = torch.cat([around, ends, -ends, any_sum, halves.clamp(-edge, edge).to(torch.int32)])
     acc = sums.view(1, -1, 1).expand(-1, -1, len(shift)).contiguous()
     vectors = {"inverse": (1 << shift).float().reciprocal(), "bias": bias.float()}
-    values, inside = _fused_qat_cpu.linear(acc, vectors, -128.0)
+    values, inside = streams.linear(acc, vectors, -128.0)
     expected = fixed_point.rounding_shift(acc, shift) + bias
     assert torch.equal(values.int(), fixed_point.saturate(expected))
     assert torch.equal(inside.bool(), (expected >= -128) & (expected <= 127))
@@ -116,21 +116,21 @@ def test_the_requantization_of_every_shift_up_to_the_largest_sums():
 @given(rows=st.integers(1, 70), inner=st.integers(1, 130), columns=st.integers(1, 40))
 @settings(max_examples=60, deadline=None)
 def test_integer_products_of_any_shape(rows, inner, columns):
-    from models.qat.fused import cpu as _fused_qat_ops
+    from models.qat.fused import cpu
 
     a = torch.randint(-128, 128, (rows, inner)).float()
     b = torch.randint(-128, 128, (columns, inner)).float().t()
     for right in (b, b.contiguous()):
-        assert torch.equal(_fused_qat_ops.int_product(a, right), (a @ right).int())
+        assert torch.equal(cpu.int_product(a, right), (a @ right).int())
 
 
 def test_look_up_reads_every_knot_of_every_channel():
-    from models.qat.fused import cpu as _fused_qat_ops
+    from models.qat.fused import cpu
 
     knots = torch.randint(-128, 128, (7, 65)).float()
     values = torch.arange(-128, 128).view(1, -1, 1).expand(-1, -1, 7)
     expected = fixed_point.table_lookup(knots.int(), torch.arange(7), values)
-    got = _fused_qat_ops.look_up(values.bfloat16().contiguous(), knots)
+    got = cpu.look_up(values.bfloat16().contiguous(), knots)
     assert torch.equal(got.int(), expected)
 
 
@@ -165,12 +165,12 @@ def test_gradients_are_those_of_the_modules(activation):
 
 @pytest.mark.parametrize("relu", [True, False])
 def test_gradients_stop_where_a_layer_saturates(relu):
-    from models.qat.fused import cpu as _fused_qat_ops
+    from models.qat.fused import cpu
 
     x = torch.tensor([100.0, 50, 1, 0, -1, -60, -120]).view(1, -1, 1).bfloat16().requires_grad_()
     weight, bias = torch.tensor([[64.0]], requires_grad=True), torch.tensor([2.0])
     layer = {"w": weight, "b": bias.requires_grad_(), "s": torch.tensor([5], dtype=torch.int32)}
-    y = _fused_qat_ops.linear(x, layer, lowest=0 if relu else -128)
+    y = cpu.linear(x, layer, lowest=0 if relu else -128)
     values = [127, 102, 4, 2, 0, -118, -128]  # 2 x + 2
     assert y.flatten().tolist() == [max(0, v) if relu else v for v in values]
     y.sum().backward()

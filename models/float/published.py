@@ -1,20 +1,20 @@
-"""The published FP32 layout: the authors' names of our weights, both ways, file contents apart.
+"""The published FP32 files: the authors' names of our weights, read and written.
 
-`_MODULES`, the two orders of parts and `_PARAMETERS` are the one table that knows those names
-(published system §3); reading and writing both go by it.
+`_MODULES`, the two orders of parts and `_PARAMETERS` are the one table of those names (published
+system §3); reading and writing both use it.
 """
 
 import re
+from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models.float.activations.bspline import BSpline
-from models.float.activations.lerp_psa import LerpPsa
+from models.files.errors import PipelineError, one_line
+from models.float.checkpoint import StateDict, read_state, write_state
 from models.float.resmlp import ResMLP
-
-StateDict = dict[str, Tensor]
 
 # Our module, the published one; {} is the block. Sublayer 0 is cross-patch, 1 cross-channel.
 _MODULES = {
@@ -38,7 +38,6 @@ _PARAMETERS = {  # of activations; others are called the same here and there
     "scale": "psa.o_weight",
     "offset": "psa.o_bias",
 }
-_MAX_WEIGHTS = 1 << 24  # of one layer; the published ones have at most 384 x 96
 PUBLISHED_TEACHER = "teacher_model.bin"
 
 
@@ -47,9 +46,9 @@ def published_file(student: ResMLP) -> str:
     mlp = student.blocks[0].mlp
     hidden_dim, embed_dim = mlp.linear_1.weight.shape
     folder = "baseline"
-    if isinstance(mlp.act_hidden, LerpPsa):
+    if _is_lerp_psa(mlp.act_hidden):
         folder = f"lerp_psa_{len(mlp.act_hidden.knots)}"
-    elif isinstance(mlp.act_hidden, BSpline):
+    elif hasattr(mlp.act_hidden, "coefficients"):
         tv2 = np.format_float_scientific(mlp.act_hidden.tv2, trim="-", exp_digits=1)
         folder = f"bspline_{mlp.act_hidden.coefficients.shape[1]}_{tv2}"
     wider = hidden_dim >= embed_dim
@@ -57,32 +56,21 @@ def published_file(student: ResMLP) -> str:
     return f"{folder}/h_{'mul' if wider else 'div'}_{ratio:g}_model.bin"
 
 
-def network_like(state: StateDict) -> ResMLP:
-    """Build the network whose sizes and options the tensors of a published file show.
+def save_published(network: ResMLP, path: Path | str) -> None:
+    """Write a network in the published layout, which does not store its mean and std."""
+    write_state(published_state(network), path)
 
-    KeyError, ValueError and their like where they show none.
-    """
-    sequence = _SEQUENCE.format(0)
-    embed_dim, patch_dim = state["embed_linear.weight"].shape
-    learnable = f"{sequence}.0.weight" not in state
-    hidden_dim = len(state[f"{sequence}.{int(learnable)}.weight"])
-    activation, options = "relu", {}
-    if f"{sequence}.0._coefficients_vect" in state:
-        grid_size = state[f"{sequence}.0._coefficients_vect"].numel() // embed_dim
-        activation, options = "bspline", {"grid_size": grid_size}
-    elif learnable:
-        activation, options = "lerp_psa", _psa_options(state, f"{sequence}.0.psa")
-    if (embed_dim + hidden_dim) * max(patch_dim, hidden_dim, *options.values()) > _MAX_WEIGHTS:
-        raise ValueError(f"it asks for layers of more than {_MAX_WEIGHTS} weights")
-    return ResMLP(
-        activation,
-        hidden_dim,
-        options,
-        embed_dim=embed_dim,
-        patch_size=round((patch_dim / 3) ** 0.5),
-        num_blocks=len({match[0] for key in state if (match := re.match(r"layers\.\d+\.", key))}),
-        num_classes=len(state["classifier.bias"]),
-    )
+
+def load_published_into(network: ResMLP, path: Path | str, file: BinaryIO | None = None) -> None:
+    """Load a published FP32 file into the network that it must fit (`file`: see `read_state`)."""
+    state = read_state(path, file)
+    try:
+        fill(network, state)
+    except (RuntimeError, ValueError) as error:
+        raise PipelineError(
+            f"{path} is not the published form of the network that params.yaml describes: "
+            f"{one_line(error)}"
+        ) from error
 
 
 def published_state(network: ResMLP) -> StateDict:
@@ -93,7 +81,7 @@ def published_state(network: ResMLP) -> StateDict:
         for key, published in _published_keys(network).items()
     }
     for name, module in network.named_modules():
-        if isinstance(module, LerpPsa):
+        if _is_lerp_psa(module):
             prefix = f"{_published_module(network, name)}.psa"
             state |= {f"{prefix}.{key}": tensor for key, tensor in _constants(module).items()}
     return state
@@ -112,8 +100,13 @@ def fill(network: ResMLP, state: StateDict) -> None:
         ours[key].copy_(state[published].view_as(ours[key]))
 
 
+def _is_lerp_psa(act: nn.Module) -> bool:
+    """Tell by the parameters: were its class imported, an edit of it would mark all networks."""
+    return hasattr(act, "query") and hasattr(act, "knots")
+
+
 def _published_keys(network: ResMLP) -> dict[str, str]:
-    """Return the published name of every key of a network, but for mean and std."""
+    """Return the published name of every key of a network except mean and std."""
     keys = {}
     for key in network.state_dict():
         module, _, leaf = key.rpartition(".")
@@ -133,11 +126,10 @@ def _published_module(network: ResMLP, name: str) -> str:
     return template.format(*re.findall(r"\.(\d+)\.", name))
 
 
-def _constants(act: LerpPsa) -> StateDict:
-    """Return what the published LERP-PSA keeps beside its weights.
+def _constants(act: nn.Module) -> StateDict:
+    """Return the constants that the published LERP-PSA stores beside its weights.
 
-    The first two are options of ours; the third, where each channel begins in a table, is theirs
-    alone.
+    Our options hold the first two; the third, where each channel begins in a table, is only theirs.
     """
     channels = torch.arange(len(act.scale), device=act.knots.device)
     return {
@@ -154,20 +146,10 @@ def _check(key: str, tensor: Tensor, like: Tensor) -> None:
             f"{list(like.shape)} and {like.dtype}"
         )
     if not tensor.isfinite().all():
-        raise ValueError(f"{key} holds values that are no finite numbers")
+        raise ValueError(f"{key} holds values that are not finite numbers")
     if key.endswith((".epsilon", ".grid")) and not torch.allclose(tensor.to(like), like, atol=1e-6):
         raise ValueError(f"{key} is {_range(tensor)}, but the network's is {_range(like)}")
 
 
 def _range(tensor: Tensor) -> str:
     return f"{tensor.min():g} to {tensor.max():g}"
-
-
-def _psa_options(state: StateDict, prefix: str) -> dict[str, float]:
-    grid = state[f"{prefix}.grid"]
-    return {
-        "grid_size": len(grid),
-        "grid_range": float(grid.max()),
-        "expansion": state[f"{prefix}.v_weight"].shape[1],
-        "epsilon": float(state[f"{prefix}.epsilon"]),
-    }
