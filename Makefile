@@ -5,6 +5,7 @@
 # make quick    run the tests that need no compiler, no DVC process and no training
 # make test     run all tests
 # make lint     check style, types and the C++ format
+# make current  check that fingerprints, locks and generated tables are those of the code
 # make readme   write the tables of results into README.md
 # make help     show these lines
 
@@ -17,7 +18,7 @@ NETWORK ?= lerp_psa_h96
 export PATH := $(VENV)/bin:$(PATH)
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help setup demo check repro readme quick test lint
+.PHONY: help setup demo check repro readme current quick test lint
 help:
 	@sed -n 's/^# make/make/p' Makefile
 
@@ -60,6 +61,16 @@ repro: setup
 
 readme: setup
 	$(PYTHON) stages readme_tables
+
+# Neither weights nor images need to be here: what DVC compares is in git.
+current: setup demo/dvc.yaml
+	$(PYTHON) stages code
+	cd demo && $(PYTHON) ../stages code
+	$(PYTHON) stages readme_tables
+	git diff --exit-code -- data/code demo README.md docs
+	@mkdir -p build
+	$(PYTHON) -m dvc repro --dry --allow-missing --all-pipelines | tee build/current.log
+	grep -q "up to date" build/current.log
 
 # One torch thread per worker: two workers that each start a thread per core slow each other down.
 TEST := OMP_NUM_THREADS=1 $(PYTHON) -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile

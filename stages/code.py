@@ -82,6 +82,15 @@ def fingerprints(params: Params, document: Document, root: Path = ROOT) -> dict[
     return found
 
 
+def stage_entries(stage: str, activation: str | None) -> list[str]:
+    """Return the modules that a stage starts from: its script, and its network's activation.
+
+    The registry imports an activation by its name, which the text of no module shows.
+    """
+    by_name = [f"{ACTIVATIONS}.{activation}", f"{ACTIVATIONS}.specs.{activation}"]
+    return [f"stages.{stage}", *(by_name if activation else [])]
+
+
 def _part(row: Document, *keys: str) -> dict[str, Any]:
     return {key: row[key] for key in keys if key in row}
 
@@ -100,10 +109,7 @@ def _text(values: Document, prefix: str = "") -> str:
 def _digest(
     code: Code, stage: str, activation: str | None = None, accelerator: str | None = None
 ) -> str:
-    entries = [f"stages.{stage}"]
-    if activation is not None:  # the registry imports it by its name
-        entries += [f"{ACTIVATIONS}.{activation}", f"{ACTIVATIONS}.specs.{activation}"]
-    texts = code.statements(entries, NOT_COMPUTING)
+    texts = code.statements(stage_entries(stage, activation), NOT_COMPUTING)
     if stage in WITH_CPP and accelerator is not None:
         files = cpp_files(ACCELERATORS[accelerator], code.root / "hls" / "cpp")
         texts |= {f"{file.name}: {cpp_meaning(file.read_text())}" for file in files}

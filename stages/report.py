@@ -21,6 +21,7 @@ LEGEND = (
     "Of the designs: model, simulated from the description of the design; estimate, reckoned from "
     "it; synthesis, from the reports of the HLS tool. None was measured on an FPGA."
 )
+NOT_SYNTHESISED = "No HLS tool has synthesised these designs here."
 Row = dict[str, Any]
 
 # What is marked `model` was simulated and `estimate` reckoned by stages/plan.py; only the columns
@@ -65,7 +66,9 @@ def design_table(rows: list[Row], clock_ns: float) -> str:
 
 
 def notes(rows: list[Row]) -> list[str]:
-    """Return each distinct remark of the synthesis stage (for example: no tool here)."""
+    """Return each distinct remark of the synthesis, or that no design has been synthesised."""
+    if not any(row["synthesis"] for row in rows):
+        return [NOT_SYNTHESISED]
     found = [row["synthesis"].get("note") for row in rows]
     return sorted({note for note in found if note})
 

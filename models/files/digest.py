@@ -3,8 +3,15 @@
 import hashlib
 from pathlib import Path
 
+from models.files.errors import PipelineError
+
 
 def file_digest(path: Path | str) -> str:
-    """Return the sha256 of a file's content in hexadecimal digits."""
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """Return the sha256 of a file's content in hexadecimal digits; PipelineError without a file."""
+    try:
+        with Path(path).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise PipelineError(
+            f"{path} cannot be read ({error.strerror}); run `dvc pull` or `dvc repro` to make it."
+        ) from error

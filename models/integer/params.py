@@ -12,7 +12,7 @@ otherwise (`PUBLISHED_NAMES`); their words stand in files and generated C++ alon
 
 import pickle
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -262,7 +262,8 @@ def load_int_params(path: Path | str) -> IntResMlp:
 
 
 def save_samples(samples: Samples, path: Path | str) -> None:
-    """Write the published sample dump (with `layers` added)."""
+    """Write the published sample dump (with `layers` added), its values as int8."""
+    samples = _narrow(samples)
     data = {item.name: getattr(samples, item.name) for item in fields(samples)}
     data["inter"] = list(samples.inter)
     data["layers"] = {published_name(name): values for name, values in samples.layers.items()}
@@ -272,6 +273,24 @@ def save_samples(samples: Samples, path: Path | str) -> None:
 def load_samples(path: Path | str) -> Samples:
     """Read a sample dump; PipelineError names the file and the offending key."""
     return _load(path, _samples_from_dict)
+
+
+def _narrow(samples: Samples) -> Samples:
+    """Return the samples with int8 arrays, but for the labels: a quarter of the bytes."""
+    kept: dict[int, npt.NDArray[np.int8]] = {}  # what is also a layer is written once
+
+    def narrow(name: str, array: Array) -> npt.NDArray[np.int8]:
+        if id(array) not in kept:
+            kept[id(array)] = _int8(name, array, array.ndim).astype(np.int8)
+        return kept[id(array)]
+
+    arrays: dict[str, Any] = {
+        "input": narrow("input", samples.input),
+        "inter": tuple(narrow(f"inter_{i}", array) for i, array in enumerate(samples.inter)),
+        "output": narrow("output", samples.output),
+        "layers": {name: narrow(name, array) for name, array in samples.layers.items()},
+    }
+    return replace(samples, **arrays)
 
 
 T = TypeVar("T")

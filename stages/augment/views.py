@@ -45,13 +45,15 @@ def checksum(images: Tensor) -> int:
 class Views:
     """Logits float16 [views, n, classes], the CRC-32 of each view's pixels, and how it is drawn.
 
-    Other shapes and types raise `ValueError`.
+    `source` is the file that they were read from, for messages. Other shapes and types raise
+    `ValueError`.
     """
 
     logits: npt.NDArray[np.float16]
     checksums: npt.NDArray[np.uint32]
     how: Augment
     seed: int
+    source: Path | None = None
 
     def __post_init__(self) -> None:
         """Refuse other shapes and types."""
@@ -77,8 +79,9 @@ class Views:
         changed = view_images(images, self.how, self.seed, index)
         if checksum(changed) != self.checksums[index]:
             raise PipelineError(
-                "The stored views are of other images than those that this machine draws from the "
-                "same seed; make them again with `dvc repro -f -s convnet_views teacher_views`."
+                f"{self.source or 'The stored views'}: the logits are of other images than those "
+                "that this machine draws from the same seed; delete the file, and the next "
+                "training makes it again."
             )
         return changed, torch.from_numpy(self.logits[index].astype(np.float32))
 
@@ -122,13 +125,12 @@ def load_views(path: Path | str, how: Augment, seed: int) -> Views:
     """Read a file of `Views.save`; PipelineError where it is none."""
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
-            return Views(arrays["logits"], arrays["checksums"], how, seed)
-    except FileNotFoundError:
-        fault, command = "does not exist", "repro"
+            return Views(arrays["logits"], arrays["checksums"], how, seed, Path(path))
     except (
         *(OSError, EOFError, KeyError, TypeError, ValueError),
         *(zipfile.BadZipFile, zlib.error),
-    ):
-        fault, command = "is not a file of stored views", "repro -f -s"
-    stage = f"{Path(path).parent.name}_views"
-    raise PipelineError(f"{path} {fault}; run `dvc {command} {stage}` to make it.")
+    ) as error:
+        raise PipelineError(
+            f"{path} is not a file of stored views; delete it, and the next training makes it "
+            "again."
+        ) from error

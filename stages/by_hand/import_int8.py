@@ -94,7 +94,7 @@ def main(name: str, headers: Path, abs_max: float) -> None:
     dataset = Dataset.load(DATASET)
     network, samples = read(headers, abs_max, dataset)
     if samples is None:
-        tokens = int_resmlp.quantize_images(network, dataset.test.images[: params.verify.samples])
+        tokens = int_resmlp.quantize_images(network, dataset.test.images[: params.csim.samples])
     else:
         tokens = samples.input
         log.info("%s: %s", name, compare(network, samples))

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from stages.view_bank import view_bank
 from torch import nn
 from torch.nn import functional
 from torch.optim.optimizer import register_optimizer_step_post_hook
@@ -18,6 +17,7 @@ from models.files.errors import PipelineError
 from models.float.checkpoint import save_state
 from stages.distill import distill, distill_phase, transfer_phase
 from stages.networks.resmlp import build_network, frozen_pass
+from stages.networks.view_bank import bank_path, stored_views
 from stages.pipeline.dataset import Dataset, Split
 from stages.pipeline.params import Augment, NetworkSizes, Params, Training, load_params
 from stages.training.loop import Run, fit
@@ -338,7 +338,7 @@ def test_muon_takes_the_weight_matrices_and_leaves_splines_and_the_rest(name, da
 def test_with_stored_views_the_teacher_is_asked_in_validation_alone(dataset, monkeypatch):
     params = toy_params(stored_views=True, epochs=2)
     saved_teacher(params, dataset)
-    view_bank(params, "teacher", dataset).save("data/teacher/views.npz")
+    stored_views(params, "teacher", dataset)
     asked = []
     monkeypatch.setattr(
         "stages.distill.frozen_pass",
@@ -363,14 +363,22 @@ def test_stored_views_are_what_the_teacher_would_say(dataset):
 
 
 @pytest.mark.parametrize("stored", [True, False])
-def test_missing_views_matter_only_where_they_are_asked_for(stored, dataset):
+def test_views_are_stored_only_where_they_are_asked_for(stored, dataset):
     params = toy_params(stored_views=stored)
     saved_teacher(params, dataset)
-    if stored:
-        with pytest.raises(PipelineError, match=r"data/teacher/views.npz.*dvc repro teacher_views"):
-            distill(params, "relu", dataset)
-    else:
+    distill(without_transfer(params, "relu"), "relu", dataset)
+    assert len([*Path().glob(".ckpt/teacher-views-*.npz")]) == stored
+
+
+def test_damaged_views_are_named(dataset):
+    params = toy_params(stored_views=True)
+    saved_teacher(params, dataset)
+    path = bank_path(params, "teacher")
+    path.parent.mkdir()
+    path.write_bytes(b"")
+    with pytest.raises(PipelineError, match=f"^{path} is not a file of stored views; delete it"):
         distill(params, "relu", dataset)
+    assert not Path("data/relu").exists()
 
 
 # The seed

@@ -6,24 +6,27 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from models.files.errors import PipelineError
 from stages import report
 from stages.pipeline.params import load_params
+from stages.pipeline.strict_yaml import read_yaml
 from stages.results.summary import results_text
 from tests.support.paths import ROOT
 
 NAMES = ["convnet", "teacher", "relu_h96", "bspline_h96", "lerp_psa_h96"]  # of the demo
 FLOAT = {"accuracy": 88.3, "validation_accuracy": 87.0, "images": 364, "parameters": 12}
-INT8 = {"int8_accuracy": 88.1234, "mismatches": 0, "images": 364}
-CSIM = {"csim": "PASS", "csim_golden_samples": 8, "csim_images": 360, "csim_mismatches": 0}
+INT8 = {"accuracy": 88.1234, "mismatches": 0, "images": 364}
+CSIM = {"mismatches": 0, "images": 360}
 MODEL = {
     **{"model_interval_cycles": 6240, "model_latency_cycles": 57419},
     **{"model_images_per_second": 32051, "model_limiting_stage": "token_mixer_linear"},
     **{"estimate_multipliers": 1184, "estimate_dsp": 1184, "estimate_bram_18k": 80},
 }
 DESIGNS = ["relu_h96_stream", "bspline_h96_stream", "lerp_psa_h96_stream"]  # of the demo
-NOTE = "Vitis HLS is not on PATH."
+NOTE = "The estimated clock of 5.1 ns misses the target of 5 ns."
+FIGURES = {"lut": 339116, "dsp": 1184, "clock_estimated_ns": 3.65, "interval_max_cycles": 6241}
 HISTORY = """\
 epoch,phase,learning_rate,loss,accuracy,val_loss,val_accuracy
 1,transfer_0,0.001,0.5,,0.4,
@@ -45,6 +48,12 @@ def put(kind, name, content):
     path.write_text(content if isinstance(content, str) else json.dumps(content))
 
 
+def put_synthesis(name, **content):
+    path = Path(f"data/synthesis/{name}/metrics.json")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content))
+
+
 def put_history(name, last):
     path = Path(f"data/history/float/{name}.csv")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -60,7 +69,7 @@ def put_everything():
     for name in DESIGNS:
         put("model", name, MODEL)
         put("csim", name, CSIM)
-        put("synthesis", name, {"lut": None, "note": NOTE})
+        Path(f"data/synthesis/{name}").mkdir(parents=True, exist_ok=True)  # no tool is here
 
 
 def text_of():
@@ -92,8 +101,7 @@ def test_the_report_begins_with_the_tables_of_the_networks():
 
 def test_every_design_has_a_row_that_says_where_its_figures_come_from():
     put_everything()
-    figures = {"lut": 339116, "dsp": 1184, "clock_estimated_ns": 3.65, "interval_max_cycles": 6241}
-    put("synthesis", "relu_h96_stream", {**figures, "note": None})
+    put_synthesis("relu_h96_stream", **FIGURES)
     text = text_of()
     table = cells_of(text, table=1)
     assert list(table) == DESIGNS
@@ -102,8 +110,8 @@ def test_every_design_has_a_row_that_says_where_its_figures_come_from():
         "cycles per image (model)": "6240",
         "images/s at 5 ns (model)": "32051",
         "DSP (estimate)": "1184",
-        "C simulation": "PASS",
-        "images in C++": "360",
+        "images in C++ (C simulation)": "360",
+        "logits unlike numpy (C simulation)": "0",
         "LUT (synthesis)": "339116",
         "cycles per image (synthesis)": "6241",
         "clock, ns (synthesis)": "3.65",
@@ -111,8 +119,9 @@ def test_every_design_has_a_row_that_says_where_its_figures_come_from():
     }
     assert table["relu_h96_stream"].items() >= full.items()
     assert table["bspline_h96_stream"]["LUT (synthesis)"] == "-"
-    marks = ("design", "network", "C simulation", "images in C++")
-    assert all(re.search(r"\((model|estimate|synthesis)\)$", c) for c in full if c not in marks)
+    origin = r"\((model|estimate|synthesis|C simulation)\)$"
+    columns = [column for column in table["relu_h96_stream"] if column not in ("design", "network")]
+    assert all(re.search(origin, column) for column in columns)
     assert "None was measured on an FPGA." in text
 
 
@@ -128,7 +137,7 @@ def test_what_is_not_measured_is_a_dash():
 
 def test_a_measured_nothing_is_a_dash_and_a_zero_is_a_zero():
     put("float", "relu_h96", {**FLOAT, "accuracy": None})
-    put("int8", "relu_h96", {**INT8, "int8_accuracy": 0.0})
+    put("int8", "relu_h96", {**INT8, "accuracy": 0.0})
     row = cells_of(text_of())["relu_h96"]
     assert row["float, %"] == "-" and row["INT8, %"] == "0.00"
     assert row["logits unlike QAT (numpy)"] == "0"
@@ -136,16 +145,36 @@ def test_a_measured_nothing_is_a_dash_and_a_zero_is_a_zero():
 
 def test_a_remark_of_the_synthesis_stands_once_under_the_table():
     put_everything()
-    put("synthesis", "relu_h96_stream", {"lut": 3, "note": None})
+    put_synthesis("relu_h96_stream", lut=3)
+    for name in DESIGNS[1:]:
+        put_synthesis(name, lut=4, note=NOTE)
     text = text_of()
     assert text.count(NOTE) == 1
     assert text.index(NOTE) > text.rindex("|")
+    assert report.NOT_SYNTHESISED not in text
+
+
+def test_where_no_tool_has_run_one_sentence_says_so():
+    put_everything()
+    text = text_of()
+    for row in cells_of(text, table=1).values():
+        assert {cell for title, cell in row.items() if "(synthesis)" in title} == {"-"}
+    assert text.endswith("\n\nNo HLS tool has synthesised these designs here.\n")
+    put_synthesis("relu_h96_stream", **FIGURES)
+    assert "No HLS tool" not in text_of()
+
+
+def test_without_designs_nothing_is_said_of_them():
+    params = read_yaml("params.yaml")
+    params["designs"] = {}
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+    assert text_of() == results_text(load_params())
 
 
 def test_a_broken_metrics_file_is_named_and_the_old_report_stays():
     put_everything()
     before = text_of()
-    put("int8", "relu_h96", '{"int8_accuracy": 8')
+    put("int8", "relu_h96", '{"accuracy": 8')
     with pytest.raises(PipelineError, match=r"data/metrics/int8/relu_h96.json is no JSON.*repro"):
         report.main()
     assert Path("data/report.md").read_text() == before

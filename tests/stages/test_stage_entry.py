@@ -14,17 +14,17 @@ from stages.pipeline.dataset import Dataset, Split
 from stages.pipeline.strict_yaml import read_yaml
 from tests.support.paths import ROOT
 
-ALL = sorted(path.stem for path in (ROOT / "stages").glob("[a-z]*.py"))
+BY_HAND = sorted(path.stem for path in (ROOT / "stages/by_hand").glob("[a-z]*.py"))
+ALL = sorted([*BY_HAND, *(path.stem for path in (ROOT / "stages").glob("[a-z]*.py"))])
 # No variant on their command line.
 PLAIN = [
-    *("prepare_data", "train_convnet", "evaluate_convnet", "train_teacher"),
-    *("report", "readme_tables"),
+    *("code", "prepare_data", "train_convnet", "evaluate_convnet", "train_teacher"),
+    *("fetch_checkpoints", "report", "readme_tables"),
 ]
 OPTIONS = {"import_int8": ["--headers", ".", "--input-abs-max", "2.0", "--name", "imported"]}
-BY_HAND = ["deadlock", "export_published", "import_int8", "readme_tables"]
 ON_DESIGNS = ["csim", "deadlock", "plan", "synthesize"]
 ON_VARIANTS = sorted(set(ALL) - set(PLAIN) - set(OPTIONS) - set(ON_DESIGNS))
-ON_TEACHER = ["evaluate", "export_published", "view_bank"]  # these take not only students
+ON_TEACHER = ["evaluate", "export_published"]  # these take not only students
 NAMED = [*ON_VARIANTS, *ON_DESIGNS]
 NAME, DESIGN = "lerp_psa_h96", "lerp_psa_h96_stream"
 
@@ -32,21 +32,21 @@ NAME, DESIGN = "lerp_psa_h96", "lerp_psa_h96_stream"
 MISSING = [
     ("train_convnet", False, "data/dataset.npz"),
     ("evaluate_convnet", False, "data/dataset.npz"),
-    ("view_bank", False, "data/dataset.npz"),
     ("train_teacher", False, "data/dataset.npz"),
     ("evaluate", False, "data/dataset.npz"),
     ("distill", False, "data/dataset.npz"),
     ("quantize", False, "data/dataset.npz"),
     ("dump_params", False, "data/dataset.npz"),
     ("verify", False, "data/dataset.npz"),
+    ("check", False, "data/dataset.npz"),
     ("evaluate_convnet", True, "data/convnet/float.pt"),
-    ("view_bank", True, f"data/{NAME}/float.pt"),
-    ("train_teacher", True, "data/convnet/views.npz"),
+    ("train_teacher", True, "data/convnet/float.pt"),
     ("evaluate", True, f"data/{NAME}/float.pt"),
     ("distill", True, "data/teacher/float.pt"),
     ("quantize", True, f"data/{NAME}/float.pt"),
     ("dump_params", True, f"data/{NAME}/qat.pt"),
     ("verify", True, f"data/{NAME}/int8.pkl"),
+    ("check", True, f"data/{NAME}/float.pt"),
     ("generate_headers", True, f"data/{NAME}/int8.pkl"),
     ("csim", True, f"data/{NAME}/int8.pkl"),
     ("deadlock", True, f"data/{NAME}/int8.pkl"),
@@ -72,7 +72,7 @@ def start(monkeypatch):
     """
 
     def run(stage, *arguments):
-        module = f"stages.by_hand.{stage}" if stage in BY_HAND else f"stages.{stage}"
+        module = module_of(stage)
         monkeypatch.setattr(sys, "argv", [f"{module}.py", *arguments])
         monkeypatch.delitem(sys.modules, module, raising=False)
         with pytest.raises(SystemExit) as ended:
@@ -80,6 +80,10 @@ def start(monkeypatch):
         return ended.value.code
 
     return run
+
+
+def module_of(stage):
+    return f"stages.by_hand.{stage}" if stage in BY_HAND else f"stages.{stage}"
 
 
 def arguments(stage):
@@ -111,7 +115,7 @@ def save_dataset():
 def test_help_says_what_the_stage_does(stage, start, capsys):
     assert start(stage, "--help") == 0
     text = " ".join(capsys.readouterr().out.split())
-    source = (ROOT / "stages" / f"{stage}.py").read_text()
+    source = (ROOT / f"{module_of(stage).replace('.', '/')}.py").read_text()
     assert " ".join(source.splitlines()[0].strip('"').split()) in text
     assert ("params.yaml" in text) >= (stage in NAMED)
 
@@ -126,7 +130,8 @@ def test_a_plain_stage_takes_no_argument(stage, start, folder, capsys):
 @pytest.mark.parametrize("stage", NAMED)
 def test_a_stage_on_one_wants_one_name(stage, start, folder, capsys):
     assert start(stage) == 2
-    assert ("design" if stage in ON_DESIGNS else "variant") in capsys.readouterr().err
+    wanted = {**dict.fromkeys(ON_DESIGNS, "design"), "check": "network"}.get(stage, "variant")
+    assert wanted in capsys.readouterr().err
     assert files_in(folder) == {"params.yaml"}
 
 

@@ -520,6 +520,24 @@ def test_sample_files_are_deterministic_and_keep_the_published_keys(tmp_path, sa
     assert {"blocks_0_mlp_psa_1", "blocks_1_token_mixer_res_affine"} <= set(data["layers"])
 
 
+def test_sample_files_hold_int8_and_each_array_once(tmp_path, samples):
+    path = tmp_path / "samples.pkl"
+    save_samples(samples, path)
+    data = pickle.loads(path.read_bytes())  # noqa: S301 - written just above
+    arrays = [data["input"], *data["inter"], data["output"], *data["layers"].values()]
+    assert {array.dtype for array in arrays} == {np.dtype(np.int8)}
+    assert data["labels"].dtype == np.int32
+    once = samples.input.size + sum(array.size for array in samples.layers.values())
+    assert once < path.stat().st_size < once + 150 * len(arrays)  # shapes and names
+
+
+def test_a_sample_outside_int8_is_not_written(tmp_path, samples):
+    samples.output[1, 2] = 128
+    with pytest.raises(ValueError, match="holds values outside int8"):
+        save_samples(samples, tmp_path / "samples.pkl")
+    assert not (tmp_path / "samples.pkl").exists()
+
+
 def test_published_samples_have_no_layers(tmp_path, samples):
     save_samples(samples, tmp_path / "samples.pkl")
     data = pickle.loads((tmp_path / "samples.pkl").read_bytes())  # noqa: S301 - written above
@@ -539,7 +557,7 @@ def test_published_samples_have_no_layers(tmp_path, samples):
         no_output=(lambda data: data.pop("output"), "output is missing"),
         float_input=(lambda data: data.update(input=data["input"] / 2), "input"),
         flat_input=(lambda data: data.update(input=data["input"][0]), "input"),
-        large_output=(lambda data: data.update(output=data["output"] + 256), "output"),
+        large_output=(lambda data: data.update(output=data["output"] + np.int32(256)), "output"),
         short_output=(lambda data: data.update(output=data["output"][:2]), "3 samples"),
         short_labels=(lambda data: data.update(labels=data["labels"][:2]), "3 samples"),
         float_labels=(lambda data: data.update(labels=np.float64([0.5, 1, 2])), "labels"),

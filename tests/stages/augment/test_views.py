@@ -1,22 +1,24 @@
 """Stored views: the logits belong to exactly the images that are drawn again from the seed."""
 
+import logging
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from stages.view_bank import view_bank
 
 from models.files.errors import PipelineError
 from models.float.checkpoint import save_state
 from stages.augment.views import ViewCache, Views, checksum, load_views, view_images
 from stages.networks.convnet import build_convnet
 from stages.networks.resmlp import build_network
+from stages.networks.view_bank import bank_path, make_bank, stored_views
 from stages.pipeline.dataset import Dataset, Split
 from stages.pipeline.params import Augment, NetworkSizes, load_params
 from tests.support.paths import ROOT
 
-NO_VIEWS = r"views.npz is not a file of stored views; .*dvc repro -f -s convnet_views"
+NO_VIEWS = r"views.npz is not a file of stored views; delete it, and the next training makes it again"
 COUNT, CLASSES, SEED = 20, 4, 5
 CROP = Augment(crop_padding=2, flip=True, rand_augment=False)
 
@@ -34,7 +36,7 @@ def make_views(count=3, how=CROP, seed=SEED):
 
 @pytest.fixture
 def path(tmp_path):
-    return tmp_path / "convnet" / "views.npz"
+    return tmp_path / "views.npz"
 
 
 # The images
@@ -115,15 +117,8 @@ def test_a_file_gives_back_what_was_saved(path):
 )
 def test_logits_of_other_images_are_refused(path, how, seed, images):
     make_views().save(path)
-    with pytest.raises(
-        PipelineError, match=r"other images.*dvc repro -f -s convnet_views teacher_views"
-    ):
+    with pytest.raises(PipelineError, match=r"views.npz: .* other images .*delete the file"):
         load_views(path, how, seed).view(images, 0)
-
-
-def test_a_missing_file_is_told_with_its_stage(path):
-    with pytest.raises(PipelineError, match=r"views.npz does not exist.*dvc repro convnet_views"):
-        load_views(path, CROP, SEED)
 
 
 GOOD = {"logits": make_views().logits, "checksums": make_views().checksums}
@@ -139,26 +134,19 @@ FOREIGN = {
 
 @pytest.mark.parametrize("arrays", FOREIGN.values(), ids=FOREIGN.keys())
 def test_a_foreign_archive_is_refused(path, arrays):
-    path.parent.mkdir()
     np.savez(path, **{name: array for name, array in arrays.items() if array is not None})
-    with pytest.raises(
-        PipelineError, match=r"views.npz is not a file of stored views.*repro -f -s convnet_views"
-    ):
+    with pytest.raises(PipelineError, match=NO_VIEWS):
         load_views(path, CROP, SEED)
 
 
 @pytest.mark.parametrize("content", [b"", b"epoch\n", b"PK\3\4 no archive", b"\x93NUMPY"])
 def test_a_foreign_file_is_refused(path, content):
-    path.parent.mkdir()
     path.write_bytes(content)
-    with pytest.raises(
-        PipelineError, match=r"views.npz is not a file of stored views.*repro -f -s convnet_views"
-    ):
+    with pytest.raises(PipelineError, match=NO_VIEWS):
         load_views(path, CROP, SEED)
 
 
 def test_a_single_array_or_a_folder_is_refused(path, tmp_path):
-    path.parent.mkdir()
     with path.open("wb") as file:
         np.save(file, GOOD["logits"])
     for wrong in (path, tmp_path):
@@ -166,9 +154,10 @@ def test_a_single_array_or_a_folder_is_refused(path, tmp_path):
             load_views(wrong, CROP, SEED)
 
 
-# The stage
+# The bank of a network
 
 
+@pytest.fixture
 def toy(tmp_path, monkeypatch):
     """Go to a folder with small trained networks; return params, data set and the networks."""
     monkeypatch.chdir(tmp_path)
@@ -184,19 +173,25 @@ def toy(tmp_path, monkeypatch):
     images = pixels().permute(0, 2, 3, 1).contiguous().numpy()
     split = Split(images, np.arange(COUNT) % CLASSES)
     dataset = Dataset(split, split, split, tuple("abcd"), np.full(3, 0.5), np.full(3, 0.25))
+    dataset.save("data/dataset.npz")
     torch.manual_seed(0)
     networks = {"convnet": build_convnet(params, dataset)}
-    networks |= {name: build_network(params, name, dataset) for name in ("teacher", "relu_h96")}
+    networks["teacher"] = build_network(params, "teacher", dataset)
     for name, network in networks.items():
         save_state(network.eval(), f"data/{name}/float.pt")
     return params, dataset, networks
 
 
-@pytest.mark.parametrize("name", ["convnet", "teacher", "relu_h96"])
-def test_the_bank_holds_a_networks_logits_of_exactly_these_images(name, tmp_path, monkeypatch):
-    params, dataset, networks = toy(tmp_path, monkeypatch)
-    bank = view_bank(params, name, dataset)
+def banks():
+    return sorted(path.name for path in Path(".ckpt").glob("*.npz"))
+
+
+@pytest.mark.parametrize("name", ["convnet", "teacher"])
+def test_the_bank_holds_a_networks_logits_of_exactly_these_images(name, toy):
+    params, dataset, networks = toy
+    bank, path = stored_views(params, name, dataset)
     assert bank.logits.shape == (3, COUNT, CLASSES) and bank.logits.dtype == np.float16
+    assert banks() == [path.name] and path.name.startswith(f"{name}-views-")
     for epoch in range(3):
         images, logits = bank.view(pixels(), epoch)
         with torch.no_grad():
@@ -205,11 +200,87 @@ def test_the_bank_holds_a_networks_logits_of_exactly_these_images(name, tmp_path
     assert not np.array_equal(bank.logits[0], bank.logits[1])
 
 
-def test_the_bank_survives_the_disk_and_repeats(tmp_path, monkeypatch):
-    params, dataset, _ = toy(tmp_path, monkeypatch)
-    files = [tmp_path / "one.npz", tmp_path / "two.npz"]
-    for file in files:
-        view_bank(params, "convnet", dataset).save(file)
-    assert files[0].read_bytes() == files[1].read_bytes()
-    loaded = load_views(files[0], CROP, params.seed)
-    assert torch.equal(loaded.view(pixels(), 1)[0], view_images(pixels(), CROP, params.seed, 1))
+def test_the_bank_is_made_once_and_read_afterwards(toy, caplog):
+    params, dataset, _ = toy
+    caplog.set_level(logging.INFO)
+    first, path = stored_views(params, "teacher", dataset)
+    before = path.read_bytes(), path.stat().st_mtime_ns
+    assert "teacher: computing the logits of 3 stored views" in caplog.text
+    caplog.clear()
+    second, same = stored_views(params, "teacher", dataset)
+    assert (same, caplog.text) == (path, "")
+    assert (path.read_bytes(), path.stat().st_mtime_ns) == before
+    np.testing.assert_array_equal(first.logits, second.logits)
+
+
+def test_the_bank_repeats_byte_by_byte(toy):
+    params, dataset, _ = toy
+    _, path = stored_views(params, "convnet", dataset)
+    make_bank(params, "convnet", dataset).save("again.npz")
+    assert Path("again.npz").read_bytes() == path.read_bytes()
+
+
+def other_weights(params, dataset):
+    torch.manual_seed(1)
+    save_state(build_network(params, "teacher", dataset).eval(), "data/teacher/float.pt")
+    return params
+
+
+def other_images(params, dataset):
+    images = dataset.train.images.copy()
+    images[0, 0, 0, 0] ^= 1
+    replace(dataset, train=Split(images, dataset.train.labels)).save("data/dataset.npz")
+    return params
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda params, _: replace(params, seed=params.seed + 1),
+        lambda params, _: replace(params, views=replace(params.views, count=2)),
+        lambda params, _: replace(
+            params, training=replace(params.training, augment=replace(CROP, crop_padding=3))
+        ),
+        lambda params, _: replace(params, training=replace(params.training, fused=True)),
+        other_weights,
+        other_images,
+    ],
+    ids=["seed", "count", "augment", "fused", "weights", "images"],
+)
+def test_a_bank_of_anything_else_is_another_file(change, toy):
+    params, dataset, _ = toy
+    before, usual = bank_path(params, "teacher"), bank_path(params, "convnet")
+    after = bank_path(change(params, dataset), "teacher")
+    assert len({before, usual, after}) == 3
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\3\4 cut off"])
+def test_a_damaged_bank_is_named_and_a_deleted_one_is_made_again(content, toy):
+    params, dataset, _ = toy
+    _, path = stored_views(params, "teacher", dataset)
+    whole = path.read_bytes()
+    path.write_bytes(content)
+    with pytest.raises(PipelineError, match=f"^{path} is not a file of stored views; delete it"):
+        stored_views(params, "teacher", dataset)
+    path.unlink()
+    stored_views(params, "teacher", dataset)
+    assert path.read_bytes() == whole
+
+
+def test_a_bank_of_other_draws_is_named(toy):
+    """It came from a machine whose random numbers are others."""
+    params, dataset, _ = toy
+    _, path = stored_views(params, "teacher", dataset)
+    with np.load(path) as arrays:
+        Views(arrays["logits"], arrays["checksums"] ^ 1, CROP, params.seed).save(path)
+    views, _ = stored_views(params, "teacher", dataset)
+    with pytest.raises(PipelineError, match=f"^{path}: .*other images.*delete the file"):
+        views.view(pixels(), 0)
+
+
+def test_missing_weights_are_named_and_leave_no_bank(toy):
+    params, dataset, _ = toy
+    Path("data/teacher/float.pt").unlink()
+    with pytest.raises(PipelineError, match=r"data/teacher/float\.pt"):
+        stored_views(params, "teacher", dataset)
+    assert banks() == []

@@ -316,7 +316,7 @@ def test_section_must_be_a_mapping(load: Load, section: str, wrong: object) -> N
         ("quantize.epochs", -1, "a whole number >= 0"),
         ("quantize.scale_learning_rate", 0.0, "a number > 0"),
         ("quantize.calibration_images", 0, "a whole number >= 1"),
-        ("verify.samples", 0, "a whole number >= 1"),
+        ("csim.samples", 0, "a whole number >= 1"),
         ("csim.images", -1, "a whole number >= 0"),
         ("hls.clock_ns", 0.0, "a number > 0"),
         ("hls.flow_target", "verilog", "one of: vitis, vivado"),

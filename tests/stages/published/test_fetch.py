@@ -24,7 +24,7 @@ from models.files.errors import PipelineError
 from models.float.checkpoint import read_state
 from models.float.published import load_published_into, save_published
 from models.float.resmlp import ResMLP
-from stages import fetch_checkpoints
+from stages import distill, fetch_checkpoints
 from stages.networks.resmlp import build_network
 from stages.pipeline.dataset import Dataset, Split
 from stages.pipeline.params import Published, load_params
@@ -391,7 +391,10 @@ def test_every_network_gets_its_own_weights(pipeline, pack):
     else:
         source.write_bytes(pack({f: Path("files", f).read_bytes() for f in FILES.values()}))
     for name in FILES:
-        fetch_checkpoints.main(name)
+        if name == "teacher":
+            fetch_checkpoints.main()
+        else:
+            distill.main(name)
         state = read_state(f"data/{name}/float.pt")
         torch.manual_seed(len(name))
         drawn = build_network(load_params(), name, Dataset.load("data/dataset.npz")).state_dict()
@@ -405,10 +408,11 @@ def test_every_network_gets_its_own_weights(pipeline, pack):
 def test_a_network_that_is_made_here_is_not_fetched(pipeline):
     params = read_yaml("params.yaml")
     params["weights"] = {"train": ["teacher"], "published": []}
-    del params["variants"]["relu_h96"]["weights"]  # then it is distill
+    del params["variants"]["relu_h96"]["weights"]
     Path("params.yaml").write_text(yaml.safe_dump(params))
-    refused(lambda: fetch_checkpoints.main("relu_h96"), "variants.relu_h96.weights", "distill")
-    refused(lambda: fetch_checkpoints.main("teacher"), "weights.published", "weights.train")
+    refused(fetch_checkpoints.main, "weights.published", "weights.train")
+    # A student is distilled, which asks for a teacher first.
+    refused(lambda: distill.main("relu_h96"), "data/teacher/float.pt")
     assert not Path("data/relu_h96").exists() and not Path("data/teacher").exists()
 
 
@@ -416,5 +420,5 @@ def test_a_file_of_another_network_is_refused(pipeline):
     source = Path("files") / FILES["relu_h96"]
     source.write_bytes((Path("files") / FILES["bspline_h96"]).read_bytes())
     Path("files").rename("archive")
-    refused(lambda: fetch_checkpoints.main("relu_h96"), "archive/baseline", "params.yaml")
+    refused(lambda: distill.main("relu_h96"), "archive/baseline", "params.yaml")
     assert not Path("data/relu_h96").exists()

@@ -16,8 +16,8 @@ from tests.support.paths import ROOT
 DEMO = load_params(ROOT / "demo" / "params.yaml")
 CIFAR10 = replace(DEMO, data=replace(DEMO.data, source="cifar10"))
 COST = {"epochs": 18, "seconds": 90.4, "processor": "Some CPU", "threads": 2}
-FLOAT = {"accuracy": 85.5, "validation_accuracy": 86.0, "images": 364, "parameters": 9, **COST}
-INT8 = {"int8_accuracy": 84.25, "mismatches": 0, "images": 364, **COST, "epochs": 4}
+FLOAT = {"accuracy": 85.5, "validation_accuracy": 86.0, "images": 364, "parameters": 9}
+INT8 = {"accuracy": 84.25, "mismatches": 0, "images": 364}
 
 
 @pytest.fixture(autouse=True)
@@ -26,9 +26,16 @@ def folder(tmp_path, monkeypatch):
 
 
 def put(kind, name, **content):
-    path = Path(f"data/metrics/{kind}/{name}.json")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content))
+    write(f"data/metrics/{kind}/{name}.json", content)
+
+
+def put_cost(kind, name, **content):
+    write(f"data/history/{kind}/{name}.json", {**COST, "torch": "2.13.0"} | content)
+
+
+def write(path, content):
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_text(json.dumps(content))
 
 
 def tables(params):
@@ -72,8 +79,10 @@ def test_a_fetched_teacher_needs_no_convolutional_network():
 
 
 def test_a_row_says_what_a_number_was_trained_with():
-    put("float", "relu_h96", **FLOAT, seed=2023)
-    put("int8", "relu_h96", **{**INT8, "seconds": 30.0, "seed": 2023})
+    put("float", "relu_h96", **FLOAT)
+    put("int8", "relu_h96", **INT8)
+    put_cost("float", "relu_h96")
+    put_cost("int8", "relu_h96", epochs=4, seconds=30.0)
     [table] = tables(CIFAR10)
     assert table["relu_h96"] == {
         **{"network": "relu_h96", "float, %": "85.50", "published float, %": "86.2"},
@@ -84,14 +93,23 @@ def test_a_row_says_what_a_number_was_trained_with():
 
 
 def test_a_network_quantised_on_another_machine_names_both():
-    put("float", "relu_h96", **FLOAT)
-    put("int8", "relu_h96", **{**INT8, "threads": 8})
+    put_cost("float", "relu_h96")
+    put_cost("int8", "relu_h96", threads=8)
     [table] = tables(CIFAR10)
     assert table["relu_h96"]["processor, threads"] == "Some CPU, 2 / Some CPU, 8"
 
 
+def test_the_seed_is_that_of_the_students_training():
+    variant = CIFAR10.variant("relu_h96")
+    own = replace(variant, distill=replace(variant.distill, seed=7))
+    put_cost("float", "relu_h96")
+    [table] = tables(replace(CIFAR10, variants={**CIFAR10.variants, "relu_h96": own}))
+    assert table["relu_h96"]["seed"] == "7"
+
+
 def test_weights_from_elsewhere_have_no_cost():
-    put("float", "relu_h96", **FLOAT | dict.fromkeys(COST) | {"epochs": 0, "seed": None})
+    put("float", "relu_h96", **FLOAT)
+    put_cost("float", "relu_h96", **dict.fromkeys(COST) | {"epochs": 0})
     [table] = tables(CIFAR10)
     row = table["relu_h96"]
     assert row["epochs"] == "0"
@@ -101,9 +119,9 @@ def test_weights_from_elsewhere_have_no_cost():
 @pytest.mark.parametrize(("accuracy", "cell"), [(86.19, "86.19"), (86.2, "86.20 *")])
 def test_what_reaches_the_published_accuracy_is_marked(accuracy, cell):
     put("float", "relu_h96", accuracy=accuracy)
-    put("int8", "relu_h96", int8_accuracy=accuracy)
+    put("int8", "relu_h96", accuracy=accuracy)
     put("float", "convnet", accuracy=99.0)
-    put("int8", "bspline_h96", int8_accuracy=99.0)
+    put("int8", "bspline_h96", accuracy=99.0)
     [table] = tables(CIFAR10)
     assert table["relu_h96"]["float, %"] == cell
     assert table["relu_h96"]["INT8, %"].endswith("*")  # published 86.1
@@ -166,7 +184,7 @@ def test_mean_and_deviation_of_the_measured_seeds():
     names = ["relu_h96", "relu_h96_seed1", "relu_h96_seed2"]
     for name, accuracy, int8 in zip(names, floats, integers, strict=True):
         put("float", name, accuracy=accuracy)
-        put("int8", name, int8_accuracy=int8)
+        put("int8", name, accuracy=int8)
     put("float", "relu_h96_seed3", accuracy=86.75)  # not yet in INT8
     row = tables(params)[1]["relu_h96"]
     assert (row["float n"], row["INT8 n"]) == ("4", "3")
@@ -183,7 +201,7 @@ def test_mean_and_deviation_of_the_measured_seeds():
 def test_a_single_seed_has_no_deviation():
     params = seeded(CIFAR10, "relu_h96", 1)
     put("float", "relu_h96", accuracy=86.0)
-    put("int8", "relu_h96", int8_accuracy=85.0)
+    put("int8", "relu_h96", accuracy=85.0)
     row = tables(params)[1]["relu_h96"]
     assert row.pop("float n") == row.pop("INT8 n") == row.pop("INT8 - float n") == "1"
     assert {cell for title, cell in row.items() if title != "network"} == {"-"}
