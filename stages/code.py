@@ -11,6 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -55,10 +56,10 @@ def fingerprints(params: Params, document: Document, root: Path = ROOT) -> dict[
 
     `document` is params.yaml as it is written, `root` holds the code.
     """
-    code = Code(root)
+    digest = partial(cache(_digest), Code(root))
     found: dict[str, dict[str, str]] = {
-        PIPELINE: {stage: _digest(code, stage) for stage in ONCE}
-        | {stage: _digest(code, script, "relu") for stage, script in ON_TEACHER.items()}
+        PIPELINE: {stage: digest(stage) for stage in ONCE}
+        | {stage: digest(script, "relu") for stage, script in ON_TEACHER.items()}
     }
     rows = {"variants": document["variants"], "designs": document["designs"]}
     found[PIPELINE]["report"] += f", rows {fingerprint([str(rows)])}"
@@ -66,9 +67,9 @@ def fingerprints(params: Params, document: Document, root: Path = ROOT) -> dict[
         row, activation = document["variants"][name], variant.network.activation
         stages = found.setdefault(name, {})
         for stage in WITH_ACTIVATION:
-            stages[stage] = _digest(code, stage, activation)
+            stages[stage] = digest(stage, activation)
         for stage in ON_INTEGERS:
-            stages[stage] = _digest(code, stage)
+            stages[stage] = digest(stage)
         stages["distill"] += _text(asdict(variant.network) | _part(row, "transfer", "distill"))
         stages["quantize"] += _text(_part(row, "distill", "quantize"))
         if variant.weights == "published":
@@ -76,7 +77,7 @@ def fingerprints(params: Params, document: Document, root: Path = ROOT) -> dict[
     for name, design in params.designs.items():
         stages = found.setdefault(name, {})
         for stage in ON_DESIGNS:
-            stages[stage] = _digest(code, stage, accelerator=design.accelerator)
+            stages[stage] = digest(stage, accelerator=design.accelerator)
         network = asdict(params.variants[design.variant].network)
         stages["plan"] += _text({**document["designs"][name], **network})
     return found

@@ -19,6 +19,8 @@ from stages.networks.resmlp import build_network
 from stages.pipeline.dataset import Dataset, Split
 from stages.pipeline.params import load_params
 
+pytestmark = pytest.mark.training
+
 FUSED, PLAIN = epoch.Training(8, True, epoch.FULL), epoch.Training(8, False, epoch.FULL)
 
 

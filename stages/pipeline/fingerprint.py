@@ -33,6 +33,7 @@ _NOT_MEANING = {"ctx", "type_comment", "type_ignores", "kind"}
 _CPP_COMMENT = re.compile(r'("(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\')|//[^\n]*|/\*.*?\*/', re.DOTALL)
 _CPP_TOKEN = re.compile(r'"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\'|\w+|\S')
 
+Binding = tuple[str, str, str]  # (local name, module, name in it or "")
 Place = tuple[str, str | None]  # (module, name in it); None: the module as a whole
 Uses = set[tuple[str, str | None]]  # (name, attribute); None: the name is used whole
 
@@ -60,12 +61,13 @@ class Module:
     imports: frozenset[str]
 
 
-@dataclass
+@dataclass(eq=False)
 class Code:
     """The code under a root folder (`stages/`, `models/`, `hls/`), read once."""
 
     root: Path
     _modules: dict[str, Module] = field(default_factory=dict)
+    _paths: dict[str, Path | None] = field(default_factory=dict)
 
     def statements(self, entries: Iterable[str], opaque: Iterable[str] = ()) -> set[str]:
         """Return the text of every statement that the modules `entries` compute with.
@@ -106,7 +108,7 @@ class Code:
         if name not in self._modules:
             path = self._path(name)
             assert path is not None, name
-            self._modules[name] = self._read(ast.parse(path.read_text(encoding="utf-8"), str(path)))
+            self._modules[name] = self._module(*_parsed(path.read_text(encoding="utf-8")))
         return self._modules[name]
 
     def _followed(self, name: str, module: Module, statement: Statement) -> Iterator[Place]:
@@ -126,24 +128,24 @@ class Code:
     def _path(self, name: str) -> Path | None:
         if name.split(".")[0] not in PACKAGES:
             return None
-        stem = self.root / name.replace(".", "/")
-        files = (stem.with_suffix(".py"), stem / "__init__.py")
-        return next((file for file in files if file.is_file()), None)
+        if name not in self._paths:
+            stem = self.root / name.replace(".", "/")
+            files = (stem.with_suffix(".py"), stem / "__init__.py")
+            self._paths[name] = next((file for file in files if file.is_file()), None)
+        return self._paths[name]
 
-    def _read(self, tree: ast.Module) -> Module:
+    def _module(self, statements: tuple[Statement, ...], bindings: tuple[Binding, ...]) -> Module:
         bound: dict[str, set[Place]] = {}
         imports: set[str] = set()
-        for node in ast.walk(tree):
-            for local, module, name in _imported(node):
-                inner = f"{module}.{name}" if name else module
-                for dotted in (*_parents(module), module, inner):
-                    if self._path(dotted):
-                        imports.add(dotted)
-                if self._path(inner):
-                    bound.setdefault(local, set()).add((inner, None))
-                elif self._path(module):
-                    bound.setdefault(local, set()).add((module, name))
-        statements = tuple(_statement(node) for node in tree.body if not _is_import(node))
+        for local, module, name in bindings:
+            inner = f"{module}.{name}" if name else module
+            for dotted in (*_parents(module), module, inner):
+                if self._path(dotted):
+                    imports.add(dotted)
+            if self._path(inner):
+                bound.setdefault(local, set()).add((inner, None))
+            elif self._path(module):
+                bound.setdefault(local, set()).add((module, name))
         return Module(statements, bound, frozenset(imports))
 
 
@@ -164,6 +166,14 @@ def cpp_meaning(source: str) -> str:
         elif tokens:
             lines.append(tokens)
     return re.sub(r"\n+", "\n", " ".join(lines))
+
+
+@cache
+def _parsed(source: str) -> tuple[tuple[Statement, ...], tuple[Binding, ...]]:
+    """Return the statements of a module, and what its imports bind."""
+    tree = ast.parse(source)
+    bindings = tuple(binding for node in ast.walk(tree) for binding in _imported(node))
+    return tuple(_statement(node) for node in tree.body if not _is_import(node)), bindings
 
 
 def _statement(node: ast.stmt) -> Statement:
@@ -198,7 +208,7 @@ def _is_import(node: ast.AST) -> bool:
     return isinstance(node, ast.Import | ast.ImportFrom)
 
 
-def _imported(node: ast.AST) -> Iterator[tuple[str, str, str]]:
+def _imported(node: ast.AST) -> Iterator[Binding]:
     """Yield (local name, module, name in it or "") for what an import statement binds."""
     if isinstance(node, ast.Import):
         for alias in node.names:

@@ -49,16 +49,17 @@ def before(tree):
 
 @pytest.fixture
 def marked(tree, before):
-    """Return a function (file, old, new) to the (stage, name) pairs that such an edit marks."""
-    changed = {}
+    """Return a function (file, old, new) to the (stage, name) pairs that this edit alone marks."""
 
     def edit(name, old, new):
         path = tree / name
-        changed.setdefault(path, path.read_text() if path.exists() else None)
-        text = changed[path] or ""
+        text = path.read_text() if path.exists() else ""
         assert old in text, (name, old)
         path.write_text(text.replace(old, new, 1))
-        after = prints(tree)
+        try:
+            after = prints(tree)
+        finally:
+            path.write_text(text) if text else path.unlink()
         return {
             (stage, name)
             for name, stages in before.items()
@@ -66,9 +67,7 @@ def marked(tree, before):
             if after[name][stage] != digest
         }
 
-    yield edit
-    for path, text in changed.items():
-        path.unlink() if text is None else path.write_text(text)
+    return edit
 
 
 def stages_of(pairs):
@@ -154,21 +153,24 @@ def test_one_accelerator_marks_its_designs(marked):
 
 TRACED = """\
 import json, runpy, sys, threading
-root, log, stage, *arguments = sys.argv[1:]
-seen = set()
+root, *chain = sys.argv[1:]
+folders = tuple(f"{root}/{name}/" for name in ("stages", "models", "hls"))
+seen, found = set(), {}
 def note(frame, event, _):
-    if event == "call" and frame.f_code.co_filename.startswith(root):
-        seen.add((frame.f_code.co_filename, frame.f_code.co_firstlineno))
+    code = frame.f_code
+    if event == "call" and code.co_flags & 1 and code.co_filename.startswith(folders):
+        seen.add((code.co_filename, code.co_firstlineno))  # a function; a class body has no flag
 sys.path[0] = root
-sys.argv = [stage, *arguments]
 threading.setprofile(note)
-sys.setprofile(note)
-try:
-    runpy.run_module(f"stages.{stage}", run_name="__main__", alter_sys=True)
-finally:
+for command in chain:
+    sys.argv = command.split()
+    seen.clear()
+    sys.setprofile(note)
+    runpy.run_module(f"stages.{sys.argv[0]}", run_name="__main__", alter_sys=True)
     sys.setprofile(None)
-    with open(log, "w") as file:
-        json.dump(sorted(seen), file)
+    found[sys.argv[0]] = sorted(seen)
+with open("log.json", "w") as file:
+    json.dump(found, file)
 """
 CHAIN = [
     ("prepare_data",),
@@ -216,21 +218,23 @@ def runs(tmp_path_factory):
     params["csim"] |= {"samples": 1, "images": 2}
     (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     (folder / "traced.py").write_text(TRACED)
-    found = {}
-    for stage, *arguments in CHAIN:
-        command = [sys.executable, "traced.py", str(ROOT), "log.json", stage, *arguments]
-        settings = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-        done = subprocess.run(
-            command, cwd=folder, env=os.environ | settings, capture_output=True, text=True
-        )
-        assert done.returncode == 0, done.stderr
-        calls = set()
-        for path, line in json.loads((folder / "log.json").read_text()):
-            names = [name for first, last, name in top_level(path) if first <= line <= last]
-            module = Path(path).relative_to(ROOT).with_suffix("").as_posix().replace("/", ".")
-            calls |= {(module.removesuffix(".__init__"), name) for name in names}
-        found[stage] = calls
-    return found
+    command = [sys.executable, "traced.py", str(ROOT), *map(" ".join, CHAIN)]
+    settings = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(
+        command, cwd=folder, env=os.environ | settings, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return {
+        stage: {place for path, line in calls for place in named(path, line)}
+        for stage, calls in json.loads((folder / "log.json").read_text()).items()
+    }
+
+
+def named(path, line):
+    """Return (module, top-level name) of the code that begins at a line of a file of ours."""
+    module = Path(path).relative_to(ROOT).with_suffix("").as_posix().replace("/", ".")
+    names = [name for first, last, name in top_level(path) if first <= line <= last]
+    return [(module.removesuffix(".__init__"), name) for name in names]
 
 
 @pytest.mark.pipeline

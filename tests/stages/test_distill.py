@@ -23,6 +23,8 @@ from stages.pipeline.params import Augment, NetworkSizes, Params, Training, load
 from stages.training.loop import Run, fit
 from tests.support.paths import ROOT
 
+pytestmark = pytest.mark.training
+
 ACTIVATIONS = ("relu", "bspline", "lerp_psa")
 BLOCKS = 3
 SPLINE_RATE = 0.004

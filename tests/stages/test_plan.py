@@ -213,6 +213,7 @@ def test_the_classes_of_a_folder_are_counted():
     assert read_design(Path("data/designs/relu_h96_stream/design.json")).sizes.num_classes == 3
 
 
+@pytest.mark.pipeline
 def test_the_command_prints_the_tables(folder):
     command = [sys.executable, "-m", "stages.plan", "relu_h96_stream"]
     done = subprocess.run(command, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True)

@@ -57,6 +57,18 @@ KEYS = [
 ]
 
 
+# The reports of the stand-in do not give these, and it has no remark.
+UNTOLD = {
+    "latency_avg_cycles",
+    "interval_avg_cycles",
+    "uram_percent",
+    "export_uram",
+    "export_uram_available",
+    "export_uram_percent",
+    "note",
+}
+
+
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """Go to a pipeline folder with headers and golden samples, where no tool is on PATH."""
@@ -105,7 +117,7 @@ def test_with_a_tool_the_metrics_and_tables_are_written(folder):
     synthesize.main(DESIGN)
     result = metrics()
     assert list(result) == [key for key in KEYS if key in result]
-    assert set(KEYS) - set(result) == set() and None not in result.values()
+    assert set(KEYS) - set(result) == UNTOLD and None not in result.values()
     assert (result["tool"], result["csim"]) == ("Vitis HLS 2022.2", "PASS")
     assert (result["lut"], result["lut_percent"]) == (339116, 38.9037)
     assert (result["cosim_interval_max_cycles"], result["export_lut"]) == (6240, 120000)
@@ -248,6 +260,7 @@ def test_missing_golden_samples_are_named(folder):
     assert not PROJECT.exists() and not METRICS.exists()
 
 
+@pytest.mark.pipeline
 def test_the_command_line_takes_a_folder_of_reports(folder, brought_back):
     command = [sys.executable, "-m", "stages.synthesize", DESIGN, "--reports", str(brought_back)]
     environment = {"PYTHONPATH": str(ROOT), "PATH": ""}

@@ -18,7 +18,9 @@ from stages.pipeline.dataset import Dataset, Split
 from stages.pipeline.params import Augment, NetworkSizes, load_params
 from tests.support.paths import ROOT
 
-NO_VIEWS = r"views.npz is not a file of stored views; delete it, and the next training makes it again"
+NO_VIEWS = (
+    r"views.npz is not a file of stored views; delete it, and the next training makes it again"
+)
 COUNT, CLASSES, SEED = 20, 4, 5
 CROP = Augment(crop_padding=2, flip=True, rand_augment=False)
 

@@ -240,6 +240,7 @@ def test_an_impossible_scale_is_refused_by_the_command_line(text):
         import_int8._magnitude(text)
 
 
+@pytest.mark.pipeline
 def test_the_command_line(folder, random_network):
     write_headers(folder / "h", random_network(**SIZES))
     command = [sys.executable, "-m", "stages.by_hand.import_int8", "--headers", "h", "--name", NAME]

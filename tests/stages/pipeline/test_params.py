@@ -35,7 +35,7 @@ def load(tmp_path_factory: pytest.TempPathFactory) -> Load:
 
     def write_and_load(document: object) -> Params:
         if not isinstance(document, str | bytes):
-            document = yaml.safe_dump(document, sort_keys=False)
+            document = yaml.dump(document, Dumper=yaml.CSafeDumper, sort_keys=False)
         path.write_bytes(document if isinstance(document, bytes) else document.encode())
         return load_params(path)
 

@@ -490,6 +490,7 @@ def test_the_shared_archive_begins_as_expected(shared, tmp_path):
     np.testing.assert_array_equal(images.train.images[0], np.asarray(first))
 
 
+@pytest.mark.pipeline
 def test_sources_need_no_torch():
     code = (
         "import sys; from stages.sources.registry import read_images; read_images('digits', None); "

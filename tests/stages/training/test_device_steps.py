@@ -24,6 +24,8 @@ from stages.training.phase import PhaseLoss
 from tests.support.images import IMAGES
 from tests.support.paths import ROOT
 
+pytestmark = pytest.mark.training
+
 CPU = torch.device("cpu")
 SCHEDULE = FloatSchedule(0.1, 0.001, weight_decay=0.01, muon_learning_rate=0.01)
 

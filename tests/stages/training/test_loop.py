@@ -24,6 +24,8 @@ from stages.training.device_steps import EagerStep
 from stages.training.loop import Phase, Run, distillation_loss, fit
 from stages.training.optimizers import adamw
 
+pytestmark = pytest.mark.training
+
 CPU = torch.device("cpu")
 CLASSES = 4
 TRAIN, VALIDATION = 43, 12

@@ -12,6 +12,8 @@ pytest.importorskip("numba", reason="numba is not installed")
 from models.float.activations.kernels import openmp
 from tests.support.paths import ROOT
 
+pytestmark = pytest.mark.pipeline
+
 KERNELS = "models.float.activations.kernels"
 # Without torch, which takes longer to import than all the rest: openmp.py only asks it for threads.
 WITHOUT_TORCH = """
