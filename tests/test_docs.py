@@ -158,15 +158,17 @@ def test_stages_and_rows_of_dvc_exist(page: Path) -> None:
 
 @each_page
 def test_overrides_of_experiments_are_keys_of_params(page: Path) -> None:
-    for key in re.findall(r"(?:-S|--set-param) '?([\w.]+)=", code(page)):
+    for new, key in re.findall(r"(?:-S|--set-param) '?(\+?)([\w.]+)=", code(page)):
         if PLACEHOLDER.fullmatch(key):
             continue
+        path = key.split(".")
+        if new:  # what a row may add to itself stands in the general section, too
+            assert path[0] == "variants" and path[1] in PARAMS["variants"], key
+            path = path[2:]
         section = PARAMS
-        *path, last = key.split(".")
         for name in path:
+            assert name in section, key
             section = section[name]
-        known = path[:1] == ["variants"] or last in section
-        assert known, key
 
 
 @each_page
