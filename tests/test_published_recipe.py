@@ -1,4 +1,4 @@
-"""README's command for the published recipe sets what the paper gives, and nothing unknown."""
+"""The command in docs/recipe.md sets what the paper gives, and nothing unknown."""
 
 import re
 from pathlib import Path
@@ -14,8 +14,8 @@ SETTING = re.compile(r"(?:-S|--set-param) '?([a-z_.0-9]+)=([^\s'\\]+)")
 
 
 def published(folder: Path) -> Any:
-    """Return params.yaml after the edits that README's `dvc exp run` makes."""
-    text = (ROOT / "README.md").read_text()
+    """Return params.yaml after the edits that the page's `dvc exp run` makes."""
+    text = (ROOT / "docs" / "recipe.md").read_text()
     (command,) = re.findall(r"^\$ dvc exp run (?:.*\\\n)*.*$", text, re.M)
     document = read_yaml(ROOT / "params.yaml")
     for key, value in SETTING.findall(command):
