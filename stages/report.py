@@ -18,8 +18,8 @@ from stages.results.summary import networks, results_text
 
 PLOTS = Path("data/plots")
 LEGEND = (
-    "Of the designs: model, simulated from the description of the design; estimate, reckoned from "
-    "it; synthesis, from the reports of the HLS tool. None was measured on an FPGA."
+    "Designs: a model figure is simulated from the description of the design, an estimate is "
+    "computed from it, a synthesis figure is from the HLS tool. None was measured on an FPGA."
 )
 NOT_SYNTHESISED = "No HLS tool has synthesised these designs here."
 Row = dict[str, Any]
