@@ -43,7 +43,7 @@ Result = dict[str, Any]  # the settings of a run, and its accuracy and time
 
 
 def train(params: Params, variant: Variant, dataset: Dataset, result: Result, out: Path) -> float:
-    """Distill a student with the settings in `result`; return its validation accuracy in percent."""
+    """Distill a student with the settings in `result`; return its validation accuracy (percent)."""
     torch.manual_seed(result["seed"])
     teacher = load_network(params, TEACHER, dataset).to(device()).eval().requires_grad_(False)
     student = build_network(params, variant.name, dataset).to(device())
