@@ -62,8 +62,7 @@ def write_images(name: str, count: int, folder: Path) -> gpp.ImageFiles:
 
 
 def golden_samples(variant: str, network: IntResMlp, count: int, imported: bool) -> Samples:
-    """Return inputs, outputs of every layer and logits of `count` synthetic images, computed by
-    numpy.
+    """Return inputs, layer outputs and logits of `count` synthetic images, computed by numpy.
 
     A synthetic image has no true label, so the predicted class is its label. For an imported
     network the samples are read from the file that came with it.

@@ -31,8 +31,9 @@ def prepare(data: Data, seed: int) -> Dataset:
 
 
 def summary(dataset: Dataset, source: str) -> dict[str, object]:
-    """Return the content of data/metrics/dataset.json: counts, and mean and std rounded to 6
-    decimals.
+    """Return the content of data/metrics/dataset.json: source, counts, mean and std.
+
+    mean and std are rounded to 6 decimals.
     """
     return {
         "source": source,

@@ -69,9 +69,7 @@ def design_table(rows: list[Row], clock_ns: float) -> str:
 
 
 def notes(rows: list[Row]) -> list[str]:
-    """Return the distinct remarks of the synthesis runs, or one sentence if no design was
-    synthesised.
-    """
+    """Return the distinct remarks of the synthesis runs, or that no design was synthesised."""
     if not any(row["synthesis"] for row in rows):
         return [NOT_SYNTHESISED]
     found = [row["synthesis"].get("note") for row in rows]

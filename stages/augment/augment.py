@@ -41,7 +41,8 @@ def random_crop(images: Tensor, padding: int, generator: Generator) -> Tensor:
     height, width = images.shape[2:]
     padded = torch.nn.functional.pad(images, (padding,) * 4)  # [n, 3, h + 2 padding, w + 2 padding]
     every, (top, left) = torch.arange(len(images)), corners.cpu() + padding
-    index = torch.stack([every, top, left]).to(images.device, non_blocking=True)
+    index = torch.stack([every, top, left]).to(images.device, non_blocking=True)  # [3, n]
+    # Of the windows [n, 3, rows, columns, height, width] one per image is selected.
     return padded.unfold(2, height, 1).unfold(3, width, 1)[index[0], :, index[1], index[2]]
 
 

@@ -133,8 +133,10 @@ def _equalize(images: Tensor, negative: Tensor) -> Tensor:
     """Equalise the histogram of each channel: each of the 255 steps gets about as many pixels."""
     pixels = images.flatten(2).long()
     ones = torch.ones((), dtype=torch.int32, device=images.device).expand_as(pixels)
+    # [n, 3, 256]: pixels of each value
     histogram = ones.new_zeros(*pixels.shape[:2], 256).scatter_add_(2, pixels, ones)
     brightest = histogram.gather(2, pixels.amax(dim=2, keepdim=True))
+    # Pixels per step [n, 3, 1], without the brightest value's.
     step = (pixels.shape[2] - brightest).div(255, rounding_mode="floor")
     darker = histogram.cumsum(2) - histogram
     table = (darker + step // 2).div(step.clamp(min=1), rounding_mode="floor").clamp_(max=255)

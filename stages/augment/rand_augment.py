@@ -31,7 +31,7 @@ def rand_augment(images: Tensor, generator: Generator) -> Tensor:
     shape, device = (_ROUNDS, len(images)), generator.device
     numbers = torch.randint(len(OPERATIONS), shape, generator=generator, device=device)
     negative = torch.rand(shape, generator=generator, device=device) < 0.5
-    for operations, signs in zip(numbers.cpu(), negative.cpu(), strict=True):
+    for operations, signs in zip(numbers.cpu(), negative.cpu(), strict=True):  # [n] each
         images = apply_operations(images, operations, signs)
     return images
 
@@ -66,6 +66,7 @@ def apply_operations_plain(images: Tensor, operations: Tensor, negative: Tensor)
 def _constants(compiled: ModuleType, height: int, width: int) -> Any:  # noqa: ANN401 - its Constants
     """Return the constants of the compiled implementation, computed by the plain one."""
     cpu, signs = torch.device("cpu"), torch.tensor([False, True])
+    # An "image" [1, 1, 256] with every value, once per sign.
     levels = torch.arange(256, dtype=torch.uint8).expand(2, 1, 1, 256)
     by_value = [OPERATIONS[name](levels, signs) for name in ("Brightness", "Posterize", "Solarize")]
     moves = [sources(name, height, width, cpu) for name in MOVES]

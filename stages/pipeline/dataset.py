@@ -139,7 +139,7 @@ def hold_out(split: Split, count: int, seed: int) -> tuple[Split, Split]:
     exact = count * sizes / len(split)
     quotas = exact.astype(np.int64)
     most_cut = np.argsort(quotas - exact, kind="stable")
-    quotas[most_cut[: count - quotas.sum()]] += 1
+    quotas[most_cut[: count - quotas.sum()]] += 1  # [classes], sum: count
     if (quotas >= sizes)[sizes > 0].any():
         raise PipelineError(
             f"data.validation_images is {count}, but the {len(split)} training images in "
@@ -168,6 +168,7 @@ def channel_statistics(
         chunk = images[start : start + 1024]
         for channel in range(3):
             counts[channel] += np.bincount(chunk[..., channel].ravel(), minlength=256)
+    # counts: [3, 256], pixels of each value per channel
     values = np.arange(256) / 255
     shares = counts / counts.sum(axis=1, keepdims=True)
     mean = shares @ values

@@ -41,8 +41,10 @@ Uses = set[tuple[str, str | None]]  # (name, attribute); None: the name is used 
 
 @dataclass(frozen=True)
 class Statement:
-    """A top-level statement: the names it defines, whether importing it acts, its text and its
-    uses.
+    """A top-level statement.
+
+    `names` are the names it defines, `acts` is whether importing it may do more than that, `text`
+    is its meaning, `uses` are the names it reads.
     """
 
     names: frozenset[str]
@@ -53,11 +55,11 @@ class Statement:
 
 @dataclass(frozen=True)
 class Module:
-    """The statements of a file, the names that its imports bind, and the project modules it
-    imports.
+    """The statements of a file, and its imports.
 
     `bound` maps a local name to modules, or to names in modules. It is a set because two functions
-    may import different things under one name.
+    may import different things under one name. `imports` are all project modules that the file
+    imports.
     """
 
     statements: tuple[Statement, ...]
@@ -98,9 +100,7 @@ class Code:
         return found
 
     def modules(self, entry: str, opaque: Iterable[str] = ()) -> set[str]:
-        """Return the names of the project modules that `entry` can import, directly or not, and
-        itself.
-        """
+        """Return the project modules that `entry` imports, directly or not, including itself."""
         seen: set[str] = set()
         todo = {entry} - set(opaque)
         while todo:

@@ -251,8 +251,9 @@ class Quantize(Schedule):
 
 @dataclass(frozen=True, config=SECTION)
 class Csim:
-    """C simulation: the compiler, and the numbers of golden samples and test images (0: samples
-    only).
+    """C simulation: the compiler, and the numbers of golden samples and test images.
+
+    0 test images: only the golden samples are compared.
     """
 
     compiler: Text
@@ -262,11 +263,11 @@ class Csim:
 
 @dataclass(frozen=True, config=SECTION)
 class Hls:
-    """Synthesis: FPGA part, clock in ns, its uncertainty in percent (null: the tool's default),
-    tool.
+    """Synthesis with an HLS tool for an FPGA part.
 
-    `cosim` and `export` add steps. The tool is stopped when all steps together exceed
-    `timeout_minutes`. `require_tool` makes a missing tool an error.
+    The clock period is in ns, its uncertainty in percent (null: the tool's default). `cosim` and
+    `export` add steps. The tool is stopped when all steps together exceed `timeout_minutes`.
+    `require_tool` makes a missing tool an error.
     """
 
     part: Part
@@ -368,8 +369,9 @@ class Params(_Sections):
 
 
 def load_params(path: Path | str = "params.yaml") -> Params:
-    """Read and check params.yaml; PipelineError names the file, the key, its value and what is
-    allowed.
+    """Read and check params.yaml.
+
+    PipelineError names the file, the key, its value and what is allowed.
     """
     document = read_yaml(path)
     try:

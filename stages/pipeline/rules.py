@@ -66,9 +66,7 @@ def refused(key: str, value: object, allowed: str, choices: Iterable[str] = ()) 
 
 
 def unknown_key(full: str, key: object, known: Iterable[str]) -> str:
-    """Return the error for an unknown `key`, with its full dotted name `full` and the closest known
-    key.
-    """
+    """Return the error for an unknown `key`, with its dotted name `full` and the nearest key."""
     known = list(known)
     guess = did_you_mean(str(key), known)
     return f"{full} is not a known key{guess}; allowed: {', '.join(known) or 'none'}."

@@ -9,8 +9,7 @@ _CELL = 8  # pixels between two random colours
 
 
 def sample_images(count: int) -> npt.NDArray[np.uint8]:
-    """Return `count` images uint8 [count, 32, 32, 3]: smooth colours with noise, the same every
-    time.
+    """Return `count` images uint8 [count, 32, 32, 3], always the same: smooth colours with noise.
 
     Uses only integers and numpy's raw random bits, which are the same in every version of numpy.
     """
@@ -19,6 +18,7 @@ def sample_images(count: int) -> npt.NDArray[np.uint8]:
     bits = np.random.PCG64(0).random_raw(count * sum(sizes)).reshape(count, -1) & 255
     colours, noise = np.split(bits.astype(np.int64), [sizes[0]], axis=1)
     colours, noise = colours.reshape(count, knots, knots, 3), noise.reshape(count, 32, 32, 3)
+    # [count, 5, 5, 3] -> [count, 32, 5, 3] -> [count, 32, 32, 3]
     smooth = _interpolated(_interpolated(colours, axis=1), axis=2) // _CELL**2
     return (smooth + noise // 8 - 16).clip(0, 255).astype(np.uint8)
 

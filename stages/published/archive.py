@@ -10,10 +10,10 @@ LIMITS = Limits(members=10_000, member_bytes=1 << 25, total_bytes=1 << 28)
 
 
 def read_checkpoint(source: Path, name: str) -> bytes:
-    """Return the content of the file whose path ends in `name`, from a folder, .zip, .tar or
-    .tar.gz.
+    """Return the content of the file whose path ends in `name`.
 
-    PipelineError if the source is damaged or unsafe, or does not hold exactly one such file.
+    `source` is a folder or a .zip, .tar or .tar.gz archive. PipelineError if it is damaged or
+    unsafe, or does not hold exactly one such file.
     """
     found, others = [], []
     for member in members(source, LIMITS):

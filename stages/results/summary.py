@@ -44,9 +44,7 @@ def networks(params: Params) -> list[str]:
 
 
 def seed_groups(params: Params) -> dict[str, list[str]]:
-    """Return lists of variants that differ only in their training seed, by the first variant's
-    name.
-    """
+    """Return the variants that differ only in their training seed, by the first one's name."""
     groups: dict[str, list[str]] = {}
     for name, variant in params.variants.items():
         alike = (o for o in groups if _seedless(params.variants[o]) == _seedless(variant))

@@ -59,9 +59,7 @@ class CifarBatches:
         return bool(self._batches) or self._class_names is not None
 
     def finish(self) -> LabelledImages:
-        """Return the images of both splits; PipelineError if files are missing or labels have no
-        name.
-        """
+        """Return the images of both splits; PipelineError if a file or a class name is missing."""
         missing = [name for name in _BATCHES if name not in self._batches]
         missing += [_NAMES] if self._class_names is None else []
         if missing:

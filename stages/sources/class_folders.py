@@ -46,9 +46,7 @@ class ClassFolders:
             self._resized += resized
 
     def finish(self) -> LabelledImages:
-        """Return the images of both splits; PipelineError if the tree is incomplete or there are
-        two.
-        """
+        """Return the images of both splits; PipelineError unless there is one complete tree."""
         tops = {folder[:-2] for folder, images in self._classes.items() if images}
         if len(tops) > 1:
             found = " and ".join(sorted("/".join((*top, "train|test")) for top in tops))
@@ -80,8 +78,9 @@ class ClassFolders:
         )
 
     def _checked_classes(self, top: tuple[str, ...]) -> list[str]:
-        """Return the sorted class names; PipelineError if train and test differ or a class is
-        empty.
+        """Return the sorted class names.
+
+        PipelineError if train and test differ or a class has no image.
         """
         train, test = (
             {folder[-1] for folder in self._classes if folder[:-1] == (*top, split)}

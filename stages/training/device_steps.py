@@ -34,9 +34,7 @@ class EagerStep:
         self.learning_rate = 0.0  # of the last step, for the optimiser's first group
 
     def __call__(self, factor: float, *batch: Tensor) -> Outputs:
-        """Update the parameters at `factor` times their learning rates; return the module's
-        outputs.
-        """
+        """Update the parameters at `factor` times their rates; return the module's outputs."""
         self.learning_rate = set_rates(self.optimizer, factor)
         return self._update(self.module, *batch)
 
@@ -68,9 +66,7 @@ class RecordedStep(EagerStep):
         self.replay: Callable[[], None] | None = None
 
     def __call__(self, factor: float, *batch: Tensor) -> Outputs:
-        """Update the parameters at `factor` times their learning rates; return the module's
-        outputs.
-        """
+        """Update the parameters at `factor` times their rates; return the module's outputs."""
         if self.inputs is None:
             self.inputs = tuple(part.clone() for part in batch)
             self._record(self.inputs)

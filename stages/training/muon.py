@@ -24,8 +24,7 @@ Shapes = tuple[torch.Size, ...]
 
 
 class Muon(Optimizer):
-    """Nesterov momentum, orthogonalised: the arithmetic of `torch.optim.Muon` on all matrices at
-    once.
+    """Nesterov momentum, orthogonalised, as in `torch.optim.Muon`, for all matrices at once.
 
     Updates are scaled to the size of AdamW's (`match_rms_adamw` in torch), so one schedule serves
     both. `lr` is a number, or a tensor without dimensions on the matrices' device; with a tensor a
@@ -52,6 +51,7 @@ class Muon(Optimizer):
         torch._foreach_lerp_(momenta, gradients, 1 - _MOMENTUM)
         updates = torch._foreach_lerp(gradients, momenta, _MOMENTUM)
         shapes: Shapes = tuple(p.shape for p in matrices)
+        # Updates [n, rows, columns], each with its own factor [n, 1, 1].
         batch = orthogonal(_padded(updates)) * (_scales(shapes, updates[0].device) * lr)
         steps = [_unpadded(part, shape) for part, shape in zip(batch, shapes, strict=True)]
         torch._foreach_mul_(matrices, 1 - lr * decay)

@@ -77,8 +77,7 @@ class Together:
 
 
 def set_rates(optimizer: AnyOptimizer, factor: float) -> float:
-    """Set every group's rate to `factor` times its initial rate; return the rate of the first
-    group.
+    """Set every group's rate to `factor` times its initial rate; return the first group's rate.
 
     A rate that is a tensor is changed in place.
     """
@@ -158,9 +157,7 @@ def nesterov(params: ConvNetRecipe) -> Method:
 
 
 def one_cycle(done: float) -> float:
-    """Return the rate's factor at progress `done`: linear from its start to its peak (1) to its
-    end.
-    """
+    """Return the rate's factor at progress `done`: linear from start to peak (1) to end."""
     if done < _PEAK:
         return _START + (1 - _START) * done / _PEAK
     return 1 + (_END - 1) * (done - _PEAK) / (1 - _PEAK)

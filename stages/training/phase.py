@@ -51,9 +51,7 @@ class Phase:
 
 
 class PhaseLoss(nn.Module):
-    """A phase's loss as a module that contains the trained modules, as DistributedDataParallel
-    needs.
-    """
+    """A phase's loss as a module that contains what it trains, as DistributedDataParallel needs."""
 
     def __init__(self, phase: Phase) -> None:
         super().__init__()

@@ -35,9 +35,7 @@ class Validation:
 
     @torch.no_grad()
     def __call__(self, model: nn.Module) -> dict[str, float | None]:
-        """Return `val_loss`, and `val_accuracy` in percent or None; the model is in eval mode
-        afterwards.
-        """
+        """Return `val_loss`, and `val_accuracy` in percent or None; leaves `model` in eval mode."""
         model.eval()
         losses, hits = [], []  # read only at the end, because reading waits for the GPU
         for x, y, *target in self.batches:

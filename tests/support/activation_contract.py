@@ -127,9 +127,7 @@ class ActivationContract:
             build_activation(self.name, FEATURES, **self.options, unheard_of=1)
 
     def test_its_int8_table_is_within_one_unit(self):
-        """The expected values interpolate the function between the table's knots, as the table
-        does.
-        """
+        """The expected values are linear between the table's knots, as the table is."""
         activation = self.build().double()
         in_scale, points = 4 / 128, torch.arange(-128.0, 129, 4).double()
         knots = activation((in_scale * points).unsqueeze(1).repeat(1, FEATURES)).detach().numpy()
