@@ -1,20 +1,21 @@
-# make setup    install the tools in .venv (needs Python 3.11, git, make and g++)
-# make demo     run the whole pipeline on scikit-learn's digits, in build/demo: no download, minutes
-# make check    evaluate the committed weights on all test images: NETWORK=lerp_psa_h96, or =all
-# make repro    run the whole pipeline on CIFAR-10; what is up to date is skipped
+# make setup    install the Python packages in .venv (needs Python 3.11, git, make and g++)
+# make demo     run the whole pipeline on scikit-learn's digits in build/demo: minutes, no download
+# make check    evaluate the committed weights on all test images (NETWORK=lerp_psa_h96 or all)
+# make repro    run the whole pipeline on CIFAR-10; stages that are up to date are skipped
 # make quick    run the tests that need no compiler, no DVC process and no training
 # make test     run all tests
 # make lint     check style, types and the C++ format
-# make current  check that fingerprints, locks and generated tables are those of the code
-# make readme   write the tables of results into README.md
-# make help     show these lines
+# make current  check that fingerprints, lock files and generated tables match the code
+# make readme   update the tables of results in README.md and docs/results.md
+# make help     show this list
 
 SHELL := /bin/bash
 VENV := $(CURDIR)/.venv
 INSTALLED := $(VENV)/.installed
 PYTHON := $(VENV)/bin/python
 NETWORK ?= lerp_psa_h96
-# DVC starts the stages as `python .../stages NAME`; their lines shall appear while they run.
+# DVC starts the stages as `python .../stages NAME`, with the python of .venv. Unbuffered output
+# appears while a stage runs.
 export PATH := $(VENV)/bin:$(PATH)
 export PYTHONUNBUFFERED := 1
 
@@ -36,8 +37,8 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -m pip install --quiet --editable .[dev] --constraint constraints.txt
 	@touch $@
 
-# The demo runs in a folder that git does not see, with a DVC repository of its own, so a run leaves
-# the clone as it was; demo/ itself holds a finished run, which `dvc pull` brings.
+# The demo runs in a git-ignored folder with its own DVC repository, so the clone does not change.
+# demo/ itself has a finished run, whose files `dvc pull` fetches.
 demo: setup demo/dvc.yaml
 	@mkdir -p build/demo/.dvc
 	@printf '[core]\n    no_scm = true\n    analytics = false\n    check_update = false\n' \
@@ -62,7 +63,7 @@ repro: setup
 readme: setup
 	$(PYTHON) stages readme_tables
 
-# Neither weights nor images need to be here: what DVC compares is in git.
+# Needs neither weights nor images: everything that DVC compares is in git.
 current: setup demo/dvc.yaml
 	$(PYTHON) stages code
 	cd demo && $(PYTHON) ../stages code
@@ -72,7 +73,7 @@ current: setup demo/dvc.yaml
 	$(PYTHON) -m dvc repro --dry --allow-missing --all-pipelines | tee build/current.log
 	grep -q "up to date" build/current.log
 
-# One torch thread per worker: two workers that each start a thread per core slow each other down.
+# One torch thread per worker: workers that each start one thread per core slow each other down.
 TEST := OMP_NUM_THREADS=1 $(PYTHON) -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile
 
 quick: setup

@@ -1,8 +1,7 @@
 """Time of crop, flip and RandAugment for an epoch of 50,000 images, per image and per batch.
 
 `python -m benchmarks.augmentation [--images 2000] [--batch 128]` prints a Markdown table: seconds
-of processor time of one thread (on CUDA: of the clock), and how many times as fast as torchvision
-on tensors.
+of CPU time of one thread (on CUDA: wall time), and the speed-up over torchvision on tensors.
 """
 
 import argparse
@@ -26,7 +25,7 @@ REPEATS = 3
 
 
 def per_image(images: Tensor, pillow: bool) -> None:
-    """Change image after image with torchvision's transforms, as tensors or as Pillow images."""
+    """Change the images one by one with torchvision's transforms, as tensors or with Pillow."""
     transforms = import_module("torchvision.transforms")
     functional = import_module("torchvision.transforms.functional")
     change = transforms.Compose(
@@ -52,9 +51,9 @@ def per_batch(images: Tensor, batch: int, generator: Generator, fused: bool) -> 
 
 
 def seconds_per_epoch(run: Callable[[Tensor], None], images: Tensor) -> float:
-    """Return the least time of several runs, scaled to an epoch."""
+    """Return the shortest time of several runs in seconds, scaled to an epoch."""
     clock = time.perf_counter if images.is_cuda else time.process_time
-    run(images[: len(images) // 10])  # compilers and caches
+    run(images[: len(images) // 10])  # warm-up: compilation and caches
     times = []
     for _ in range(REPEATS):
         begin = clock()

@@ -1,9 +1,9 @@
-"""CPU seconds of the DVC commands that people wait for, as ratios to `dvc --version` in this run.
+"""CPU seconds of frequent DVC commands, and their ratios to `dvc --version` in the same run.
 
     python -m benchmarks.dvc_speed            this repository, where `dvc repro` has nothing to do
-    python -m benchmarks.dvc_speed --floor    also a bare one of as many stages: DVC's own floor
+    python -m benchmarks.dvc_speed --floor    also a bare one with as many stages: DVC's own floor
 
-Every figure is the median of RUNS runs of user and system time, children included.
+Every figure is the median of RUNS runs: user plus system time, including child processes.
 """
 
 import argparse
@@ -23,12 +23,12 @@ COMMANDS = {
     "params diff": 6,
     "metrics show": 6,
     "dag": 6,
-}  # and the ratio that is the goal
+}  # command: largest ratio that we aim for
 GIT = ("git", "-c", "user.name=b", "-c", "user.email=b@localhost")
 
 
 def cpu_seconds(command: list[str], folder: Path) -> float:
-    """Return the user and system time of one run; CalledProcessError where it fails."""
+    """Return user plus system time of one run in seconds; CalledProcessError if it fails."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run(command, cwd=folder, check=True, capture_output=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -54,7 +54,7 @@ def stage_count(folder: Path) -> int:
 
 
 def bare_repository(folder: Path, stages: int) -> None:
-    """Make a repository of `stages` stages in a row, each with one output and no parameter."""
+    """Create a repository with a chain of `stages` stages, each with one output."""
     lines = ["stages:"]
     for number in range(stages):
         lines += [f"  s{number}:", f"    cmd: echo {number} > out{number}"]
@@ -83,7 +83,7 @@ def report(title: str, seconds: dict[str, float]) -> None:
 
 
 def main() -> None:
-    """Measure this repository and, on request, a bare one of as many stages."""
+    """Measure this repository and, on request, a bare one with the same number of stages."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--floor", action="store_true", help="measure a bare repository, too")
     parser.add_argument("--runs", type=int, default=RUNS, help=f"runs per command ({RUNS})")

@@ -1,22 +1,22 @@
-"""Seconds per distillation epoch: ours against a plain baseline, in one run.
+"""Seconds per distillation epoch: this project against plain baselines, in one run.
 
     python -m benchmarks.epoch [--steps 40] [--sweep] [--profile] [--no-augment]
 
-Students of hidden size 96, ReLU teacher of 384, batch 128, crop, flip, RandAugment, 50,000 images
-(random pixels: the arithmetic does not depend on them), untrained weights. Four ways:
+Students with hidden size 96, ReLU teacher with 384, batch 128, crop, flip, RandAugment, 50,000
+images, untrained weights. The pixels are random, because times do not depend on them. Four ways:
 
-  ours        the fused passes; the teacher asked at every step, as the baseline asks it
-  stored      the same with the teacher's logits stored, which is params.yaml's default
-  compiled    what PyTorch can do by itself: the plain modules (look-ups by our operator) under
-              torch.compile with bfloat16 autocast; the teacher asked, our augmentation
+  ours        the fused passes; the teacher runs in every step, as in the baselines
+  stored      the same with the teacher's logits stored, the default of params.yaml
+  compiled    what PyTorch does by itself: the plain modules (table look-ups by our operator) under
+              torch.compile with bfloat16 autocast; the teacher runs, our augmentation
   plain       what the published code does: eager float32, the interpolation by PyTorch's own
               autograd, one torchvision RandAugment per image (in the same process, not in loader
               processes)
 
-`--no-augment` leaves crop, flip and RandAugment out of all. A row is the median step times the
-steps of an epoch; all are timed in turn, after a warm-up that includes compiling. On CUDA, where
-PyTorch finds it, a step is the mean of as many as are augmented together. `--sweep` shows how the
-cost grows with batch, hidden size and grid.
+`--no-augment` omits crop, flip and RandAugment everywhere. A row is the median time of a step times
+the steps of an epoch. The four ways are timed in turn, after a warm-up that includes compilation.
+On CUDA, which is used if PyTorch finds it, a step's time is the mean over the steps whose batches
+are augmented together. `--sweep` shows how the cost depends on batch, hidden size and grid.
 """
 
 import argparse
@@ -45,7 +45,7 @@ from stages.training.device_steps import EagerStep, training_step
 from stages.training.phase import Phase, PhaseLoss
 
 EPOCH_IMAGES = 50_000
-PUBLISHED = {"relu": 97.5, "lerp_psa": 145.0, "bspline": 161.0}  # s per epoch, on 2 cores
+PUBLISHED = {"relu": 97.5, "lerp_psa": 145.0, "bspline": 161.0}  # seconds per epoch, on 2 cores
 BATCH, HIDDEN, TEACHER_HIDDEN = 128, 96, 384
 BACKEND = "inductor"  # of torch.compile
 FULL = Augment(crop_padding=4, flip=True, rand_augment=True)
@@ -60,7 +60,7 @@ def student(activation: str, hidden_dim: int, grid: int | None = None) -> ResMLP
 
 
 def images_of_params() -> dict[str, Any]:
-    """Return what params.yaml says of the images."""
+    """Return the image size and the normalisation of params.yaml, as arguments of ResMLP."""
     data = load_params(ROOT / "params.yaml").data
     return {"image_size": IMAGE_SIZE, "mean": data.mean, "std": data.std}
 
@@ -68,10 +68,10 @@ def images_of_params() -> dict[str, Any]:
 def steps_of(
     network: ResMLP, training: Training, stored: bool = False, compiled: bool = False
 ) -> Callable[[], int]:
-    """Return a function that does some distillation steps and returns their number.
+    """Return a function that runs some distillation steps and returns their number.
 
-    Augmentation is included; with `stored` the teacher's logits are given. `compiled`: the plain
-    modules under torch.compile with bfloat16 autocast.
+    The steps include augmentation. With `stored` the teacher's logits are given. With `compiled`
+    the plain modules run under torch.compile with bfloat16 autocast.
     """
     variant = next(iter(load_params(ROOT / "params.yaml").variants.values()))
     place = device()
@@ -84,7 +84,7 @@ def steps_of(
         group["initial_lr"] = group["lr"]
     steps_of_epoch = EPOCH_IMAGES // training.batch_size
     compile_for = phase.epochs * steps_of_epoch
-    torch.compiler.reset()  # or else PyTorch compiles no more than the first eight shapes
+    torch.compiler.reset()  # otherwise PyTorch compiles only the first eight shapes
     if compiled:
         loss = torch.compile(PhaseLoss(phase), backend=BACKEND, dynamic=False)
         step = EagerStep(loss, optimizer)
@@ -114,7 +114,7 @@ def steps_of(
 
 @contextmanager
 def plain() -> Iterator[None]:
-    """Run as the published code does: autograd all the way, RandAugment image by image."""
+    """Run as the published code does: plain autograd everywhere, RandAugment image by image."""
     with ExitStack() as stack:
         for module in ("bspline", "lerp_psa"):
             target = f"models.float.activations.{module}.lerp"
@@ -127,7 +127,7 @@ def plain() -> Iterator[None]:
 
 @contextmanager
 def autocast_passes() -> Iterator[None]:
-    """Let phases run the plain modules, student and teacher, with bfloat16 autocast."""
+    """Make phases run the plain modules, student and teacher, with bfloat16 autocast."""
 
     def forward(network: ResMLP, training: Training) -> Forward:
         return in_bfloat16(network, device().type)
@@ -137,7 +137,7 @@ def autocast_passes() -> Iterator[None]:
 
 
 def timed(run: Callable[[], int], times: int) -> list[float]:
-    """Return the seconds of a step, so many times, after a warm-up."""
+    """Return the seconds per step of `times` runs, after a warm-up."""
     for _ in range(3 if device().type == "cpu" else 1):
         run()
     seconds = []
@@ -151,7 +151,7 @@ def timed(run: Callable[[], int], times: int) -> list[float]:
 
 
 def synchronize() -> None:
-    """Wait for the device."""
+    """Wait until the device has finished."""
     if device().type == "cuda":
         torch.cuda.synchronize()
 
@@ -162,7 +162,7 @@ def epoch_seconds(seconds: list[float], batch_size: int) -> float:
 
 
 def compare(steps: int, augment: Augment) -> None:
-    """Print one row per activation."""
+    """Print one row per activation: seconds per epoch of all four ways."""
     fast, slow = Training(BATCH, True, augment), Training(BATCH, False, augment)
     print(
         "| student | ours, s/epoch | ours, stored logits | compiled | plain | published * "
@@ -182,7 +182,7 @@ def compare(steps: int, augment: Augment) -> None:
             "plain": (steps_of(network(), slow), few),
         }
         seconds: dict[str, list[float]] = {name: [] for name in runs}
-        for _ in range(4):  # in turn: a machine whose speed drifts hurts all alike
+        for _ in range(4):  # in turn, so that a drift of the machine's speed affects all alike
             for name, (run, times) in runs.items():
                 with plain() if name == "plain" else nullcontext():
                     seconds[name] += timed(run, times)
@@ -194,7 +194,7 @@ def compare(steps: int, augment: Augment) -> None:
 
 
 def sweep(steps: int) -> None:
-    """Print how one step grows with the batch, the hidden size and the grid."""
+    """Print how the time of a step depends on batch, hidden size and grid."""
     print(
         "\n| activation | batch | hidden | grid | ms/step | us/image |\n|---|---|---|---|---|---|"
     )
@@ -209,7 +209,7 @@ def sweep(steps: int) -> None:
 
 
 def show_profile(steps: int) -> None:
-    """Print where the time of our LERP-PSA step goes."""
+    """Print how the time of our LERP-PSA step is spent."""
     run = steps_of(student("lerp_psa", HIDDEN), Training(BATCH, True, FULL))
     timed(run, 2)
     cuda = device().type == "cuda"
@@ -222,7 +222,7 @@ def show_profile(steps: int) -> None:
 
 
 def main() -> None:
-    """Print the tables asked for."""
+    """Print the requested tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=40, help="steps timed per student")
     parser.add_argument("--sweep", action="store_true", help="batch, hidden size and grid too")

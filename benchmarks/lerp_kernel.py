@@ -3,11 +3,11 @@
     python -m benchmarks.lerp_kernel [--plot lerp.png] [--quick] [--device cuda] [--eager]
                                      [--seconds 1]
 
-prints a Markdown table: milliseconds for forward and backward (median), and in brackets the most
-memory that they hold beyond input and table, in MiB. One sweep over the number of values at 64
-knots, one over the number of knots. On CUDA the runs are replayed from a graph, as training does
-it, so that the time is the device's; `--eager` calls them from Python one by one, which takes a CPU
-some tenths of a millisecond each.
+Prints a Markdown table: median milliseconds of forward and backward, and in brackets the peak
+memory in MiB beyond input and table. One sweep is over the number of values at 64 knots, the other
+over the number of knots. On CUDA the runs are replayed from a graph, as in training, so the time is
+the device's. `--eager` calls them from Python one by one, which costs the CPU some tenths of a
+millisecond per call.
 """
 
 import argparse
@@ -33,13 +33,13 @@ SIZES, GRIDS = (10_000, 100_000, 1_000_000, 10_000_000), (8, 16, 32, 64, 128, 25
 QUICK_SIZES, QUICK_GRIDS = (10_000, 100_000), (8, 64)
 GRID_OF_SIZES, SIZE_OF_GRIDS = 64, 1_000_000
 RANGE = 4.0
-TOGETHER = 20  # runs in a CUDA graph: starting it takes about as long as a small run
+TOGETHER = 20  # runs per CUDA graph: starting a graph takes about as long as a small run
 FORMS = ("lerp", "plain PyTorch", "torch.compile", "ReLU", "GELU")
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """One form on one case: `milliseconds` of forward and backward, `mebibytes` at the peak."""
+    """One form on one case: `milliseconds` of forward and backward, peak memory in `mebibytes`."""
 
     device: str
     values: int
@@ -50,7 +50,10 @@ class Measurement:
 
 
 def interpolation(form: str, device: str, knots: int) -> Callable[[Tensor, Tensor], Tensor] | None:
-    """Return what to measure as a function of x and table, None where it cannot be compiled."""
+    """Return the measured function of x and table; None if it cannot be compiled here.
+
+    x: [rows, FEATURES], table: [FEATURES, knots].
+    """
     step = 2 * RANGE / (knots - 1)
     if form == "torch.compile":
         if device == "cpu" and shutil.which("g++") is None:
@@ -67,13 +70,13 @@ def interpolation(form: str, device: str, knots: int) -> Callable[[Tensor, Tenso
 
 
 def synchronize(device: str) -> None:
-    """Wait until the device has done what it was given."""
+    """Wait until the device has finished."""
     if device == "cuda":
         torch.cuda.synchronize()
 
 
 def median_milliseconds(run: Callable[[], None], device: str, seconds: float) -> float:
-    """Return the median time of a run, over at least 5 runs and about `seconds` altogether."""
+    """Return the median time of a run, over at least 5 runs and about `seconds` in total."""
     times: list[float] = []
     while len(times) < 5 or (sum(times) < seconds and len(times) < 500):
         begin = time.perf_counter()
@@ -84,7 +87,7 @@ def median_milliseconds(run: Callable[[], None], device: str, seconds: float) ->
 
 
 def peak_mebibytes(run: Callable[[], None], device: str) -> float:
-    """Return the most memory that PyTorch's allocator holds during a run beyond what it held."""
+    """Return the peak memory of PyTorch's allocator during a run, minus what it held before."""
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
@@ -104,7 +107,7 @@ def peak_mebibytes(run: Callable[[], None], device: str) -> float:
 def measure(
     form: str, device: str, values: int, knots: int, seconds: float, eager: bool
 ) -> Measurement | None:
-    """Measure forward and backward of one form on about `values` values, rows of `FEATURES`."""
+    """Measure forward and backward of one form on about `values` values, in rows of `FEATURES`."""
     function = interpolation(form, device, knots)
     if function is None:
         return None
@@ -115,7 +118,7 @@ def measure(
     def run() -> None:
         torch.autograd.grad(function(x, table), (x, table), grad, allow_unused=True)
 
-    for _ in range(3):  # compilers and caches
+    for _ in range(3):  # warm-up: compilation and caches
         run()
     memory = peak_mebibytes(run, device)
     if eager or device == "cpu":
@@ -129,7 +132,7 @@ def measure(
 def measure_all(
     quick: bool, devices: list[str], seconds: float, eager: bool
 ) -> Iterator[Measurement]:
-    """Yield the measurements of both sweeps on the devices, each of about so many seconds."""
+    """Yield the measurements of both sweeps on all devices, about `seconds` for each."""
     sizes, grids = (QUICK_SIZES, QUICK_GRIDS) if quick else (SIZES, GRIDS)
     size_of_grids = sizes[-1] if quick else SIZE_OF_GRIDS
     cases = [(size, GRID_OF_SIZES) for size in sizes] + [(size_of_grids, grid) for grid in grids]
@@ -142,7 +145,7 @@ def measure_all(
 
 
 def markdown(measurements: list[Measurement]) -> str:
-    """Return a table: one line per device, number of values and knots, one column per form."""
+    """Return a table: one row per device, number of values and knots, one column per form."""
     cells = {(m.device, m.values, m.knots, m.form): m for m in measurements}
     lines = [
         f"| device | values | knots | {' | '.join(FORMS)} |",
@@ -156,7 +159,7 @@ def markdown(measurements: list[Measurement]) -> str:
 
 
 def plot(measurements: list[Measurement], path: Path) -> None:
-    """Draw both sweeps, time over values and time over knots, one row of axes per device."""
+    """Draw time over values and time over knots, one row of axes per device; save as a PNG."""
     devices = list(dict.fromkeys(m.device for m in measurements))
     largest = max(m.values for m in measurements if m.knots != GRID_OF_SIZES)
     figure = Figure(figsize=(10, 4 * len(devices)), layout="constrained")
@@ -180,7 +183,7 @@ def plot(measurements: list[Measurement], path: Path) -> None:
 
 
 def main() -> None:
-    """Measure, print the table, draw the plot."""
+    """Measure, print the table and draw the plot."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
@@ -195,7 +198,7 @@ def main() -> None:
         f"PyTorch {torch.__version__}, {torch.get_num_threads()} threads, float32, "
         f"{FEATURES} channels: milliseconds of forward + backward (peak MiB)\n"
     )
-    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler announces itself otherwise
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # otherwise the profiler logs its start
     devices = [arguments.device] if arguments.device else found
     measurements = list(measure_all(arguments.quick, devices, arguments.seconds, arguments.eager))
     print(markdown(measurements))

@@ -1,17 +1,18 @@
-"""Does the fused training reach the accuracy of the plain one? Distil a student both ways.
+"""Compare the accuracy of fused and plain training: distill a student both ways.
 
     python -m benchmarks.parity [--epochs 10] [--seeds 3] [--images 0] [--variant lerp_psa_h96]
                                 [--out parity.json]
 
-Run it where data/dataset.npz and data/teacher/float.pt are. For every seed the student is distilled
-from that teacher with `training.fused` true and false, from the same initial weights and with the
-same draws; everything else is as in params.yaml (no transfer block by block). Both are then judged
-by the plain float32 network on the VALIDATION images; the test images are not touched. The goal:
-a mean difference within 0.3 points after ten epochs. On CUDA so few epochs are recorded, but not
-compiled (`stages/training/device_steps.py`).
+Run it in a folder with data/dataset.npz and data/teacher/float.pt. For every seed the student is
+distilled from that teacher with `training.fused` true and false, from the same initial weights and
+with the same random numbers. Everything else is as in params.yaml, but without block-wise transfer.
+The plain float32 network then evaluates both on the VALIDATION images; the test images are not
+used. The goal is a mean difference within 0.3 percentage points after ten epochs. On CUDA the step
+is recorded as a graph but not compiled, because ten epochs are too few
+(`stages/training/device_steps.py`).
 
-It may be stopped at any time: an epoch is resumed from .ckpt, a finished run is in the JSON file
-and is not run again. `--images` takes that many training images only, to try the command out.
+The command can be interrupted at any time: it resumes an epoch from .ckpt, and a finished run is in
+the JSON file and is not repeated. `--images` limits the training images, to try the command out.
 """
 
 import argparse
@@ -36,13 +37,13 @@ from stages.pipeline.paths import DATASET, TEACHER, artifact
 from stages.training.loop import Run, file_digest, fit
 
 ROOT = Path(__file__).resolve().parent.parent
-GOAL = 0.3  # points of accuracy
+GOAL = 0.3  # percentage points
 
-Result = dict[str, Any]  # what was run, and what came out
+Result = dict[str, Any]  # the settings of a run, and its accuracy and time
 
 
 def train(params: Params, variant: Variant, dataset: Dataset, result: Result, out: Path) -> float:
-    """Distil one student as `result` says and return its validation accuracy in percent."""
+    """Distill a student with the settings in `result`; return its validation accuracy (percent)."""
     torch.manual_seed(result["seed"])
     teacher = load_network(params, TEACHER, dataset).to(device()).eval().requires_grad_(False)
     student = build_network(params, variant.name, dataset).to(device())
@@ -56,7 +57,7 @@ def train(params: Params, variant: Variant, dataset: Dataset, result: Result, ou
 
 
 def summary(results: list[Result]) -> str:
-    """Return Markdown: a row per seed that has both runs, then mean difference, deviation, n."""
+    """Return Markdown: one row per seed with both runs, then mean difference, deviation and n."""
     found = {(result["seed"], result["fused"]): result["accuracy"] for result in results}
     seeds = sorted(seed for seed, fused in found if fused and (seed, False) in found)
     lines = ["| seed | fused | plain | difference |", "|---|---|---|---|"]
@@ -77,13 +78,13 @@ def summary(results: list[Result]) -> str:
 
 
 def subset(dataset: Dataset, images: int) -> Dataset:
-    """Return the data set with its first so many training images; 0: all of them."""
+    """Return the data set with its first `images` training images; 0 means all."""
     part = slice(images or None)
     return replace(dataset, train=Split(dataset.train.images[part], dataset.train.labels[part]))
 
 
 def main() -> None:
-    """Read the command line and compare."""
+    """Parse the command line and compare."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--seeds", type=int, default=3)
@@ -95,7 +96,7 @@ def main() -> None:
 
 
 def compare(arguments: argparse.Namespace) -> None:
-    """Run what is missing and print the comparison; PipelineError where an input is missing."""
+    """Do the missing runs and print the comparison; PipelineError if an input is missing."""
     params = load_params(ROOT / "params.yaml")
     variant = params.variant(arguments.variant)
     variant = replace(variant, distill=replace(variant.distill, epochs=arguments.epochs))

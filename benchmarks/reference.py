@@ -1,4 +1,4 @@
-"""What our random changes must be as good as: torchvision's RandAugment, image by image."""
+"""The reference for our random changes: torchvision's RandAugment, image by image."""
 
 from importlib import import_module
 
@@ -9,7 +9,7 @@ from stages.sources.torchvision_import import import_torchvision
 
 
 def rand_augment_reference(images: Tensor, generator: Generator) -> Tensor:
-    """Apply torchvision's RandAugment to every image (uint8 [n, 3, height, width]) in turn."""
+    """Apply torchvision's RandAugment to the images of uint8 [n, 3, height, width] one by one."""
     import_torchvision()
     transform = import_module("torchvision.transforms").RandAugment()
     with torch.random.fork_rng(devices=[]):  # torchvision draws from the global generator

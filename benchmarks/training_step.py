@@ -1,11 +1,10 @@
-"""Time of a training step (forward, loss, backward), plain and fused, and where the time goes.
+"""Time of a training step (forward, loss, backward), plain and fused, and its parts.
 
 `python -m benchmarks.training_step [--threads 1] [--batch 128] [--hidden 96] [--profile]` prints
-Markdown: milliseconds (lower quartile) per step for the three activations in float and in
-quantisation-aware training (INT8), for all tables of LERP-PSA with their gradients, per forward
-pass of a teacher in eval mode, and with `--profile` the parts of a fused float step. With one
-thread the time is that of the processor, which other programs disturb least; with more it is that
-of the clock.
+Markdown with milliseconds (lower quartile): per step for the three activations in float and in
+quantisation-aware training (INT8), for all LERP-PSA tables with their gradients, and per forward
+pass of a teacher in eval mode; with `--profile` also the parts of a fused float step. With one
+thread it is CPU time, which other programs disturb least; with more threads it is wall time.
 """
 
 import argparse
@@ -39,7 +38,7 @@ PRODUCTS = {"aten::mm", "aten::bmm", "aten::addmm_", "aten::addmm", "mkldnn::_li
 
 
 def milliseconds(run: Callable[[], object], threads: int, seconds: float = 2.0) -> float:
-    """Return the lower quartile of a run's time over at least 8 runs and about `seconds`."""
+    """Return the lower quartile of a run's time, over at least 8 runs and about `seconds`."""
     clock = time.process_time if threads == 1 else time.perf_counter
     times: list[float] = []
     for _ in range(3):
@@ -60,7 +59,7 @@ def training_step(
 
 
 def tables(network: ResMLP, plain: bool) -> Callable[[], None]:
-    """Return what evaluates the tables of all LERP-PSA layers and their gradients."""
+    """Return a function that computes the tables of all LERP-PSA layers and their gradients."""
     layers = [module for module in network.modules() if isinstance(module, LerpPsa)]
     form = psa_reference if plain else psa
 
@@ -80,12 +79,12 @@ def network_of(activation: str, hidden_dim: int) -> ResMLP:
 
 
 def plain_forward(network: ResMLP, images: Tensor) -> Tensor:
-    """Run the network as it is written."""
+    """Run the network's own forward pass."""
     return network(images)
 
 
 def real_logits(network: ResMLP, images: Tensor) -> Tensor:
-    """Run an INT8 network as it is written."""
+    """Run an INT8 network's own forward pass; return logits in real units."""
     return network(images).real()
 
 
@@ -98,10 +97,10 @@ def quantized(activation: str, hidden_dim: int, images: Tensor) -> ResMLP:
 
 
 def parts(step: Callable[[], None]) -> dict[str, float]:
-    """Return milliseconds per step: matrix products, sublayers around them, everything else.
+    """Return milliseconds per step of matrix products, fused passes and everything else.
 
-    The fused passes have no operator of their own: they are in the time that the sublayers'
-    autograd functions do not spend in operators.
+    The fused passes are not operators. Their time is what the sublayers' autograd functions spend
+    outside of operators.
     """
     with profile(activities=[ProfilerActivity.CPU]) as profiled:
         for _ in range(PROFILED_STEPS):

@@ -1,1 +1,1 @@
-"""The DVC graph: one file per stage of dvc.yaml; the rooms below hold what they share."""
+"""The DVC graph: one file per stage of dvc.yaml; sub-packages hold the code that stages share."""

@@ -1,10 +1,12 @@
-"""Fingerprint the code of every stage: data/code/, which all other stages depend on.
+"""Write the fingerprints of the code of every stage to data/code/.
 
-A stage reruns when what it computes with has changed (stages/pipeline/fingerprint.py). A comment
-does not count, nor another stage's function, nor an activation that its network does not have.
-There is a small file for each variant and design, and one for the stages that run once; DVC reads
-them as parameters, so `dvc params diff` names the stages that an edit of the code marks. Behind a
-fingerprint is the part of the row in params.yaml that the stage uses.
+Every other stage depends on its fingerprint, so it reruns when the code that it computes with
+changes (stages/pipeline/fingerprint.py). Comments do not change a fingerprint. Neither do functions
+that only other stages use, nor activations that the stage's network does not have.
+
+There is one file for each variant and each design, and pipeline.json for the stages that run once.
+DVC reads these files as parameters, so `dvc params diff` lists the stages that an edit affects.
+Some fingerprints are followed by values: the part of the row in params.yaml that the stage uses.
 """
 
 import shutil
@@ -24,8 +26,9 @@ from stages.pipeline.strict_yaml import read_yaml
 from stages.results.metrics import write_json
 
 ROOT = Path(__file__).resolve().parent.parent
-PIPELINE = "pipeline"  # the file of the stages that run once
-# What starts a stage, reads params.yaml (DVC compares its values) or words an error.
+PIPELINE = "pipeline"  # name of the file for the stages that run once
+# Modules that do not affect results: they start a stage, read params.yaml (DVC compares its values
+# itself) or word error messages.
 NOT_COMPUTING = (
     "models.files.errors",
     "stages.pipeline.command",
@@ -36,7 +39,7 @@ NOT_COMPUTING = (
 )
 ACTIVATIONS = "models.float.activations"
 ONCE = ("prepare_data", "report")
-ON_TEACHER = {  # the teacher and what it learns from are ReLU networks
+ON_TEACHER = {  # stage: its script; the teacher and the convolutional network use ReLU
     "train_convnet": "train_convnet",
     "evaluate_convnet": "evaluate_convnet",
     "train_teacher": "train_teacher",
@@ -44,7 +47,7 @@ ON_TEACHER = {  # the teacher and what it learns from are ReLU networks
     "evaluate_teacher": "evaluate",
 }
 WITH_ACTIVATION = ("distill", "evaluate", "quantize", "dump_params")
-ON_INTEGERS = ("verify", "generate_headers")  # they read the network off its integers
+ON_INTEGERS = ("verify", "generate_headers")  # they read int8.pkl and need no activation code
 ON_DESIGNS = ("plan", "csim", "synthesize")
 WITH_CPP = ("csim", "synthesize")
 
@@ -52,9 +55,10 @@ Document = Mapping[str, Any]
 
 
 def fingerprints(params: Params, document: Document, root: Path = ROOT) -> dict[str, Any]:
-    """Return, by variant, design or "pipeline", a mapping of stages to fingerprints.
+    """Return {variant, design or "pipeline": {stage: fingerprint}}.
 
-    `document` is params.yaml as it is written, `root` holds the code.
+    `document` is the content of params.yaml before defaults are merged in; `root` is the folder of
+    the code.
     """
     digest = partial(cache(_digest), Code(root))
     found: dict[str, dict[str, str]] = {
@@ -84,9 +88,9 @@ def fingerprints(params: Params, document: Document, root: Path = ROOT) -> dict[
 
 
 def stage_entries(stage: str, activation: str | None) -> list[str]:
-    """Return the modules that a stage starts from: its script, and its network's activation.
+    """Return the names of the modules that a stage starts from: its script and its activation.
 
-    The registry imports an activation by its name, which the text of no module shows.
+    The activation is listed because the registry imports it by a name that is built at run time.
     """
     by_name = [f"{ACTIVATIONS}.{activation}", f"{ACTIVATIONS}.specs.{activation}"]
     return [f"stages.{stage}", *(by_name if activation else [])]
@@ -97,7 +101,7 @@ def _part(row: Document, *keys: str) -> dict[str, Any]:
 
 
 def _text(values: Document, prefix: str = "") -> str:
-    """Return ", key value" for every value, with the full key of what is nested."""
+    """Return ", key value" for every value; nested values get their full dotted key."""
     parts = []
     for key, value in values.items():
         if isinstance(value, Mapping):
@@ -110,6 +114,7 @@ def _text(values: Document, prefix: str = "") -> str:
 def _digest(
     code: Code, stage: str, activation: str | None = None, accelerator: str | None = None
 ) -> str:
+    """Return the fingerprint of one stage's code, with its C++ files if it compiles any."""
     texts = code.statements(stage_entries(stage, activation), NOT_COMPUTING)
     if stage in WITH_CPP and accelerator is not None:
         files = cpp_files(ACCELERATORS[accelerator], code.root / "hls" / "cpp")
@@ -118,7 +123,7 @@ def _digest(
 
 
 def write(found: Mapping[str, Mapping[str, str]], folder: Path) -> None:
-    """Put a file per entry in `folder`, in place of whatever it holds."""
+    """Write one JSON file per entry, replacing the whole content of `folder`."""
     folder.parent.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".code-", dir=folder.parent) as temporary:
         new = Path(temporary) / folder.name

@@ -33,11 +33,15 @@ from stages.pipeline.sample_images import sample_images
 from stages.results.logits import load_logits
 from stages.results.metrics import Metric, write_metrics
 
-BATCH_SIZE = 500  # images turned into tokens at a time: bounds the memory
+BATCH_SIZE = 500  # images that are quantised to tokens at a time; limits the memory
 
 
 def write_images(name: str, count: int, folder: Path) -> gpp.ImageFiles:
-    """Write the tokens and expected logits of the first `count` test images, or of all."""
+    """Write int8 tokens and expected logits of the first `count` test images.
+
+    Writes all test images if there are fewer than `count`. Raises PipelineError if the logits do
+    not have the shape [test images, classes].
+    """
     network = load_int_params(artifact(name, "int8.pkl"))
     images = Dataset.load(DATASET).test.images
     logits = load_logits(artifact(name, "qat_logits.npz"))
@@ -58,10 +62,10 @@ def write_images(name: str, count: int, folder: Path) -> gpp.ImageFiles:
 
 
 def golden_samples(variant: str, network: IntResMlp, count: int, imported: bool) -> Samples:
-    """Return inputs, every layer's output and logits of `count` drawn images, from numpy.
+    """Return inputs, layer outputs and logits of `count` synthetic images, computed by numpy.
 
-    A drawn image has no label of its own: its label is the class that the network predicts. An
-    imported network came with samples, which are read.
+    A synthetic image has no true label, so the predicted class is its label. For an imported
+    network the samples are read from the file that came with it.
     """
     if imported:
         return load_samples(artifact(variant, "samples.pkl"))
@@ -71,7 +75,7 @@ def golden_samples(variant: str, network: IntResMlp, count: int, imported: bool)
 
 
 def write_test_data(name: str, plan: Design, network: IntResMlp, samples: Samples) -> Path:
-    """Write the samples, and what the test bench includes beside the headers."""
+    """Write the samples and the headers that only the test bench includes; return their folder."""
     folder = design_artifact(name, "golden")
     save_samples(samples, folder / "samples.pkl")
     texts = {"golden.hpp": golden_text(samples)}
@@ -86,7 +90,10 @@ def write_test_data(name: str, plan: Design, network: IntResMlp, samples: Sample
 def simulate(
     name: str, variant: str, settings: Csim, log: Path, imported: bool
 ) -> dict[str, Metric]:
-    """Compile and run the test bench of one design; return the metrics of a run without a flaw."""
+    """Compile and run the test bench of one design; return its metrics.
+
+    The run raises PipelineError on any mismatch, so `mismatches` is always 0.
+    """
     network = load_int_params(artifact(variant, "int8.pkl"))
     plan = read_design(design_artifact(name, "design.json"), Sizes.of(network))
     samples = golden_samples(variant, network, settings.samples, imported)
@@ -111,7 +118,7 @@ def simulate(
 
 
 def main(name: str) -> None:
-    """C-simulate one design."""
+    """Run the C simulation of one design."""
     params = load_params()
     variant = design_of(params, name).variant
     log = design_artifact(name, "csim.log")

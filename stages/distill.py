@@ -35,7 +35,7 @@ from stages.training.optimizers import ParameterGroup, matrices_apart, muon
 
 
 def distill(params: Params, name: str, dataset: Dataset) -> ResMLP:
-    """Train the student `name` from the trained teacher, write its weights and return it."""
+    """Train the student `name` with the trained teacher, write its weights and return it."""
     variant = params.variant(name)
     teacher = load_network(params, TEACHER, dataset).to(device()).eval().requires_grad_(False)
     seed = params.training_seed(name)
@@ -58,7 +58,10 @@ def distill(params: Params, name: str, dataset: Dataset) -> ResMLP:
 def transfer_phase(
     variant: Variant, student: ResMLP, teacher: ResMLP, block: int, training: Training
 ) -> Phase:
-    """Match the output of one block to the teacher's; earlier blocks and the embedding stay."""
+    """Return the phase that fits one block's output to the teacher's by MSE.
+
+    The embedding and the earlier blocks are frozen.
+    """
     part = student.blocks[block]
     features, target = feature_pass(student, training), feature_pass(teacher, training)
 
@@ -82,7 +85,10 @@ def distill_phase(
     training: Training,
     views: Views | None = None,
 ) -> Phase:
-    """Train everything on the labels and the teacher's logits, given for `views` or asked for."""
+    """Return the phase that trains the whole student on the labels and the teacher's logits.
+
+    The logits come from `views`; without views the teacher computes them for every batch.
+    """
     schedule = variant.distill
     groups = _groups(student, schedule.spline_learning_rate)
     ours, theirs = forward_pass(student, training), frozen_pass(teacher, training)
@@ -98,7 +104,10 @@ def distill_phase(
 
 
 def _groups(module: nn.Module, spline_learning_rate: float) -> list[ParameterGroup]:
-    """Split parameters: spline coefficients get a rate of their own and no weight decay (§1)."""
+    """Split the parameters into groups; spline coefficients get their own rate and no weight decay.
+
+    docs/published-system.md §1.
+    """
     splines = spline_parameters(module)
     ids = {id(parameter) for parameter in splines}
     others, matrices = matrices_apart(module)
@@ -117,7 +126,7 @@ def _fingerprint(params: Params, variant: Variant, sources: list[Path]) -> list[
 
 
 def main(name: str) -> None:
-    """Train the student, or fetch the authors' weights where its row of params.yaml says so."""
+    """Train the student, or fetch the authors' weights if its row has `weights: published`."""
     with process_group():
         params, dataset = load_inputs(name)
         if params.variant(name).weights == "published":

@@ -21,14 +21,14 @@ from stages.pipeline.paths import artifact
 
 
 def load_quantized(params: Params, name: str, dataset: Dataset) -> ResMLP:
-    """Build the INT8 network of a variant and load what QAT trained."""
+    """Build the INT8 network of a variant and load the weights that QAT trained."""
     network = prepare(fold(build_network(params, name, dataset)))
     load_state(network, artifact(name, "qat.pt"))
     return network
 
 
 def main(name: str) -> None:
-    """Read the QAT network, write its integers and its logits."""
+    """Load the QAT network of a variant; write its integers and its logits."""
     params, dataset = load_inputs(name)
     network = load_quantized(params, name, dataset).to(device())
     images, _ = to_tensors(dataset.test)

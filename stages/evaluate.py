@@ -13,13 +13,13 @@ from stages.results.scores import scores
 
 
 def evaluate(params: Params, name: str, dataset: Dataset) -> dict[str, Metric]:
-    """Return top-1 accuracies in percent and the numbers of test images and parameters."""
+    """Return test and validation accuracy in percent, and the counts of images and parameters."""
     network = load_network(params, name, dataset).to(device()).eval()
     return scores(network, network, dataset)
 
 
 def main(name: str) -> None:
-    """Evaluate the variant `name`, or `teacher`."""
+    """Evaluate the variant `name`, or the teacher if `name` is "teacher"."""
     params, dataset = load_inputs(name, TEACHER)
     result = evaluate(params, name, dataset)
     write_metrics(metrics("float", name), result)

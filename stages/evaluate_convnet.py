@@ -11,9 +11,9 @@ from stages.results.scores import scores
 
 
 def evaluate_convnet(params: Params, dataset: Dataset) -> dict[str, Metric]:
-    """Return top-1 accuracies in percent and the numbers of test images and parameters.
+    """Return test and validation accuracy in percent, and the counts of images and parameters.
 
-    The network is run as the teacher sees it: in bfloat16 where params.yaml has training.fused.
+    The network runs as it does for the teacher: in bfloat16 if training.fused is set.
     """
     network = load_convnet(params, dataset).to(device()).eval()
     forward = mixed_precision(network, params.training.fused)
@@ -21,7 +21,7 @@ def evaluate_convnet(params: Params, dataset: Dataset) -> dict[str, Metric]:
 
 
 def main() -> None:
-    """Read data and weights, write the metrics."""
+    """Evaluate the convolutional network and write its metrics."""
     result = evaluate_convnet(load_params(), Dataset.load(DATASET))
     write_metrics(metrics("float", CONVNET), result)
     log_accuracy(CONVNET, "float", result)

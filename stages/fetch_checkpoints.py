@@ -13,7 +13,7 @@ from stages.published.weights import fetch_weights
 
 
 def main() -> None:
-    """Fetch the teacher's weights."""
+    """Fetch the teacher's weights; PipelineError if params.yaml does not list it as published."""
     params = load_params()
     if TEACHER not in params.weights.published:
         raise PipelineError(

@@ -14,7 +14,7 @@ from stages.pipeline.paths import artifact
 
 
 def main(name: str) -> None:
-    """Generate the headers of one variant."""
+    """Write the headers of one variant."""
     check_integer_name(load_params(), name)
     network = load_int_params(artifact(name, "int8.pkl"))
     texts = {"config.hpp": config_text(network), "params.hpp": params_text(network)}

@@ -32,11 +32,11 @@ from stages.results.markdown import markdown
 from stages.results.metrics import write_metrics
 
 COLORS = 3
-KNOWN_CLASSES = {"cifar10": 10, "digits": 10}  # a folder must be counted
+KNOWN_CLASSES = {"cifar10": 10, "digits": 10}  # for `folder` the data set is read to count them
 
 
 def sizes_of(params: Params, variant: str) -> Sizes:
-    """Return the sizes that the network of a variant will have, or that an imported one has."""
+    """Return the sizes of a variant's network, from params.yaml or from an import's integers."""
     if variant not in params.variants:
         return Sizes.of(load_int_params(artifact(variant, "int8.pkl")))
     network = params.variant(variant).network
@@ -54,9 +54,9 @@ def sizes_of(params: Params, variant: str) -> Sizes:
 
 
 def check_fan_in(params: Params, variant: str) -> None:
-    """Refuse a network whose products add up more than the hardware's sums hold exactly.
+    """Raise PipelineError if a sum of products is too long for the hardware to hold exactly.
 
-    PipelineError names the key. Networks that were imported are checked when they are read.
+    The error names the key. Imported networks are checked when they are read.
     """
     if variant not in params.variants:
         return
@@ -73,7 +73,10 @@ def check_fan_in(params: Params, variant: str) -> None:
 
 
 def folding_of(row: DesignRow, sizes: Sizes, clock_ns: float) -> Folding:
-    """Return the folding that a row of params.yaml asks for; PipelineError if there is none."""
+    """Return the folding that a row of params.yaml requests; PipelineError if it is impossible.
+
+    `clock_ns` is the clock period in ns, from which a rate in images/s becomes cycles per image.
+    """
     if row.target is not None and row.target.dsp is not None:
         return fold_for_dsp(sizes, row.target.dsp)
     if row.target is not None and row.target.images_per_second is not None:
@@ -84,14 +87,14 @@ def folding_of(row: DesignRow, sizes: Sizes, clock_ns: float) -> Folding:
 
 
 def plan_of(row: DesignRow, sizes: Sizes, clock_ns: float) -> Plan:
-    """Plan a row of params.yaml; PipelineError if it cannot be built."""
+    """Return the plan for a row of params.yaml; PipelineError if the design cannot be built."""
     if row.array is not None:
         return plan_simd(row.variant, sizes, row.array, clock_ns)
     return plan_streaming(row.variant, sizes, folding_of(row, sizes, clock_ns), clock_ns)
 
 
 def write_plan(name: str, design: Design, text: str) -> None:
-    """Write what the later stages read, and the tables."""
+    """Write design.json and the header, which later stages read, and the tables as plan.md."""
     files = {
         "design.json": design.to_text(),
         "plan.md": text,
@@ -103,7 +106,7 @@ def write_plan(name: str, design: Design, text: str) -> None:
 
 
 def main(name: str) -> None:
-    """Plan one design, show and write it."""
+    """Plan one design, log its tables and write its files."""
     params = load_params()
     row = design_of(params, name)
     check_fan_in(params, row.variant)

@@ -16,9 +16,9 @@ log = logging.getLogger(__name__)
 
 
 def prepare(data: Data, seed: int) -> Dataset:
-    """Read the source, hold out validation images, and settle mean and std.
+    """Read the source, hold out the validation images and determine mean and std.
 
-    Where `data` gives no mean and std they are measured on the training images that remain.
+    If `data` has no mean and std, they are measured on the remaining training images.
     """
     source = read_images(data.source, data.path)
     train, validation = hold_out(source.train, data.validation_images, seed)
@@ -31,7 +31,10 @@ def prepare(data: Data, seed: int) -> Dataset:
 
 
 def summary(dataset: Dataset, source: str) -> dict[str, object]:
-    """Return what data/metrics/dataset.json says: counts, and the normalisation in 6 digits."""
+    """Return the content of data/metrics/dataset.json: source, counts, mean and std.
+
+    mean and std are rounded to 6 decimals.
+    """
     return {
         "source": source,
         "train_images": len(dataset.train),
@@ -44,7 +47,7 @@ def summary(dataset: Dataset, source: str) -> dict[str, object]:
 
 
 def main() -> None:
-    """Read params.yaml, write data/dataset.npz and data/metrics/dataset.json."""
+    """Read params.yaml; write data/dataset.npz and data/metrics/dataset.json."""
     params = load_params()
     dataset = prepare(params.data, params.seed)
     dataset.save("data/dataset.npz")

@@ -29,7 +29,10 @@ from stages.training.optimizers import ParameterGroup, adamw
 
 
 def quantize(params: Params, name: str, dataset: Dataset) -> ResMLP:
-    """Fold, calibrate on validation images, train; write and return the INT8 network."""
+    """Fold the BatchNorms, calibrate on validation images, train; return the INT8 network.
+
+    Writes its weights and its history.
+    """
     variant = params.variant(name)
     folded = fold(load_network(params, name, dataset))
     network = prepare(copy.deepcopy(folded))
@@ -53,9 +56,9 @@ def quantize(params: Params, name: str, dataset: Dataset) -> ResMLP:
 
 
 def _real_logits(network: ResMLP, training: Training) -> Callable[[Tensor], Tensor]:
-    """Return the function from pixels to logits in real units that trains an INT8 network.
+    """Return the function from pixels to logits, in real units, that trains an INT8 network.
 
-    Both forms compute the same integers; one process alone may take the fused one.
+    The fused and the plain form compute the same integers. The fused form runs in one process only.
     """
     if training.fused and world_size() == 1 and fused_qat_available(device()):
         return partial(fused_qat_forward, network)
@@ -63,7 +66,7 @@ def _real_logits(network: ResMLP, training: Training) -> Callable[[Tensor], Tens
 
 
 def _groups(module: nn.Module, scale_learning_rate: float) -> list[ParameterGroup]:
-    """Split parameters: the log2 of every scale gets a rate of its own and no weight decay."""
+    """Split the parameters into groups; scales (log2) get their own rate and no weight decay."""
     named = list(module.named_parameters())
     scales = [parameter for name, parameter in named if name.endswith("log2_scale")]
     others = [parameter for name, parameter in named if not name.endswith("log2_scale")]
@@ -81,7 +84,7 @@ def _fingerprint(params: Params, variant: Variant) -> list[object]:
 
 
 def main(name: str) -> None:
-    """Read the data, the teacher and the student, and quantise."""
+    """Load the data, the teacher and the student, and quantise the student."""
     with process_group():
         params, dataset = load_inputs(name)
         quantize(params, name, dataset)

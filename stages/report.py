@@ -24,8 +24,8 @@ LEGEND = (
 NOT_SYNTHESISED = "No HLS tool has synthesised these designs here."
 Row = dict[str, Any]
 
-# What is marked `model` was simulated and `estimate` reckoned by stages/plan.py; only the columns
-# of the synthesis come from the HLS tool.
+# (file, key, title). stages/plan.py simulates the `model` columns and computes the `estimate`
+# columns; only the `synthesis` columns come from the HLS tool.
 DESIGN_COLUMNS = (
     ("model", "model_interval_cycles", "cycles per image (model)"),
     ("model", "model_images_per_second", "images/s at {clock_ns:g} ns (model)"),
@@ -44,7 +44,7 @@ DESIGN_COLUMNS = (
 
 
 def design_results(designs: dict[str, DesignRow]) -> list[Row]:
-    """Collect what is known of each design, one row each."""
+    """Return one row per design with its metrics of each kind, {} for a kind without a file."""
     rows = []
     for name, design in designs.items():
         row: Row = {"design": name, "network": design.variant}
@@ -56,7 +56,10 @@ def design_results(designs: dict[str, DesignRow]) -> list[Row]:
 
 
 def design_table(rows: list[Row], clock_ns: float) -> str:
-    """Return the designs as a Markdown table; a dash stands for: not known."""
+    """Return the designs as a Markdown table; a dash means that the figure does not exist.
+
+    `clock_ns` is the clock period in ns that the title of the rate shows.
+    """
     titles = (title.format(clock_ns=clock_ns) for _, _, title in DESIGN_COLUMNS)
     lines = [("design", "network", *titles)]
     for row in rows:
@@ -66,7 +69,7 @@ def design_table(rows: list[Row], clock_ns: float) -> str:
 
 
 def notes(rows: list[Row]) -> list[str]:
-    """Return each distinct remark of the synthesis, or that no design has been synthesised."""
+    """Return the distinct remarks of the synthesis runs, or that no design was synthesised."""
     if not any(row["synthesis"] for row in rows):
         return [NOT_SYNTHESISED]
     found = [row["synthesis"].get("note") for row in rows]
@@ -74,7 +77,7 @@ def notes(rows: list[Row]) -> list[str]:
 
 
 def curves(names: list[str]) -> list[tuple[int, str, float]]:
-    """Return (epoch, network, validation accuracy in percent) of every epoch that classified."""
+    """Return (epoch, network, validation accuracy in percent) of every epoch that classifies."""
     points = []
     for name in names:
         path = history("float", name)
@@ -87,7 +90,7 @@ def curves(names: list[str]) -> list[tuple[int, str, float]]:
 
 
 def draw(points: list[tuple[int, str, float]], path: Path) -> None:
-    """Draw the curves as a PNG."""
+    """Draw the curves and save them as a PNG."""
     import matplotlib  # slow to import, and only needed here
     from matplotlib.figure import Figure
 
@@ -106,7 +109,7 @@ def draw(points: list[tuple[int, str, float]], path: Path) -> None:
 
 
 def main() -> None:
-    """Write the tables and the chart of all networks and all designs."""
+    """Write the report, and the chart and its points."""
     params = load_params()
     designs = design_results(params.designs)
     text = results_text(params)

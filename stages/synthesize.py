@@ -38,7 +38,7 @@ REPORTS = "read the reports in this project folder, brought back from where the 
 
 
 def target_of(settings: Hls) -> SynthesisTarget:
-    """Return what to build for, from params.yaml `hls`."""
+    """Return the synthesis target that the section `hls` of params.yaml describes."""
     return SynthesisTarget(
         part=settings.part,
         clock_ns=settings.clock_ns,
@@ -50,9 +50,10 @@ def target_of(settings: Hls) -> SynthesisTarget:
 
 
 def measure(name: str, project: Path, settings: Hls, reports: Path | None) -> Measured | None:
-    """Run the tool on a project folder, or read `reports`; None where there is no tool.
+    """Run the tool on a project folder, or read `reports`; return None if there is no tool.
 
-    `name` is that of the design, in whose folder the log and the run folder lie.
+    `name` is the design whose folder receives the log and the run. Raises PipelineError if the tool
+    is missing and required, or if it fails.
     """
     if reports is not None:
         return read_brought_back(reports, read_manifest(project / MANIFEST))
@@ -69,10 +70,10 @@ def measure(name: str, project: Path, settings: Hls, reports: Path | None) -> Me
 
 
 def synthesize(name: str, project: Path, settings: Hls, reports: Path | None = None) -> None:
-    """Measure the project folder of the design `name` and write what was measured.
+    """Measure the project of the design `name` and write the figures.
 
-    Nothing of an earlier run is touched before there are results, nor where no tool is installed
-    and the same sources were measured before, for the same part and clock.
+    Results of an earlier run are replaced only when new results exist. If no tool is installed,
+    they stay if they belong to the same sources, part and clock; otherwise they are removed.
     """
     manifest = read_manifest(project / MANIFEST)
     measured = measure(name, project, settings, reports)
@@ -96,16 +97,19 @@ def synthesize(name: str, project: Path, settings: Hls, reports: Path | None = N
 
 
 def _is_measured(path: Path, manifest: Manifest) -> bool:
-    """Tell whether a metrics file holds figures of these very sources, part, flow and clock."""
+    """Return whether a metrics file has figures of the same sources, part, flow and clock."""
     try:
         earlier = read_metrics(path)
-    except PipelineError:  # damaged: it is made again
+    except PipelineError:  # a damaged file is written again
         return False
     return "tool" in earlier and origin(manifest).items() <= earlier.items()
 
 
 def write_design_project(name: str, design: DesignRow, settings: Hls) -> Path:
-    """Write the project folder of one design, from its headers and the data of its test bench."""
+    """Write the project folder of one design from its headers and the data of its test bench.
+
+    Raises PipelineError if the data of the test bench are missing.
+    """
     simd = design.accelerator == SIMD
     data = [design_artifact(name, "golden") / "golden.hpp"]
     if simd:
@@ -122,7 +126,7 @@ def write_design_project(name: str, design: DesignRow, settings: Hls) -> Path:
 
 
 def main(name: str, reports: Path | None = None) -> None:
-    """Synthesise one design, or read the reports of a run elsewhere."""
+    """Synthesise one design, or read the reports of a run on another machine."""
     params = load_params()
     project = write_design_project(name, design_of(params, name), params.hls)
     synthesize(name, project, params.hls, reports)

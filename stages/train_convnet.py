@@ -28,9 +28,10 @@ _WHITENING_IMAGES = 5000
 
 
 def train_convnet(params: Params, dataset: Dataset) -> ConvNet:
-    """Train the network, write its weights and return it; its history is written on the way.
+    """Train the network, write its weights and its history, and return it.
 
-    Raises PipelineError under torchrun: each process would normalise by its own slice's statistics.
+    Raises PipelineError under torchrun, where each process would normalise by the statistics of its
+    own slice of the batch.
     """
     if world_size() > 1:
         raise PipelineError(
@@ -60,7 +61,10 @@ def train_convnet(params: Params, dataset: Dataset) -> ConvNet:
 
 
 def _groups(network: ConvNet, how: ConvNetRecipe) -> list[ParameterGroup]:
-    """Give the norms' offsets their own rate, and a decay that shrinks them as fast as weights."""
+    """Return two groups: all other parameters, and the norms' offsets with their own rate.
+
+    The decay of the offsets is scaled so that rate * decay equals that of the weights.
+    """
     offsets = network.norm_biases()
     ids = {id(parameter) for parameter in offsets}
     others = [p for p in network.parameters() if p.requires_grad and id(p) not in ids]
@@ -72,7 +76,7 @@ def _groups(network: ConvNet, how: ConvNetRecipe) -> list[ParameterGroup]:
 
 
 def main() -> None:
-    """Read the data and train."""
+    """Load the data and train."""
     with process_group():
         train_convnet(load_params(), Dataset.load(DATASET))
 

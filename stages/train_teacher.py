@@ -23,7 +23,7 @@ from stages.training.optimizers import matrices_apart, muon
 
 
 def train_teacher(params: Params, dataset: Dataset) -> ResMLP:
-    """Train the teacher, write its weights and return it; its history is written on the way."""
+    """Train the teacher, write its weights and its history, and return it."""
     how = params.teacher
     torch.manual_seed(params.seed)
     network = build_network(params, TEACHER, dataset).to(device())
@@ -47,7 +47,7 @@ def train_teacher(params: Params, dataset: Dataset) -> ResMLP:
 
 
 def main() -> None:
-    """Read the data and train."""
+    """Load the data and train."""
     with process_group():
         train_teacher(load_params(), Dataset.load(DATASET))
 

@@ -19,7 +19,10 @@ from stages.results.metrics import Metric, log_accuracy, write_metrics
 
 
 def compare(expected: np.ndarray, computed: np.ndarray) -> None:
-    """Raise PipelineError, naming the first place, unless two logit arrays [n, c] are equal."""
+    """Raise PipelineError unless two arrays of logits [n, classes] are equal.
+
+    The error names the first logit that differs.
+    """
     if expected.shape != computed.shape:
         raise PipelineError(
             f"the QAT logits have shape {expected.shape}, the integer network's {computed.shape}; "

@@ -1,1 +1,1 @@
-"""Random views of training images, and stored logits of them."""
+"""Random changes of training images, and stored logits of changed images."""

@@ -1,7 +1,8 @@
-"""Random changes of training images: shift, flip, RandAugment (published system §2).
+"""Random changes of training images: crop, flip, RandAugment (docs/published-system.md §2).
 
-Works on batches of pixels, uint8 [n, 3, height, width]; every draw comes from the generator given,
-so an epoch is a function of its seed. Nothing here makes the CPU wait for the images' device.
+All functions work on batches of pixels, uint8 [n, 3, height, width], and take all random numbers
+from the given generator, so an epoch depends only on its seed. None makes the CPU wait for the
+images' device.
 """
 
 import torch
@@ -13,7 +14,10 @@ from stages.pipeline.params import Augment
 
 
 def augment(images: Tensor, how: Augment, generator: Generator) -> Tensor:
-    """Return a changed copy of uint8 images [n, 3, height, width]."""
+    """Return a changed copy of uint8 images [n, 3, height, width].
+
+    `how` enables the changes; the order is crop, flip, RandAugment.
+    """
     if how.crop_padding:
         images = random_crop(images, how.crop_padding, generator)
     if how.flip:
@@ -24,7 +28,10 @@ def augment(images: Tensor, how: Augment, generator: Generator) -> Tensor:
 
 
 def random_crop(images: Tensor, padding: int, generator: Generator) -> Tensor:
-    """Shift every image by up to `padding` pixels each way; what comes in is black."""
+    """Shift every image by up to `padding` pixels in each direction; new pixels are black.
+
+    uint8 [n, 3, height, width] to the same shape.
+    """
     device, shape = generator.device, (2, len(images))
     corners = torch.randint(-padding, padding + 1, shape, generator=generator, device=device)
     compiled = kernels.kernels_for(images.device)
@@ -32,14 +39,15 @@ def random_crop(images: Tensor, padding: int, generator: Generator) -> Tensor:
         mirrored = torch.zeros(len(images), dtype=torch.bool)
         return compiled.shift(images, *corners.cpu(), mirrored)
     height, width = images.shape[2:]
-    padded = torch.nn.functional.pad(images, (padding,) * 4)
+    padded = torch.nn.functional.pad(images, (padding,) * 4)  # [n, 3, h + 2 padding, w + 2 padding]
     every, (top, left) = torch.arange(len(images)), corners.cpu() + padding
-    index = torch.stack([every, top, left]).to(images.device, non_blocking=True)
+    index = torch.stack([every, top, left]).to(images.device, non_blocking=True)  # [3, n]
+    # Of the windows [n, 3, rows, columns, height, width] one per image is selected.
     return padded.unfold(2, height, 1).unfold(3, width, 1)[index[0], :, index[1], index[2]]
 
 
 def random_flip(images: Tensor, generator: Generator) -> Tensor:
-    """Mirror every image left to right with probability 1/2."""
+    """Mirror every image left to right with probability 1/2; uint8 [n, 3, height, width]."""
     draws = torch.rand(len(images), generator=generator, device=generator.device)
     mirrored = (draws < 0.5).cpu()
     compiled = kernels.kernels_for(images.device)

@@ -15,7 +15,7 @@ import torch
 from numba import njit
 from torch import Tensor
 
-# Operations by their place in `stages.augment.operations.OPERATIONS`; 0 is Identity.
+# Operations are numbered by their index in `stages.augment.operations.OPERATIONS`; 0 is Identity.
 _FIRST_MOVE, _LAST_MOVE = 1, 5
 _BRIGHTNESS, _COLOR, _CONTRAST, _SHARPNESS, _POSTERIZE, _SOLARIZE = 6, 7, 8, 9, 10, 11
 _AUTO_CONTRAST, _EQUALIZE = 12, 13
@@ -25,11 +25,11 @@ _ZERO, _ONE, _WHITE = np.float32(0), np.float32(1), np.float32(255)
 
 
 class Constants(NamedTuple):
-    """What the operations know beforehand; the sign's axis has two entries, positive first.
+    """Precomputed constants of the operations; on the axis of the sign, index 0 is positive.
 
-    `sources` int32 [5 moves, 2, height * width]: which pixel comes to each place, -1 for none;
-    `tables` uint8 [3, 2, 256]: what Brightness, Posterize and Solarize make of each value;
-    `ratio`, `rest` float32 [2]: weights of image and other image in a blend.
+    `sources` int32 [5 moves, 2, height * width]: the source pixel of each output pixel, -1 for
+    none. `tables` uint8 [3, 2, 256]: the results of Brightness, Posterize and Solarize for each
+    value. `ratio`, `rest` float32 [2]: the weights of the image and of the other image in a blend.
     """
 
     sources: Any
@@ -41,7 +41,10 @@ class Constants(NamedTuple):
 def apply_operations(
     images: Tensor, operations: Tensor, negative: Tensor, constants: Constants
 ) -> Tensor:
-    """Compute `rand_augment.apply_operations` of uint8 images [n, 3, height, width]."""
+    """Return `rand_augment.apply_operations` of uint8 images [n, 3, height, width].
+
+    `operations` int64 [n]; `negative` bool [n].
+    """
     changed = torch.empty_like(images, memory_format=torch.contiguous_format)
     arrays = images.contiguous().numpy(), operations.numpy(), negative.long().numpy()
     _change_all(*arrays, constants, changed.numpy())
@@ -49,9 +52,10 @@ def apply_operations(
 
 
 def shift(images: Tensor, top: Tensor, left: Tensor, mirrored: Tensor) -> Tensor:
-    """Cut each image i out from row top[i] and column left[i] on, black outside; then mirror it.
+    """Crop each image i from row top[i] and column left[i] on, black outside; then mirror it.
 
-    uint8 [n, 3, height, width]; top and left int64 [n], may be negative; mirrored bool [n].
+    Images uint8 [n, 3, height, width]; top and left int64 [n], which may be negative; mirrored bool
+    [n].
     """
     shifted = torch.empty_like(images, memory_format=torch.contiguous_format)
     arrays = (tensor.numpy() for tensor in (top, left, mirrored))
@@ -60,7 +64,7 @@ def shift(images: Tensor, top: Tensor, left: Tensor, mirrored: Tensor) -> Tensor
 
 
 def _compiled(function: Callable[..., Any]) -> Any:  # noqa: ANN401 - numba's dispatcher
-    """Compile a function, from numba's cache on disk where there is a place for one."""
+    """Compile a function with numba, and cache it on disk if a cache folder is available."""
     options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "boundscheck": False}
     try:
         return njit(cache=True, **options)(function)
@@ -70,12 +74,13 @@ def _compiled(function: Callable[..., Any]) -> Any:  # noqa: ANN401 - numba's di
 
 @_compiled
 def _level(value):
-    """Cut a float32 off at 0 and 255 and round it down."""
+    """Clip a float32 to 0..255 and round it down to uint8."""
     return np.uint8(np.int32(min(max(value, _ZERO), _WHITE)))
 
 
 @_compiled
 def _move(image, source, out):
+    """Set each output pixel to the pixel source[i] of the image, black for -1; both [3, pixels]."""
     for channel in range(image.shape[0]):
         for pixel in range(source.size):
             there = source[pixel]
@@ -122,7 +127,10 @@ def _contrast(image, ratio, rest, out):
 
 @_compiled
 def _blurred(plane):
-    """Return the weighted mean of each pixel (5) and its neighbours (1), rounded; not at edges."""
+    """Return the rounded mean of each pixel (weight 5) and its 8 neighbours (weight 1).
+
+    plane: uint8 [height, width]. Pixels at the edges keep their values.
+    """
     blurred = plane.copy()
     five, half, all_weights = np.int32(5), np.int32(6), np.int32(13)
     for y in range(1, plane.shape[0] - 1):
@@ -166,7 +174,10 @@ def _equalize(values, out):
 
 @_compiled
 def _change(image, height, operation, sign, constants, out):
-    """Write image [3, pixels], changed by one operation, to `out`."""
+    """Apply one operation to an image [3, pixels] and write the result to `out`.
+
+    `sign` is 0 for a positive strength and 1 for a negative one.
+    """
     ratio, rest = constants.ratio[sign], constants.rest[sign]
     if _FIRST_MOVE <= operation <= _LAST_MOVE:
         _move(image, constants.sources[operation - _FIRST_MOVE, sign], out)

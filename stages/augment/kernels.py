@@ -1,4 +1,4 @@
-"""Which form of the random changes runs on a device: numba on the CPU, plain PyTorch elsewhere."""
+"""Select the implementation of the random changes: numba on the CPU, plain PyTorch elsewhere."""
 
 import logging
 from functools import cache
@@ -10,7 +10,7 @@ _LOG = logging.getLogger(__name__)
 
 
 def kernels_for(device: torch.device) -> ModuleType | None:
-    """Return the compiled form for a device (`stages.augment.cpu`), or None for plain PyTorch."""
+    """Return the compiled implementation (`stages.augment.cpu`), or None for plain PyTorch."""
     return _cpu_kernels() if device.type == "cpu" else None
 
 
@@ -18,7 +18,7 @@ def kernels_for(device: torch.device) -> ModuleType | None:
 def _cpu_kernels() -> ModuleType | None:
     try:
         from stages.augment import cpu
-    except (ImportError, OSError) as error:  # numba, or LLVM below it, is not usable here
+    except (ImportError, OSError) as error:  # numba or its LLVM does not work here
         _LOG.info("augmentation: plain PyTorch instead of numba (%r)", error)
         return None
     return cpu

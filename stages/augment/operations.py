@@ -1,9 +1,9 @@
 """The 14 operations of RandAugment on groups of images, in plain PyTorch for any device.
 
-An operation takes uint8 [m, 3, height, width] (both sizes at least 3) and, per image, whether its
-strength is negative (bool [m]; of no account where a strength has no sign). The results are
-those of torchvision on uint8 tensors with nearest-neighbour interpolation, pixel for pixel: the
-order of the float32 roundings is torchvision's. Nothing waits for the device.
+An operation takes uint8 [m, 3, height, width] (height and width at least 3) and bool [m]: whether
+the strength is negative for each image. Operations whose strength has no sign ignore it. The
+results equal torchvision's on uint8 tensors with nearest-neighbour interpolation, pixel for pixel,
+because float32 values are rounded in the same order. No operation waits for the device.
 """
 
 import math
@@ -13,18 +13,18 @@ from functools import cache, partial
 import torch
 from torch import Tensor
 
-_BINS, _BIN = 31, 9  # strengths go from 0 to the greatest in 31 steps; the tenth is used
+_BINS, _BIN = 31, 9  # number of strengths in torchvision's range, and the index used
 
 
 def _strength(first: float, last: float) -> float:
     return torch.linspace(first, last, _BINS, dtype=torch.float32)[_BIN].item()
 
 
-_SHEAR = _strength(0.0, 0.3)  # pixels per pixel
-_SHIFT = 150 / 331  # at most this part of the image
+_SHEAR = _strength(0.0, 0.3)  # pixels of shift per row or column
+_SHIFT = 150 / 331  # torchvision's largest shift, as a part of the image
 _ROTATION = math.radians(_strength(0.0, 30.0))
 _BLEND = _strength(0.0, 0.9)
-BEYOND, SHORT = 1.0 + _BLEND, 1.0 - _BLEND  # weight of the image in a blend, by its sign
+BEYOND, SHORT = 1.0 + _BLEND, 1.0 - _BLEND  # weight of the image in a blend, positive and negative
 _POSTERIZED_BITS = 8 - round(_BIN / ((_BINS - 1) / 4))
 _SOLARIZE_FROM = _strength(255.0, 0.0)
 
@@ -37,15 +37,16 @@ def _identity(images: Tensor, negative: Tensor) -> Tensor:
 
 def _move(name: str, images: Tensor, negative: Tensor) -> Tensor:
     source = sources(name, *images.shape[2:], images.device)[negative.long()][:, None]
-    there = source.clamp(min=0).expand(-1, images.shape[1], -1)
+    there = source.clamp(min=0).expand(-1, images.shape[1], -1)  # [m, 3, height * width]
     return (images.flatten(2).gather(2, there) * (source >= 0)).view(images.shape)
 
 
 @cache
 def sources(name: str, height: int, width: int, device: torch.device) -> Tensor:
-    """Return which pixel one of `MOVES` brings to each place, -1 for none: int64 [2, h * w].
+    """Return the source pixel of each output pixel for one of `MOVES`: int64 [2, h * w], -1: none.
 
-    The first row is for the positive sign. Nearest neighbour: the pixel that contains the point.
+    Row 0 is for a positive strength, row 1 for a negative one. The source is the pixel that
+    contains the source point (nearest neighbour).
     """
     rows = []
     for sign in (1, -1):
@@ -56,7 +57,10 @@ def sources(name: str, height: int, width: int, device: torch.device) -> Tensor:
 
 
 def _source_points(name: str, height: int, width: int, sign: int) -> tuple[Tensor, Tensor]:
-    """Return x and y, in pixels from the corner, of what comes to the centre of each pixel."""
+    """Return x and y of the source point of each pixel's centre, in pixels from the corner.
+
+    Both float64 [height, width].
+    """
     centres = [torch.arange(size, dtype=torch.float64) + 0.5 for size in (height, width)]
     y, x = torch.meshgrid(*centres, indexing="ij")
     match name:
@@ -74,7 +78,7 @@ def _source_points(name: str, height: int, width: int, sign: int) -> tuple[Tenso
 
 
 def _blend(images: Tensor, others: Tensor, negative: Tensor) -> Tensor:
-    """Go from `others` to the images and beyond, or, where negative, not all the way."""
+    """Extrapolate from `others` beyond the images, or interpolate if `negative`."""
     negative = negative.view(-1, 1, 1, 1)
     ratio = torch.where(negative, SHORT, BEYOND)
     rest = torch.where(negative, 1.0 - SHORT, 1.0 - BEYOND)
@@ -100,7 +104,7 @@ def _contrast(images: Tensor, negative: Tensor) -> Tensor:
 
 
 def _sharpness(images: Tensor, negative: Tensor) -> Tensor:
-    """Blend with a 3 x 3 blur, the centre counting five times; the outermost pixels keep theirs."""
+    """Blend with a 3 x 3 blur (centre weight 5, others 1); the pixels at the edges stay."""
     blurred = images.float()
     rows = blurred[:, :, :-2] + blurred[:, :, 1:-1] + blurred[:, :, 2:]
     sums = rows[..., :-2] + rows[..., 1:-1] + rows[..., 2:] + 4 * blurred[:, :, 1:-1, 1:-1]
@@ -126,11 +130,13 @@ def _auto_contrast(images: Tensor, negative: Tensor) -> Tensor:
 
 
 def _equalize(images: Tensor, negative: Tensor) -> Tensor:
-    """Give every grey level about as many pixels, per channel; a step is what one level gets."""
+    """Equalise the histogram of each channel: each of the 255 steps gets about as many pixels."""
     pixels = images.flatten(2).long()
     ones = torch.ones((), dtype=torch.int32, device=images.device).expand_as(pixels)
+    # [n, 3, 256]: pixels of each value
     histogram = ones.new_zeros(*pixels.shape[:2], 256).scatter_add_(2, pixels, ones)
     brightest = histogram.gather(2, pixels.amax(dim=2, keepdim=True))
+    # Pixels per step [n, 3, 1], without the brightest value's.
     step = (pixels.shape[2] - brightest).div(255, rounding_mode="floor")
     darker = histogram.cumsum(2) - histogram
     table = (darker + step // 2).div(step.clamp(min=1), rounding_mode="floor").clamp_(max=255)

@@ -1,8 +1,9 @@
-"""RandAugment of a whole batch: the distribution of torchvision's `RandAugment()`, image by image.
+"""RandAugment for a whole batch, with the distribution of torchvision's `RandAugment()` per image.
 
-Two forms with the same result, pixel for pixel. In plain PyTorch, for CUDA and as the definition,
-the images are sorted by the operation they drew, so that each of the 14 runs once over its group
-(`stages.augment.operations`). On the CPU numba goes through the images (`stages.augment.cpu`).
+There are two implementations with the same result, pixel for pixel. The one in plain PyTorch is the
+definition and is used on CUDA: it sorts the images by the operation that they drew, so that each of
+the 14 operations runs once on its group (`stages.augment.operations`). On the CPU, numba processes
+the images one by one (`stages.augment.cpu`).
 """
 
 from functools import cache
@@ -20,26 +21,26 @@ _ROUNDS = 2  # operations per image
 
 
 def rand_augment(images: Tensor, generator: Generator) -> Tensor:
-    """Apply two random operations to every image (uint8 [n, 3, height, width]) on its own.
+    """Apply two random operations to every image of uint8 [n, 3, height, width].
 
-    Each is drawn uniformly from `OPERATIONS`, its sign too: the distribution of torchvision's
-    RandAugment with its default 2 operations of magnitude 9 (Cubuk et al. 2020). Height and width
-    are at least 3. Returns a new tensor on the images' device; where that is not the CPU, a CPU
-    generator is the one to give, for then nothing waits for the device.
+    The operations (from `OPERATIONS`) and their signs are drawn uniformly for every image, as
+    torchvision's RandAugment does with its default 2 operations of magnitude 9 (Cubuk et al. 2020).
+    Height and width must be at least 3. Returns a new tensor on the images' device. Use a CPU
+    generator on every device: then nothing waits for the device.
     """
     shape, device = (_ROUNDS, len(images)), generator.device
     numbers = torch.randint(len(OPERATIONS), shape, generator=generator, device=device)
     negative = torch.rand(shape, generator=generator, device=device) < 0.5
-    for operations, signs in zip(numbers.cpu(), negative.cpu(), strict=True):
+    for operations, signs in zip(numbers.cpu(), negative.cpu(), strict=True):  # [n] each
         images = apply_operations(images, operations, signs)
     return images
 
 
 def apply_operations(images: Tensor, operations: Tensor, negative: Tensor) -> Tensor:
-    """Apply to image i (uint8 [n, 3, height, width]) the operation number operations[i].
+    """Apply operation number operations[i] to image i of uint8 [n, 3, height, width].
 
-    `operations` (int64 [n]) indexes `OPERATIONS`; `negative` (bool [n]) reverses the sign of the
-    strength where the operation has one; both on the CPU. Returns a new tensor.
+    `operations` (int64 [n]) are indices of `OPERATIONS`. `negative` (bool [n]) reverses the sign of
+    the strength if the operation has one. Both must be on the CPU. Returns a new tensor.
     """
     compiled = kernels.kernels_for(images.device)
     if compiled is not None:
@@ -49,7 +50,7 @@ def apply_operations(images: Tensor, operations: Tensor, negative: Tensor) -> Te
 
 
 def apply_operations_plain(images: Tensor, operations: Tensor, negative: Tensor) -> Tensor:
-    """Compute `apply_operations` in plain PyTorch, on any device."""
+    """Return `apply_operations` computed in plain PyTorch, on any device."""
     order = operations.argsort()
     sizes = operations.bincount(minlength=len(OPERATIONS)).tolist()
     groups = images[order.to(images.device, non_blocking=True)].split(sizes)
@@ -63,8 +64,9 @@ def apply_operations_plain(images: Tensor, operations: Tensor, negative: Tensor)
 
 @cache
 def _constants(compiled: ModuleType, height: int, width: int) -> Any:  # noqa: ANN401 - its Constants
-    """Return what the compiled form needs beforehand, taken from the plain form."""
+    """Return the constants of the compiled implementation, computed by the plain one."""
     cpu, signs = torch.device("cpu"), torch.tensor([False, True])
+    # An "image" [1, 1, 256] with every value, once per sign.
     levels = torch.arange(256, dtype=torch.uint8).expand(2, 1, 1, 256)
     by_value = [OPERATIONS[name](levels, signs) for name in ("Brightness", "Posterize", "Solarize")]
     moves = [sources(name, height, width, cpu) for name in MOVES]

@@ -1,4 +1,4 @@
-"""Random draws that depend on what they are for, and on nothing that was drawn before."""
+"""Random generators that depend on their purpose, and not on earlier draws."""
 
 import hashlib
 
@@ -6,6 +6,6 @@ from torch import Generator
 
 
 def generator_of(seed: int, *purpose: object) -> Generator:
-    """Return a source of random draws, on the CPU, for one purpose (JSON-like values) of a seed."""
+    """Return a CPU generator for one purpose (JSON-like values) of a seed."""
     digest = hashlib.sha256(f"{seed}/{[*purpose]}".encode()).digest()
     return Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 2)

@@ -1,7 +1,8 @@
-"""Stored views: what a slow network says of every training image under a few random changes.
+"""Stored views: logits of a slow network on randomly changed copies of all training images.
 
-A view is the whole training set, changed once. Its images are drawn again from the seed whenever
-they are needed (a quarter of a second), so only the logits are kept: no image leaves the data set.
+A view is the whole training set, changed once. Its images are computed again from the seed when
+they are needed (a quarter of a second). Only the logits are stored, so no image leaves the data
+set.
 """
 
 import zipfile
@@ -21,14 +22,15 @@ from stages.augment.augment import augment
 from stages.augment.seeds import generator_of
 from stages.pipeline.params import Augment
 
-_CHUNK = 5000  # images changed at a time
-_SPARE = 0.125  # of an accelerator's memory: left free, because others may train on it, too
+_CHUNK = 5000  # images that are changed in one call
+_SPARE = 0.125  # part of a GPU's memory that stays free, because others may train on it, too
 
 
 def view_images(images: Tensor, how: Augment, seed: int, view: int) -> Tensor:
     """Return a view of pixels uint8 [n, 3, 32, 32]: crop and RandAugment, without the flip.
 
-    Training flips afresh in every epoch, which doubles the views for nothing.
+    Flips are left out: training flips at random in every epoch, so each stored view serves as two
+    at no cost.
     """
     generator: Generator = generator_of(seed, "view", view)
     unflipped = replace(how, flip=False)
@@ -43,10 +45,10 @@ def checksum(images: Tensor) -> int:
 
 @dataclass(frozen=True)
 class Views:
-    """Logits float16 [views, n, classes], the CRC-32 of each view's pixels, and how it is drawn.
+    """Logits float16 [views, n, classes] of all views, and how the views are computed.
 
-    `source` is the file that they were read from, for messages. Other shapes and types raise
-    `ValueError`.
+    `checksums` uint32 [views] are the CRC-32 of each view's pixels. `source` is the file that the
+    logits come from, for error messages. Other shapes and types raise ValueError.
     """
 
     logits: npt.NDArray[np.float16]
@@ -56,7 +58,7 @@ class Views:
     source: Path | None = None
 
     def __post_init__(self) -> None:
-        """Refuse other shapes and types."""
+        """Raise ValueError for other shapes and types."""
         for name, array, dtype, axes in (
             ("logits", self.logits, np.float16, 3),
             ("checksums", self.checksums, np.uint32, 1),
@@ -71,9 +73,9 @@ class Views:
         return len(self.logits)
 
     def view(self, images: Tensor, epoch: int) -> tuple[Tensor, Tensor]:
-        """Return the images [n, 3, 32, 32] and logits float32 [n, classes] for an epoch.
+        """Return the images uint8 [n, 3, 32, 32] and logits float32 [n, classes] for an epoch.
 
-        PipelineError where the images are not those that the logits were computed of.
+        PipelineError if the images are not those from which the logits were computed.
         """
         index = epoch % len(self)
         changed = view_images(images, self.how, self.seed, index)
@@ -93,7 +95,7 @@ class Views:
 
 
 class ViewCache:
-    """The views of a run, drawn once on an accelerator with room for them; elsewhere every time."""
+    """The views of a run: kept on a GPU that has room for them, else computed every time."""
 
     def __init__(self, views: Views, device: torch.device) -> None:
         self.views, self.device = views, device
@@ -101,11 +103,11 @@ class ViewCache:
 
     @property
     def how(self) -> Augment:
-        """How the images are changed."""
+        """The random changes of the images."""
         return self.views.how
 
     def view(self, images: Tensor, epoch: int) -> tuple[Tensor, Tensor]:
-        """Return what `Views.view` does, on the device if it is kept there."""
+        """Return the result of `Views.view`, on the device if it is kept there."""
         index = epoch % len(self.views)
         if index in self.kept:
             return self.kept[index]
@@ -122,7 +124,7 @@ class ViewCache:
 
 
 def load_views(path: Path | str, how: Augment, seed: int) -> Views:
-    """Read a file of `Views.save`; PipelineError where it is none."""
+    """Read a file that `Views.save` wrote; PipelineError if it is not one."""
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
             return Views(arrays["logits"], arrays["checksums"], how, seed, Path(path))

@@ -1,1 +1,1 @@
-"""Commands that are no stage of the graph."""
+"""Commands that are not stages of the DVC graph."""

@@ -1,8 +1,8 @@
-"""Check the committed figures: evaluate trained weights on all test images, without training.
+"""Check the committed accuracies: evaluate trained weights on all test images, without training.
 
-The float network is run by PyTorch, the integer network by numpy, whose logits must be those of the
-quantised network without exception. Prints the accuracies beside those in data/metrics; nothing is
-written. Ends with status 1 where an integer result differs, or a float accuracy by more than
+PyTorch runs the float network. numpy runs the integer network, and its logits must all equal those
+of the quantised network. Prints the accuracies next to those in data/metrics and writes nothing.
+Ends with status 1 if an integer result differs, or if a float accuracy differs by more than
 FLOAT_TOLERANCE (processors round sums differently).
 """
 
@@ -21,20 +21,20 @@ from stages.results.metrics import Metric, read_metrics
 from stages.verify import verify
 
 ALL = "all"
-FLOAT_TOLERANCE = 0.1  # points of accuracy: ten of CIFAR-10's 10,000 test images
+FLOAT_TOLERANCE = 0.1  # percentage points: ten of CIFAR-10's 10,000 test images
 TITLES = ("network", "form", "accuracy, %", "committed, %", "test images", "logits unlike QAT")
 
 Rows = dict[str, Metric]
 
 
 def check(params: Params, name: str, dataset: Dataset) -> list[tuple[str, Rows, Rows]]:
-    """Return (form, figures of this run, committed figures) of a variant, float then INT8."""
+    """Return (form, figures of this run, committed figures) of a variant, for float and INT8."""
     runs = {"float": evaluate(params, name, dataset), "int8": verify(name, dataset)}
     return [(form, run, read_metrics(metrics(form, name))) for form, run in runs.items()]
 
 
 def differs(form: str, run: Rows, committed: Rows) -> bool:
-    """Tell whether a figure is not the committed one, within the tolerance of its form."""
+    """Return whether the accuracy differs from the committed one by more than the tolerance."""
     found, wanted = run["accuracy"], committed.get("accuracy")
     if not isinstance(found, float) or not isinstance(wanted, int | float):
         return True
@@ -42,7 +42,7 @@ def differs(form: str, run: Rows, committed: Rows) -> bool:
 
 
 def main(wanted: str) -> None:
-    """Check one variant, or all of params.yaml."""
+    """Check one variant, or all variants of params.yaml."""
     params = load_params()
     names = list(params.variants) if wanted == ALL else [params.variant(wanted).name]
     dataset = Dataset.load(DATASET)

@@ -1,11 +1,12 @@
-"""Run the C++ of a streaming design (a key of params.yaml `designs`) as threads: does it deadlock?
+"""Run the C++ of a streaming design (a key of `designs`) as threads to check it for deadlocks.
 
-Every dataflow process is a thread and every FIFO as deep as its STREAM pragma says
-(hls/simulate/threads.py), so this checks the depths of `plan` on the C++ itself. Four random images
-go through, one behind the other, and their logits must be numpy's. Needs `dvc repro
-generate_headers` and the plan, no FPGA tool. Prints the most words that each FIFO held in this run,
-which depends on how the threads were scheduled; no file stays, but after a failure
-data/designs/<design>/deadlock.log.
+Every dataflow process is a thread, and every FIFO has the depth of its STREAM pragma
+(hls/simulate/threads.py), so this checks the FIFO depths of `plan` on the C++ itself. Four random
+images pass through the design one after another, and their logits must equal numpy's. Requires `dvc
+repro generate_headers` and the plan, but no FPGA tool.
+
+Prints the high-water mark of each FIFO in this run; it depends on how the threads were scheduled.
+Leaves no files, except data/designs/<design>/deadlock.log after a failure.
 """
 
 import logging
@@ -32,7 +33,7 @@ IMAGES = 4
 
 
 def write_images(network: IntResMlp, folder: Path) -> gpp.ImageFiles:
-    """Write tokens and logits of random images."""
+    """Write int8 tokens and logits of random images."""
     shape = (IMAGES, network.num_patches, network.patch_dim)
     tokens = np.random.default_rng(0).integers(-128, 128, shape, dtype=np.int32)
     files = gpp.ImageFiles(folder / "tokens.bin", folder / "logits.bin", IMAGES)
@@ -42,7 +43,7 @@ def write_images(network: IntResMlp, folder: Path) -> gpp.ImageFiles:
 
 
 def check(name: str, variant: str, compiler: str, log: Path) -> threads.Outcome:
-    """Compile and run the threads of one design; PipelineError says who waits in a deadlock."""
+    """Compile and run the threads of one design; PipelineError names the blocked processes."""
     network = load_int_params(artifact(variant, "int8.pkl"))
     read_design(design_artifact(name, "design.json"), Sizes.of(network))
     headers = artifact(variant, "headers"), design_artifact(name, "headers")

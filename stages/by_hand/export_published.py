@@ -1,7 +1,8 @@
 """Write the float weights of one network as a state dict in the authors' layout and key names.
 
-No stage of the pipeline: run it by hand. Writes data/published/<folder>/<file> with the names of
-the authors' archive, so data/published can be another pipeline's published.path (params.yaml).
+This is a command, not a stage of the pipeline. Writes data/published/<folder>/<file> with the names
+of the authors' archive, so another pipeline can use data/published as its published.path
+(params.yaml).
 """
 
 import logging

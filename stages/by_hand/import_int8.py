@@ -1,8 +1,9 @@
-"""Take an INT8 network from C++ headers, the authors' or ours, instead of training one.
+"""Import an INT8 network from C++ headers, the authors' or ours, instead of training one.
 
-No stage of the pipeline: run it by hand, in the folder of params.yaml, and then the stages verify,
-generate_headers, plan (of the published folding), csim and synthesize with the same name. Writes
-data/<name>/int8.pkl, qat_logits.npz (from numpy instead of a QAT network) and samples.pkl.
+This is a command, not a stage of the pipeline. Run it in the folder of params.yaml; then run the
+stages verify, generate_headers, plan (with the published folding), csim and synthesize with the
+same name. Writes data/<name>/int8.pkl, qat_logits.npz (computed by numpy, because there is no QAT
+network) and samples.pkl.
 """
 
 import argparse
@@ -25,13 +26,13 @@ from stages.pipeline.paths import DATASET, artifact
 
 log = logging.getLogger(__name__)
 
-_PATCH_SIZES = (1, 2, 4, 8, 16)  # pixels a side, of images of 32
-_BATCH = 500  # images at a time: bounds the memory
-_UNKNOWN = -1  # the label of a sample that is no image of the data set
+_PATCH_SIZES = (1, 2, 4, 8, 16)  # pixels per side of a patch; the images have 32
+_BATCH = 500  # images that are quantised at a time; limits the memory
+_UNKNOWN = -1  # the label of a sample that is not in the data set
 
 
 def check_new_name(params: Params, name: str) -> None:
-    """Refuse a name that cannot be a folder under data/, or that is a variant's or design's."""
+    """Raise PipelineError if the name cannot be a folder under data/, or is in params.yaml."""
     check_name(name, "--name " + ascii(name))
     if name in {**params.variants, **params.designs}:
         kind = "variant" if name in params.variants else "design"
@@ -42,7 +43,11 @@ def check_new_name(params: Params, name: str) -> None:
 
 
 def read(headers: Path, abs_max: float, dataset: Dataset) -> tuple[IntResMlp, HeaderSamples | None]:
-    """Read a folder of headers; `abs_max` is the normalised magnitude that int8 stands for."""
+    """Read a folder of headers; return the network and the samples, None if there are none.
+
+    `abs_max` is the normalised pixel value that the integer 128 represents. PipelineError if the
+    sizes do not fit the data set.
+    """
     arrays = read_arrays(headers)
     network = read_network(arrays, headers)
     size = round((network.patch_dim / 3) ** 0.5)
@@ -59,7 +64,7 @@ def read(headers: Path, abs_max: float, dataset: Dataset) -> tuple[IntResMlp, He
 
 
 def labels_of(network: IntResMlp, tokens: Array, dataset: Dataset) -> Array:
-    """Return the labels of samples that are images of the data set, -1 of the others."""
+    """Return the labels int32 [n] of the samples; -1 for samples that are not in the data set."""
     wanted = {sample.astype(np.int8).tobytes(): index for index, sample in enumerate(tokens)}
     labels = np.full(len(tokens), _UNKNOWN, dtype=np.int32)
     for split in (dataset.test, dataset.validation, dataset.train):
@@ -73,7 +78,7 @@ def labels_of(network: IntResMlp, tokens: Array, dataset: Dataset) -> Array:
 
 
 def compare(network: IntResMlp, samples: HeaderSamples) -> str:
-    """Return in words how the headers' samples differ from what the network computes."""
+    """Describe how the headers' samples differ from the network's results."""
     ours = int_resmlp.make_samples(network, samples.input, np.zeros(len(samples.input), np.int32))
     theirs = [*samples.inter, samples.output]
     pairs = zip([*ours.inter[: len(samples.inter)], ours.output], theirs, strict=True)

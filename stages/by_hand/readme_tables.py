@@ -1,9 +1,9 @@
-"""Write the tables of results into README.md and docs/results.md: `make readme`.
+"""Write the tables of results into README.md and docs/results.md (`make readme`).
 
-Run in the repository's root. Every table comes from data/report.md, which the stage `report` writes
-and git keeps, so a clone makes the same pages without pulling or training anything. The demo's
-table comes from demo/report.md, a copy that names its machine; it is renewed first if `make demo`
-has been run in this checkout.
+Run this in the repository's root. All tables come from data/report.md, which the stage `report`
+writes and which is in git. A clone therefore gets the same pages without pulling or training
+anything. The demo's table comes from demo/report.md, a copy that names its machine. If `make demo`
+has run in this checkout, that copy is updated first.
 """
 
 import logging
@@ -21,8 +21,8 @@ from stages.results.markdown import markdown
 README = Path("README.md")
 RESULTS = Path("docs/results.md")
 REPORT = Path("data/report.md")
-DEMO_REPORT = Path("demo/report.md")  # the committed copy
-DEMO_RUN = Path("build/demo/data/report.md")  # what `make demo` wrote here
+DEMO_REPORT = Path("demo/report.md")  # the copy in git
+DEMO_RUN = Path("build/demo/data/report.md")  # written by `make demo` in this checkout
 
 NETWORK, MACHINE = "network", "processor, threads"
 RESULT_COLUMNS = (NETWORK, "float, %", "published float, %", "INT8, %", "published INT8, %")
@@ -35,7 +35,7 @@ DEMO_COLUMNS = (
     "QAT minutes",
 )
 STUDENTS = [name for name in published.FLOAT if name != "teacher"]
-LONG_RUN = "lerp_psa_h96_paper"  # the row of params.yaml that has the published schedule
+LONG_RUN = "lerp_psa_h96_paper"  # the row of params.yaml with the published schedule
 MARK_LEGEND = "\\* at least the published accuracy.\n"
 
 Table = list[dict[str, str]]
@@ -44,7 +44,7 @@ log = logging.getLogger(__name__)
 
 
 def read_tables(text: str) -> list[Table]:
-    """Return every Markdown table of a text, its rows as cells by their column's title."""
+    """Return every Markdown table of a text; each row maps column titles to cells."""
     tables = []
     for block in re.findall(r"(?:^\|.*\|\n)+", text, re.MULTILINE):
         lines = [
@@ -55,13 +55,13 @@ def read_tables(text: str) -> list[Table]:
 
 
 def selected(rows: Table, columns: Sequence[str]) -> str:
-    """Return a Markdown table of the columns that the rows have."""
+    """Return a Markdown table of those `columns` that the rows have."""
     kept = [column for column in columns if column in rows[0]]
     return markdown([kept, *([row[column] for column in kept] for row in rows)])
 
 
 def networks(path: Path) -> Table:
-    """Return the first table of a report: a row a network."""
+    """Return the first table of a report, one row per network; PipelineError if there is none."""
     if not path.exists():
         raise PipelineError(f"{path} is missing; run this in the repository's root.")
     tables = read_tables(path.read_text())
@@ -71,7 +71,7 @@ def networks(path: Path) -> Table:
 
 
 def results_block(rows: Table) -> str:
-    """Return the students of the paper in five columns, and the run by the published schedule."""
+    """Return the paper's students in five columns, and the result of the published schedule."""
     text = selected([row for row in rows if row[NETWORK] in STUDENTS] or rows, RESULT_COLUMNS)
     text += f"\n{MARK_LEGEND}"
     for row in rows:
@@ -87,12 +87,12 @@ def results_block(rows: Table) -> str:
 
 
 def demo_block(text: str, rows: Table) -> str:
-    """Return the demo's networks in a few columns, under the line that names the machine."""
+    """Return the demo's networks in a few columns, after the line that names the machine."""
     return f"{text.splitlines()[0]}\n\n{selected(rows, DEMO_COLUMNS)}"
 
 
 def named_report(run: Path) -> str:
-    """Return a report of the demo under a line that says when and on what it was made."""
+    """Return a report of the demo after a line with its date and machine."""
     machines = dict.fromkeys(row.get(MACHINE, "-") for row in networks(run))
     known = " / ".join(machine for machine in machines if machine != "-") or "not known"
     day = datetime.fromtimestamp(run.stat().st_mtime, UTC).date()
@@ -102,8 +102,8 @@ def named_report(run: Path) -> str:
 def with_blocks(path: Path, blocks: dict[str, str]) -> str:
     """Return the text of a file with the content of every named block replaced.
 
-    A block stands between the lines `<!-- name:begin -->` and `<!-- name:end -->`; PipelineError
-    where the file does not have each once.
+    A block is between the lines `<!-- name:begin -->` and `<!-- name:end -->`. PipelineError if the
+    file does not have each of these lines exactly once.
     """
     if not path.exists():
         raise PipelineError(f"{path} is missing; run this in the repository's root.")
@@ -119,7 +119,7 @@ def with_blocks(path: Path, blocks: dict[str, str]) -> str:
 
 
 def main() -> None:
-    """Rewrite the blocks of README.md and docs/results.md; nothing is written after an error."""
+    """Update the tables in README.md and docs/results.md; an error leaves all files unchanged."""
     rows = networks(REPORT)
     demo = named_report(DEMO_RUN) if DEMO_RUN.exists() else None
     demo_rows = networks(DEMO_RUN if DEMO_RUN.exists() else DEMO_REPORT)

@@ -1,1 +1,1 @@
-"""The networks of params.yaml: built, loaded, run on one machine or several."""
+"""Build, load and run the networks that params.yaml describes, on one machine or several."""

@@ -1,4 +1,4 @@
-"""The convolutional network that params.yaml describes, and how it is run."""
+"""Build, load and run the convolutional network that params.yaml describes."""
 
 from collections.abc import Callable
 
@@ -30,7 +30,7 @@ def load_convnet(params: Params, dataset: Dataset) -> ConvNet:
 
 
 def mixed_precision(network: ConvNet, enabled: bool) -> Callable[[Tensor], Tensor]:
-    """Return the function from pixels to float32 logits, its convolutions in bfloat16 if enabled.
+    """Return the function from pixels to float32 logits, with bfloat16 convolutions if enabled.
 
     The weights stay float32.
     """

@@ -1,8 +1,8 @@
-"""Data-parallel training: what a stage does differently when `torchrun` started it.
+"""Data-parallel training in several processes that `torchrun` starts.
 
-Every process draws the same global batch and works on its own slice; DistributedDataParallel
-averages the gradients, and the norms take their statistics over all slices. The result is that of
-one process, up to the order of float sums. Only the first process writes files.
+Every process draws the same global batch and trains on its own slice. DistributedDataParallel
+averages the gradients, and the norms use statistics of all slices. The result equals that of one
+process, except for the order of float sums. Only the first process writes files.
 """
 
 import os
@@ -20,7 +20,7 @@ from models.float.resmlp import ChannelNorm
 
 @contextmanager
 def process_group() -> Iterator[None]:
-    """Join the processes that torchrun started; do nothing where it did not start this one."""
+    """Join the processes that torchrun started; do nothing if torchrun was not used."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield
         return
@@ -35,24 +35,24 @@ def process_group() -> Iterator[None]:
 
 
 def world_size() -> int:
-    """Return the number of processes that train together."""
+    """Return the number of processes that train together, 1 without torchrun."""
     return distributed.get_world_size() if distributed.is_initialized() else 1
 
 
 def is_first() -> bool:
-    """Tell whether this process is the one that writes files."""
+    """Return whether this process writes the files."""
     return not distributed.is_initialized() or distributed.get_rank() == 0
 
 
 def own_slice(batch: Tensor) -> Tensor:
-    """Return this process's part of a global batch whose size the number of processes divides."""
+    """Return this process's slice of a batch; its size must divide by the number of processes."""
     if world_size() == 1:
         return batch
     return batch.chunk(world_size())[distributed.get_rank()]
 
 
 def check_batch_size(key: str, batch_size: int) -> None:
-    """Raise PipelineError, naming the key, where a batch cannot be cut into equal slices."""
+    """Raise PipelineError, naming the key, if a batch cannot be divided into equal slices."""
     if batch_size % world_size():
         raise PipelineError(
             f"params.yaml: {key} is {batch_size}, but {world_size()} processes need a multiple of "
@@ -61,9 +61,9 @@ def check_batch_size(key: str, batch_size: int) -> None:
 
 
 def data_parallel(module: nn.Module) -> nn.Module:
-    """Let a module train in several processes; return it unchanged where there is only one.
+    """Return the module wrapped for training in several processes; unchanged if there is only one.
 
-    Its norms share their statistics, and the wrapper that is returned averages the gradients.
+    The norms share their statistics, and the wrapper averages the gradients.
     """
     if world_size() == 1:
         return module
@@ -72,14 +72,14 @@ def data_parallel(module: nn.Module) -> nn.Module:
 
 
 class SharedNorm(ChannelNorm):
-    """A ChannelNorm whose statistics, in training mode, are those of all processes' rows.
+    """A ChannelNorm that uses the statistics of all processes' rows in training mode.
 
-    `SyncBatchNorm` does the same on CUDA only; this works on any device.
+    `SyncBatchNorm` works only on CUDA; this class works on any device.
     """
 
     @classmethod
     def of(cls, norm: ChannelNorm) -> "SharedNorm":
-        """Return a shared norm with the parameters and buffers of `norm` themselves, no copies."""
+        """Return a shared norm that uses the parameters and buffers of `norm`, without copies."""
         shared = cls(norm.num_features, norm.eps, norm.momentum)
         shared.weight, shared.bias = norm.weight, norm.bias
         for name, buffer in norm.named_buffers():
@@ -87,7 +87,7 @@ class SharedNorm(ChannelNorm):
         return shared.train(norm.training)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map [..., channels] to the same shape."""
+        """Normalise [..., channels]; the result has the same shape."""
         if not self.training:
             return super().forward(x)
         rows = x.reshape(-1, x.shape[-1])
@@ -105,7 +105,7 @@ class SharedNorm(ChannelNorm):
 
 
 def share_norms(module: nn.Module) -> None:
-    """Replace every ChannelNorm inside a module, in place, by one that shares its statistics."""
+    """Replace every ChannelNorm inside a module, in place, by a SharedNorm."""
     for parent in list(module.modules()):
         for name, child in parent.named_children():
             if type(child) is ChannelNorm:
@@ -113,7 +113,7 @@ def share_norms(module: nn.Module) -> None:
 
 
 class _SumOverProcesses(torch.autograd.Function):
-    """The sum of a tensor over all processes; so is its gradient."""
+    """Sum a tensor over all processes; the backward pass sums the gradient, too."""
 
     @staticmethod
     def forward(ctx: object, x: Tensor) -> Tensor:
@@ -129,7 +129,7 @@ class _SumOverProcesses(torch.autograd.Function):
 
 
 def from_first(value: Any) -> Any:  # noqa: ANN401 - whatever can be pickled
-    """Return the first process's value in every process: others may have no such file."""
+    """Return the first process's value in every process; only that process has read the file."""
     if world_size() == 1:
         return value
     box = [value]
@@ -138,7 +138,7 @@ def from_first(value: Any) -> Any:  # noqa: ANN401 - whatever can be pickled
 
 
 def mean_over_processes(value: Tensor) -> Tensor:
-    """Return the mean of a tensor over the processes; for reporting."""
+    """Return the mean of a tensor over the processes, for reports."""
     if world_size() > 1:
         distributed.all_reduce(value)
         value /= world_size()

@@ -13,19 +13,22 @@ Forward = Callable[[Tensor], Tensor]  # pixels to logits
 
 
 def to_tensors(split: Split) -> tuple[Tensor, Tensor]:
-    """Return pixels uint8 [n, 3, 32, 32] and labels int64 [n] of a split."""
+    """Return the pixels uint8 [n, 3, 32, 32] and labels int64 [n] of a split."""
     images = torch.from_numpy(split.images).permute(0, 3, 1, 2).contiguous()
     return images, torch.from_numpy(split.labels)
 
 
 @torch.no_grad()
 def predict(model: Forward, images: Tensor, device: torch.device) -> Tensor:
-    """Return the logits [n, classes] of pixels [n, 3, 32, 32], on the CPU; modules in eval mode."""
+    """Return the logits [n, classes] of pixels [n, 3, 32, 32], on the CPU.
+
+    A module is set to eval mode first.
+    """
     if isinstance(model, nn.Module):
         model.eval()
     return torch.cat([model(batch.to(device)).cpu() for batch in images.split(_BATCH)])
 
 
 def accuracy(logits: Tensor, labels: Tensor) -> float:
-    """Return the top-1 accuracy in percent."""
+    """Return the top-1 accuracy in percent of logits [n, classes] and labels [n]."""
     return 100 * (logits.argmax(dim=1) == labels).double().mean().item()

@@ -1,4 +1,4 @@
-"""The networks that params.yaml describes, and how they are run while training."""
+"""Build and load the ResMLPs that params.yaml describes, and select how training runs them."""
 
 from collections.abc import Callable
 from functools import partial
@@ -61,17 +61,17 @@ def load_network(params: Params, name: str, dataset: Dataset) -> ResMLP:
 
 
 def device() -> torch.device:
-    """Return the accelerator where there is one, else the CPU."""
+    """Return the GPU if there is one, otherwise the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def forward_pass(network: ResMLP, training: Training) -> Callable[[Tensor], Tensor]:
     """Return the function from pixels to logits that training uses for a float network.
 
-    The fused passes where params ask for them and this machine has them
-    (`models.float.fused.passes`); the module itself otherwise, and among several processes, which
-    share the norms' statistics. On CUDA the module's matrix products are then in bfloat16, where
-    params ask for the fused passes.
+    With `training.fused` these are the fused passes (`models.float.fused.passes`) if this machine
+    supports them. Otherwise, and in several processes, which share the norms' statistics, it is the
+    module itself. On CUDA the module then still computes its matrix products in bfloat16 if
+    `training.fused` is set.
     """
     if _fused(network, training):
         return partial(fused_forward, network)
@@ -81,7 +81,8 @@ def forward_pass(network: ResMLP, training: Training) -> Callable[[Tensor], Tens
 def frozen_pass(network: ResMLP, training: Training) -> Callable[[Tensor], Tensor]:
     """Return the function from pixels to logits of a network in eval mode that no longer changes.
 
-    As `forward_pass`, but folded here and now: the weights of this moment count.
+    It selects the form as `forward_pass` does. The fused form folds the weights in this call, so
+    later changes of the weights have no effect.
     """
     if _fused(network, training):
         return fused_inference(network)
@@ -91,7 +92,7 @@ def frozen_pass(network: ResMLP, training: Training) -> Callable[[Tensor], Tenso
 def feature_pass(network: ResMLP, training: Training) -> Callable[[Tensor, int], Tensor]:
     """Return the function (pixels, block) to the features after a block; -1 is the embedding.
 
-    What comes before the block gets no gradient: it is frozen in block-wise transfer.
+    The layers before the block get no gradients: they are frozen in block-wise transfer.
     """
     if _fused(network, training):
         return partial(fused_features, network)
@@ -99,14 +100,14 @@ def feature_pass(network: ResMLP, training: Training) -> Callable[[Tensor, int],
 
 
 def plain_features(network: ResMLP, images: Tensor, block: int) -> Tensor:
-    """Return the features [batch, tokens, channels] after a block, which alone gets gradients."""
+    """Return the features [batch, tokens, channels] after a block; only it gets gradients."""
     with torch.no_grad():
         x = network.features(images, max(block, 0) - 1)
     return x if block < 0 else network.blocks[block](x)
 
 
 def in_bfloat16(function: Callable[..., Tensor], device_type: str) -> Callable[..., Tensor]:
-    """Return the function with its matrix products in bfloat16 and its result in float32."""
+    """Return the function with matrix products in bfloat16 and its result in float32."""
 
     def half(*arguments: Any) -> Tensor:  # noqa: ANN401 (the function's own)
         with torch.autocast(device_type, torch.bfloat16):

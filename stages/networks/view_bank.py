@@ -1,9 +1,9 @@
-"""The stored views of a network that others learn from, made when they are first needed.
+"""The bank of a network: its logits of all stored views, computed when they are first needed.
 
-A bank is no output of the pipeline. Its logits come out with other last bits on another processor
-or number of threads, and nothing that is trained may depend on those: DVC compares the weights that
-they are computed with. So a bank is a git-ignored file under .ckpt/, named after all that it is
-made from, and a clone on another machine makes its own the first time it trains.
+A bank is not an output of the pipeline. Its logits differ in their last bits between processors and
+thread counts, so DVC must not compare them; it compares the weights from which they are computed. A
+bank is therefore a git-ignored file under .ckpt/. Its name contains a hash of everything it is
+computed from, and each clone computes its own bank the first time it trains.
 """
 
 import hashlib
@@ -27,9 +27,9 @@ from stages.pipeline.paths import CONVNET, DATASET, artifact
 
 
 def stored_views(params: Params, name: str, dataset: Dataset) -> tuple[Views, Path]:
-    """Return the views of the network `name` (`convnet` or `teacher`), and the file they are in.
+    """Return the views of the network `name` (`convnet` or `teacher`), and their file.
 
-    The first process that needs the file makes it, which takes minutes; others wait for it.
+    The first process that needs the file computes it, which takes minutes; others wait for it.
     """
     path = bank_path(params, name)
     path.parent.mkdir(exist_ok=True)
@@ -40,7 +40,7 @@ def stored_views(params: Params, name: str, dataset: Dataset) -> tuple[Views, Pa
 
 
 def bank_path(params: Params, name: str) -> Path:
-    """Return where the bank of a network is: named after the images, the weights and the draws."""
+    """Return the path of a network's bank; its name hashes images, weights and random changes."""
     sources = [file_digest(DATASET), file_digest(artifact(name, "float.pt"))]
     draws = [asdict(params.training.augment), params.training.fused, params.seed]
     text = json.dumps([*sources, *draws, params.views.count])
@@ -48,7 +48,7 @@ def bank_path(params: Params, name: str) -> Path:
 
 
 def make_bank(params: Params, name: str, dataset: Dataset) -> Views:
-    """Compute the logits of `convnet`, or of a ResMLP, for every view of the training images."""
+    """Compute the logits of `convnet`, or of a ResMLP, on every view of the training images."""
     forward = _forward(params, name, dataset)
     images, labels = to_tensors(dataset.train)
     how = params.training.augment

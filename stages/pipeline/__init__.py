@@ -1,1 +1,1 @@
-"""What every stage needs before it begins: command line, parameters, paths, data set."""
+"""What every stage needs at its start: command line, parameters, paths, data set."""

@@ -1,4 +1,4 @@
-"""How every stage starts: logging, the variant's name from the command line, errors in one line."""
+"""Start a stage: parse the command line, set up logging, print an error as one line."""
 
 import argparse
 import logging
@@ -10,21 +10,25 @@ from models.files.errors import PipelineError
 
 
 def run_stage(main: Callable[[], None]) -> None:
-    """Run a stage that takes no argument; a PipelineError ends it in one line and status 1."""
+    """Run a stage that takes no argument; a PipelineError is printed as one line, with status 1."""
     argparse.ArgumentParser(description=sys.modules["__main__"].__doc__).parse_args()
     guarded(main)
 
 
 def run_variant_stage(main: Callable[..., None], folders: Mapping[str, str] | None = None) -> None:
-    """Run a stage on the variant that the command line names (a key of params.yaml `variants`).
+    """Run a stage for the variant (a key of `variants` in params.yaml) on the command line.
 
-    `folders` are options that take a folder, with their help: `main` gets each by name, or None.
+    `folders` maps the names of options that take a folder to their help texts. `main` gets each
+    option as a keyword argument, None if it is not given.
     """
     _run_on_one("variant", "relu_h96", main, folders)
 
 
 def run_design_stage(main: Callable[..., None], folders: Mapping[str, str] | None = None) -> None:
-    """Run a stage on the design that the command line names (a key of params.yaml `designs`)."""
+    """Run a stage for the design (a key of `designs` in params.yaml) on the command line.
+
+    `folders` as for `run_variant_stage`.
+    """
     _run_on_one("design", "relu_h96_stream", main, folders)
 
 
@@ -41,7 +45,7 @@ def _run_on_one(
 
 
 def guarded(call: Callable[[], None]) -> None:
-    """Call a stage with logging on; a PipelineError ends it in one line and status 1."""
+    """Call a stage with logging set up; a PipelineError is printed as one line, with status 1."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
         call()

@@ -1,4 +1,4 @@
-"""What a training run cost, and on what: kept beside its history, for the metrics."""
+"""The cost of a training run, in a JSON file next to its history."""
 
 import json
 import platform
@@ -13,7 +13,7 @@ _CPU_INFO = Path("/proc/cpuinfo")
 
 
 def write_cost(path: Path, epochs: int, seconds: float, device: torch.device) -> None:
-    """Write epochs, wall time in seconds, processor, threads and the version of torch as JSON."""
+    """Write epochs, wall time in seconds, processor, threads and the torch version as JSON."""
     cost = {
         "epochs": epochs,
         "seconds": round(seconds, 1),
@@ -25,7 +25,7 @@ def write_cost(path: Path, epochs: int, seconds: float, device: torch.device) ->
 
 
 def write_no_cost(path: Path) -> None:
-    """Write that nothing was trained here: no epochs, and null for all else."""
+    """Write the cost of weights that were not trained here: 0 epochs, null for everything else."""
     _write(path, {"epochs": 0, **dict.fromkeys(("seconds", "processor", "threads", "torch"))})
 
 
@@ -35,7 +35,7 @@ def _write(path: Path, cost: dict[str, Any]) -> None:
 
 
 def _processor(device: torch.device) -> str:
-    """Return the name of the GPU or CPU model; never that of the machine."""
+    """Return the model name of the GPU or CPU, never the name of the machine."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     if _CPU_INFO.exists():

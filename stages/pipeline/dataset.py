@@ -1,4 +1,4 @@
-"""The images of one run in a plain numpy file: three splits, class names and normalisation."""
+"""The data set of a run: three splits, class names and normalisation, stored as one npz file."""
 
 import zipfile
 import zlib
@@ -19,13 +19,13 @@ SPLITS = ("train", "validation", "test")
 
 @dataclass(frozen=True)
 class Split:
-    """Images uint8 [n, 32, 32, 3] and their class indices int64 [n]; raises `ValueError`."""
+    """Images uint8 [n, 32, 32, 3] and class indices int64 [n]; other arrays raise ValueError."""
 
     images: npt.NDArray[np.uint8]
     labels: npt.NDArray[np.int64]
 
     def __post_init__(self) -> None:
-        """Refuse other shapes and types."""
+        """Raise ValueError for other shapes and types."""
         if self.images.dtype != np.uint8 or self.images.shape[1:] != IMAGE_SHAPE:
             found = f"{self.images.dtype} {list(self.images.shape)}"
             raise ValueError(f"images must be uint8 [n, 32, 32, 3], found {found}")
@@ -44,14 +44,17 @@ class Split:
 
 @dataclass(frozen=True)
 class LabelledImages:
-    """What a source delivers; a label without a name or a class without images: `ValueError`."""
+    """Training and test images as a source returns them, and the class names by label.
+
+    Raises ValueError for a label without a name, and for a class without images.
+    """
 
     train: Split
     test: Split
     class_names: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        """Refuse labels without a name, and classes that train or test lacks."""
+        """Raise ValueError unless train and test each contain exactly the named classes."""
         for name in ("train", "test"):
             labels = set(np.unique(getattr(self, name).labels).tolist())
             expected = set(range(len(self.class_names)))
@@ -66,7 +69,8 @@ class LabelledImages:
 class Dataset:
     """Three disjoint splits, the class names by label, and the normalisation.
 
-    mean and std are those of pixel / 255, float64 [3]. Impossible values raise `ValueError`.
+    mean and std are those of pixel / 255 per channel, float64 [3]. Impossible values raise
+    ValueError.
     """
 
     train: Split
@@ -77,7 +81,7 @@ class Dataset:
     std: npt.NDArray[np.float64]
 
     def __post_init__(self) -> None:
-        """Refuse labels without a name and a normalisation that is not three usable numbers."""
+        """Raise ValueError for labels without a name, and for mean or std that cannot be used."""
         for name in SPLITS:
             labels, last = getattr(self, name).labels, len(self.class_names) - 1
             if len(labels) and not 0 <= labels.min() <= labels.max() <= last:
@@ -89,7 +93,7 @@ class Dataset:
             raise ValueError(f"std must be > 0, found {self.std.tolist()}")
 
     def save(self, path: Path | str) -> None:
-        """Write an uncompressed npz; the same dataset always gives the same bytes."""
+        """Write an uncompressed npz file; equal data sets give equal bytes."""
         arrays: dict[str, npt.NDArray[Any]] = {}
         for name in SPLITS:
             split = getattr(self, name)
@@ -103,7 +107,7 @@ class Dataset:
 
     @staticmethod
     def load(path: Path | str) -> "Dataset":
-        """Read what `save` wrote; a missing, damaged or foreign file raises `PipelineError`."""
+        """Read a file that `save` wrote; PipelineError if it is missing, damaged or foreign."""
         try:
             with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
                 return _from_arrays(arrays)
@@ -125,16 +129,17 @@ def _from_arrays(arrays: Mapping[str, npt.NDArray[Any]]) -> Dataset:
 
 
 def hold_out(split: Split, count: int, seed: int) -> tuple[Split, Split]:
-    """Take `count` images out of `split`: return the rest and those taken, both in their old order.
+    """Split off `count` images; return the remaining images and the held-out ones.
 
-    Every class gives in proportion to its size (largest remainders first), which images is drawn
-    with `seed`. A class that would be left without an image raises `PipelineError`.
+    Both keep their order. Each class contributes in proportion to its size (largest remainders
+    first); `seed` determines which images are taken. PipelineError if a class would have no image
+    left.
     """
     sizes = np.bincount(split.labels)
     exact = count * sizes / len(split)
     quotas = exact.astype(np.int64)
     most_cut = np.argsort(quotas - exact, kind="stable")
-    quotas[most_cut[: count - quotas.sum()]] += 1
+    quotas[most_cut[: count - quotas.sum()]] += 1  # [classes], sum: count
     if (quotas >= sizes)[sizes > 0].any():
         raise PipelineError(
             f"data.validation_images is {count}, but the {len(split)} training images in "
@@ -154,14 +159,16 @@ def channel_statistics(
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Return mean and standard deviation of pixel / 255 per channel, both float64 [3].
 
-    A channel that has one value everywhere carries nothing; its standard deviation counts as 1, so
-    that it normalises to 0. Counted by value, hence exact and independent of the image order.
+    `images` are uint8 [n, height, width, 3]. A constant channel gets the standard deviation 1, so
+    that it normalises to 0. The sums are over counts of each pixel value, so the result does not
+    depend on the order of the images.
     """
     counts = np.zeros((3, 256), dtype=np.int64)
-    for start in range(0, len(images), 1024):  # bincount widens its input eightfold
+    for start in range(0, len(images), 1024):  # chunks, because bincount copies to int64
         chunk = images[start : start + 1024]
         for channel in range(3):
             counts[channel] += np.bincount(chunk[..., channel].ravel(), minlength=256)
+    # counts: [3, 256], pixels of each value per channel
     values = np.arange(256) / 255
     shares = counts / counts.sum(axis=1, keepdims=True)
     mean = shares @ values

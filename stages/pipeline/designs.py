@@ -1,13 +1,12 @@
-"""The section `designs` of params.yaml: what hardware to make of which variant, a line each.
+"""The section `designs` of params.yaml: one row for each piece of hardware made from a variant.
 
     relu_h96_stream: {variant: relu_h96, accelerator: streaming, folding: published}
     relu_h96_fast:   {variant: relu_h96, accelerator: streaming, target: {images_per_second: 64000}}
     relu_h96_simd:   {variant: relu_h96, accelerator: simd, array: [16, 16]}
 
-`folding` may also give the factors by hand (FoldingFactors below). With `target` they are worked
-out, for a rate at hls.clock_ns or for a budget of DSPs (dsp). `array` is rows and columns of
-multipliers. Whether factors divide the sizes of the network is checked where they are used
-(stages/plan.py).
+`folding` is "published" or gives the factors (FoldingFactors below). `target` requests a rate at
+hls.clock_ns, or a budget of DSPs (dsp); `plan` then computes the factors. `array` is the number of
+rows and columns of multipliers. stages/plan.py checks that factors divide the network's sizes.
 """
 
 from collections.abc import Collection
@@ -28,7 +27,7 @@ _ONE_TARGET = "a mapping with one key: images_per_second or dsp"
 
 @dataclass(frozen=True, config=SECTION)
 class Factors:
-    """One matrix product: outputs and inputs per cycle."""
+    """Outputs (pe) and inputs (simd) that one matrix product processes per cycle."""
 
     pe: Count
     simd: Count
@@ -36,7 +35,7 @@ class Factors:
 
 @dataclass(frozen=True, config=SECTION)
 class FoldingFactors:
-    """A folding by hand; the fields are those of hls.plan.streaming.folding.Folding."""
+    """A folding with given factors; the fields of hls.plan.streaming.folding.Folding."""
 
     lanes: Count
     handover: Annotated[
@@ -52,7 +51,7 @@ class FoldingFactors:
 
 @dataclass(frozen=True, config=SECTION)
 class DesignTarget:
-    """What a folding is worked out for: exactly one of the two is given."""
+    """The goal for which factors are computed; exactly one of the two is set."""
 
     images_per_second: Positive | None = None
     dsp: Count | None = None
@@ -60,7 +59,7 @@ class DesignTarget:
 
 @dataclass(frozen=True, config=SECTION)
 class DesignRow:
-    """One row: exactly one of folding and target for a streaming design, array for a SIMD one."""
+    """One row: folding or target (exactly one) for a streaming design, array for a SIMD design."""
 
     variant: Annotated[str, rule("one of the variants")]
     accelerator: Annotated[str, one_of(STREAMING, SIMD)]
@@ -78,7 +77,7 @@ class DesignRow:
 
 
 def design_row(where: str, row: object, variants: Collection[str]) -> DesignRow:
-    """Check the row under the key `where`; PipelineError names the key and what it may be."""
+    """Return the checked row at the key `where`; PipelineError names the key and its rule."""
     design = validated(DesignRow, row, where)
     if design.variant not in variants:
         known = f"one of the variants: {', '.join(variants)}"

@@ -1,12 +1,13 @@
-"""What code a stage computes with, as a hash of its meaning: comments and layout do not count.
+"""Hash the code that a stage computes with; comments, docstrings and layout do not count.
 
-The unit is a top-level statement: a function, a class, a constant. A stage's code is every
-statement of its script, every statement of the project that those name, and so on; beside them
-what the import of a module does by itself (calls, registrations). A statement counts by its syntax
-tree without docstrings, so the hash is the same whatever comments, line breaks or order say.
+The unit is a top-level statement: a function, a class, a constant. The code of a stage consists of
+all statements of its script, all statements of the project that those refer to, and so on, and of
+statements that act when their module is imported (calls, registrations). Each statement counts by
+its syntax tree without docstrings, so the hash is independent of comments, line breaks and order.
 
-What is named in no source text cannot be seen: modules imported by a name put together at run time
-(tests/test_architecture.py keeps the list of such places short) are given as `entries`.
+References that appear in no source text cannot be found, e.g. a module imported by a name that is
+built at run time. Such modules are passed as `entries`; tests/test_architecture.py limits the
+places that do this.
 """
 
 import ast
@@ -18,7 +19,7 @@ from functools import cache
 from pathlib import Path
 
 PACKAGES = ("stages", "models", "hls")
-# Decorators that change only what they stand on; any other may register it somewhere.
+# Decorators that affect only the decorated object; any other may register it somewhere.
 _PURE = {
     "cache",
     "compiled",
@@ -40,7 +41,11 @@ Uses = set[tuple[str, str | None]]  # (name, attribute); None: the name is used 
 
 @dataclass(frozen=True)
 class Statement:
-    """A top-level statement: what it is called, whether its import acts, its text and its uses."""
+    """A top-level statement.
+
+    `names` are the names it defines, `acts` is whether importing it may do more than that, `text`
+    is its meaning, `uses` are the names it reads.
+    """
 
     names: frozenset[str]
     acts: bool
@@ -50,10 +55,11 @@ class Statement:
 
 @dataclass(frozen=True)
 class Module:
-    """The statements of a file, what its imports bind, and all project modules that it imports.
+    """The statements of a file, and its imports.
 
-    `bound` maps a name to modules, or to modules and the name in them (functions may import
-    different ones under one name).
+    `bound` maps a local name to modules, or to names in modules. It is a set because two functions
+    may import different things under one name. `imports` are all project modules that the file
+    imports.
     """
 
     statements: tuple[Statement, ...]
@@ -63,7 +69,7 @@ class Module:
 
 @dataclass(eq=False)
 class Code:
-    """The code under a root folder (`stages/`, `models/`, `hls/`), read once."""
+    """The code under a root folder (`stages/`, `models/`, `hls/`), each file parsed once."""
 
     root: Path
     _modules: dict[str, Module] = field(default_factory=dict)
@@ -72,7 +78,7 @@ class Code:
     def statements(self, entries: Iterable[str], opaque: Iterable[str] = ()) -> set[str]:
         """Return the text of every statement that the modules `entries` compute with.
 
-        Entries count whole. Nothing is followed into the modules `opaque`.
+        All statements of the entries count. References into the modules `opaque` are not followed.
         """
         left_out = set(opaque)
         found: set[str] = set()
@@ -94,7 +100,7 @@ class Code:
         return found
 
     def modules(self, entry: str, opaque: Iterable[str] = ()) -> set[str]:
-        """Return the project modules that a module can come to import, itself included."""
+        """Return the project modules that `entry` imports, directly or not, including itself."""
         seen: set[str] = set()
         todo = {entry} - set(opaque)
         while todo:
@@ -112,7 +118,7 @@ class Code:
         return self._modules[name]
 
     def _followed(self, name: str, module: Module, statement: Statement) -> Iterator[Place]:
-        """Yield what a statement of the module `name` reads."""
+        """Yield the places (module, name) that a statement of the module `name` refers to."""
         for used, attribute in statement.uses:
             if used not in module.bound:
                 yield name, used
@@ -150,13 +156,16 @@ class Code:
 
 
 def fingerprint(texts: Iterable[str]) -> str:
-    """Return 16 hexadecimal digits that stand for a set of texts, in whatever order."""
+    """Return the first 16 hexadecimal digits of the SHA-256 of a set of texts, in any order."""
     return hashlib.sha256("\n".join(sorted(texts)).encode()).hexdigest()[:16]
 
 
 @cache
 def cpp_meaning(source: str) -> str:
-    """Return C++ without comments and layout: tokens by one space, preprocessor lines by line."""
+    """Return C++ code without comments and layout.
+
+    Tokens are separated by one space; each preprocessor directive is on its own line.
+    """
     text = _CPP_COMMENT.sub(lambda match: match[1] or " ", source.replace("\\\n", " "))
     lines: list[str] = []
     for line in text.split("\n"):
@@ -170,7 +179,7 @@ def cpp_meaning(source: str) -> str:
 
 @cache
 def _parsed(source: str) -> tuple[tuple[Statement, ...], tuple[Binding, ...]]:
-    """Return the statements of a module, and what its imports bind."""
+    """Return the statements of a module and the bindings of its imports."""
     tree = ast.parse(source)
     bindings = tuple(binding for node in ast.walk(tree) for binding in _imported(node))
     return tuple(_statement(node) for node in tree.body if not _is_import(node)), bindings
@@ -196,7 +205,7 @@ def _meaning(node: object) -> str:
 
 
 def _is_text(node: object) -> bool:
-    """Tell whether a statement is a lone string: a docstring, or a note that does nothing."""
+    """Return whether a statement is only a string: a docstring, or a note without effect."""
     return (
         isinstance(node, ast.Expr)
         and isinstance(node.value, ast.Constant)
@@ -234,7 +243,7 @@ def _defined(node: ast.stmt) -> set[str]:
 
 
 def _acts(node: ast.stmt) -> bool:
-    """Tell whether running the statement may do more than give a name a value."""
+    """Return whether executing the statement may do more than bind names."""
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         return any(_decorator(item) not in _PURE for item in node.decorator_list)
     if isinstance(node, ast.Assign | ast.AnnAssign):
@@ -250,7 +259,7 @@ def _decorator(node: ast.expr) -> str:
 
 
 def _uses(node: ast.AST) -> Uses:
-    """Return the names that a statement reads, with the attribute where only that is read."""
+    """Return the names that a statement reads, each with its attribute if only that is read."""
     uses: Uses = set()
     inside: set[int] = set()
     for child in ast.walk(node):
@@ -265,5 +274,5 @@ def _uses(node: ast.AST) -> Uses:
 
 
 def _quoted(text: str) -> Uses:
-    """Return the name that an annotation in quotes stands for."""
+    """Return the name in a quoted annotation."""
     return {(text, None)} if text.isidentifier() else set()

@@ -1,6 +1,6 @@
-"""Which names the stages on integer networks take, and those on designs.
+"""Check the names of networks and designs that the stages on integer networks accept.
 
-Beside the rows of params.yaml, that is each network that has integers: what import_int8 imported.
+These are the rows of params.yaml, and the networks that `import_int8` imported.
 """
 
 from hls.cpp.accelerators import STREAMING
@@ -16,7 +16,7 @@ def check_integer_name(params: Params, name: str) -> None:
 
 
 def design_of(params: Params, name: str) -> DesignRow:
-    """Return the design `name`, or the published folding of the integer network `name`.
+    """Return the design `name`, or the published folding of the imported network `name`.
 
     Raises PipelineError, with the known designs, if it is neither.
     """

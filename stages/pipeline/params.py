@@ -1,7 +1,7 @@
-"""params.yaml, read strictly into frozen dataclasses: the schema of every number of the pipeline.
+"""Read params.yaml strictly into frozen dataclasses, the schema of all its values.
 
-A new number is one line here and one in params.yaml; `stages/pipeline/rules.py` words what pydantic
-refuses. Torch is not imported.
+A new parameter needs one line here and one in params.yaml. `stages/pipeline/rules.py` words the
+errors of pydantic. This module does not import torch.
 """
 
 import re
@@ -30,8 +30,8 @@ from stages.pipeline.rules import (
 )
 from stages.pipeline.strict_yaml import read_yaml
 
-IMAGE_SIZE = 32  # pixels a side: every source is brought to this
-# Folders of ours under data/, where each network has one, too.
+IMAGE_SIZE = 32  # pixels per side; every source is resized to it
+# Folders under data/ that no network may be named after: each network has its folder there.
 RESERVED_NAMES = (
     "teacher",
     "convnet",
@@ -58,7 +58,7 @@ def _divides_the_image(size: int) -> int:
 
 CountOrZero = Annotated[int, rule("a whole number >= 0", ge=0)]
 Padding = Annotated[int, rule("a whole number from 0 to 16 (pixels)", ge=0, le=16)]
-# A single patch of 32 pixels would leave no tokens to mix or to average.
+# Less than 32: a single patch would be a single token, with nothing to mix or to average.
 PatchSize = Annotated[
     int,
     rule("a whole number from 1 to 16 that divides 32", ge=1, lt=IMAGE_SIZE),
@@ -68,7 +68,7 @@ NotNegative = Annotated[float, rule("a number >= 0", ge=0)]
 Fraction = Annotated[float, rule("a number from 0 to 1", ge=0, le=1)]
 Deviation = Annotated[float, rule("a number > 0 and <= 1", gt=0, le=1)]
 Percent = Annotated[float, rule("a number from 0 to 99 (percent)", ge=0, le=99)]
-# Nesterov momentum of 0 is none, and of 1 never slows down.
+# torch refuses Nesterov SGD with momentum 0; with 1 old gradients never decay.
 Momentum = Annotated[float, rule("a number > 0 and < 1", gt=0, lt=1)]
 Flag = Annotated[bool, rule("true or false")]
 Text = Annotated[str, rule("a text of one line, not empty", r"^\P{C}*[^\pC\pZ]\P{C}*$")]
@@ -80,7 +80,7 @@ DriveId = Annotated[
     ),
 ]
 Sha256 = Annotated[str, rule("64 hexadecimal digits, in quotes", "^[0-9a-f]{64}$")]
-# It becomes part of a Tcl script and of a config file.
+# The part name is written into a Tcl script and a config file, so no other characters are allowed.
 Part = Annotated[str, rule("a part name of letters, digits, . _ and -", "^[-._0-9A-Za-z]+$")]
 Teachers = Annotated[list[Annotated[str, one_of("teacher")]], rule("[teacher] or []", max_length=1)]
 Overrides = Annotated[dict[Any, Any], rule("a mapping of the keys to change")]
@@ -89,10 +89,10 @@ Rows = Annotated[dict[Any, Any], rule("a mapping of names to rows")]
 
 @dataclass(frozen=True, config=SECTION)
 class Weights:
-    """Where the teacher's float weights come from: it stands in one of the lists.
+    """Where the teacher's float weights come from; it must be in exactly one of the lists.
 
-    (Lists, because DVC can make a stage for each name of a list, but not for each row that says
-    so.) A student's row has `weights`.
+    They are lists because DVC's foreach creates a stage per item. A student's row has its own key
+    `weights`.
     """
 
     train: Teachers
@@ -118,7 +118,7 @@ class Published:
 
 @dataclass(frozen=True, config=SECTION)
 class Data:
-    """Where the images come from, and how their values are normalised (of pixel / 255)."""
+    """The source of the images, and mean and std of pixel / 255 for the normalisation."""
 
     source: Annotated[str, one_of("cifar10", "folder", "digits")]
     path: Text | None
@@ -137,7 +137,7 @@ class Data:
 
 @dataclass(frozen=True, config=SECTION)
 class NetworkSizes:
-    """The sizes that teacher and students share."""
+    """The sizes that the teacher and the students share."""
 
     patch_size: PatchSize
     embed_dim: Count
@@ -146,7 +146,7 @@ class NetworkSizes:
 
 @dataclass(frozen=True, config=SECTION)
 class Augment:
-    """Random changes of the training images; `crop_padding` in pixels."""
+    """Random changes of the training images; `crop_padding` is in pixels."""
 
     crop_padding: Padding
     flip: Flag
@@ -155,7 +155,7 @@ class Augment:
 
 @dataclass(frozen=True, config=SECTION)
 class Training:
-    """What every training stage shares; `fused` asks for the bfloat16 passes of fused_resmlp."""
+    """Settings of every training stage; `fused` enables the passes of models/float/fused."""
 
     batch_size: Count
     fused: Flag
@@ -164,7 +164,7 @@ class Training:
 
 @dataclass(frozen=True, config=SECTION)
 class Schedule:
-    """AdamW with a cosine from `learning_rate` down to `learning_rate_min`."""
+    """AdamW with a cosine schedule from `learning_rate` down to `learning_rate_min`."""
 
     learning_rate: Positive
     learning_rate_min: NotNegative
@@ -180,14 +180,14 @@ class Schedule:
 
 @dataclass(frozen=True, config=SECTION)
 class FloatSchedule(Schedule):
-    """The same, with Muon for the weight matrices where `muon_learning_rate` is not null."""
+    """A schedule with Muon for the weight matrices, unless `muon_learning_rate` is null."""
 
     muon_learning_rate: Positive | None
 
 
 @dataclass(frozen=True, config=SECTION)
 class ConvNetRecipe:
-    """The convolutional network that the teacher learns from: Nesterov SGD, rate up then down."""
+    """The convolutional network for the teacher: Nesterov SGD with a 1-cycle learning rate."""
 
     widths: tuple[Count, Count, Count]
     epochs: Count
@@ -202,14 +202,14 @@ class ConvNetRecipe:
 
 @dataclass(frozen=True, config=SECTION)
 class Views:
-    """Stored views of the training images, changed as `training.augment` says."""
+    """The number of stored views of the training images, which `training.augment` changes."""
 
     count: Count
 
 
 @dataclass(frozen=True, config=SECTION)
 class Teacher(FloatSchedule):
-    """The ReLU teacher, distilled from the convolutional network's stored views and the labels."""
+    """The ReLU teacher, distilled from the convolutional network's stored logits and the labels."""
 
     hidden_dim: Count
     epochs: Count
@@ -219,7 +219,7 @@ class Teacher(FloatSchedule):
 
 @dataclass(frozen=True, config=SECTION)
 class Transfer(FloatSchedule):
-    """Knowledge transfer: block-wise feature matching; 0 epochs leave it out."""
+    """Knowledge transfer: block-wise feature matching; 0 epochs skip it."""
 
     epochs_per_block: CountOrZero
 
@@ -228,8 +228,8 @@ class Transfer(FloatSchedule):
 class Distill(FloatSchedule):
     """Distillation: alpha * T^2 * CE(teacher / T, student / T) + (1 - alpha) * CE(labels).
 
-    `seed` is that of the student's training, transfer included; None: the pipeline's. With
-    `stored_views` the epochs go through the teacher's stored views in turn.
+    `seed` is the seed of the student's training, transfer included; None means `Params.seed`. With
+    `stored_views`, epochs cycle through the teacher's stored views.
     """
 
     epochs: Count
@@ -251,7 +251,10 @@ class Quantize(Schedule):
 
 @dataclass(frozen=True, config=SECTION)
 class Csim:
-    """C simulation: the compiler, how many golden samples and test images (0: samples only)."""
+    """C simulation: the compiler, and the numbers of golden samples and test images.
+
+    0 test images: only the golden samples are compared.
+    """
 
     compiler: Text
     samples: Count
@@ -260,9 +263,10 @@ class Csim:
 
 @dataclass(frozen=True, config=SECTION)
 class Hls:
-    """Synthesis: FPGA part, clock in ns and its uncertainty in percent (null: the tool's), tool.
+    """Synthesis with an HLS tool for an FPGA part.
 
-    `cosim` and `export` add steps; the tool is stopped after `timeout_minutes` for all steps;
+    The clock period is in ns, its uncertainty in percent (null: the tool's default). `cosim` and
+    `export` add steps. The tool is stopped when all steps together exceed `timeout_minutes`.
     `require_tool` makes a missing tool an error.
     """
 
@@ -279,7 +283,7 @@ class Hls:
 
 @dataclass(frozen=True, config=SECTION)
 class VariantNetwork:
-    """A student's activation (a name in the registry of activations), its options, its width."""
+    """A student's activation by its name in the registry, its options, and its hidden channels."""
 
     activation: str
     hidden_dim: Count
@@ -288,9 +292,9 @@ class VariantNetwork:
 
 @dataclass(frozen=True, config=SECTION)
 class Variant:
-    """One student: its network, and the general sections with its own overrides merged in.
+    """One student: its network, and the general sections with the overrides of its row.
 
-    `weights` says where its float weights come from: `distill`, or `published` for the authors'.
+    `weights` is `distill` if its float weights are trained, `published` if they are the authors'.
     """
 
     name: str
@@ -303,7 +307,7 @@ class Variant:
 
 @dataclass(frozen=True, config=SECTION)
 class _VariantRow:
-    """What a row of `variants` may hold beside the options of its activation."""
+    """The keys that a row of `variants` may have besides the options of its activation."""
 
     activation: Annotated[str, rule("one of the rows of `activations`")]
     hidden_dim: Count
@@ -315,7 +319,7 @@ class _VariantRow:
 
 @dataclass(frozen=True, config=SECTION)
 class _Sections:
-    """What params.yaml holds once."""
+    """The sections of params.yaml that are not tables of rows."""
 
     code_root: Text
     seed: CountOrZero
@@ -345,27 +349,30 @@ class _File(_Sections):
 
 @dataclass(frozen=True, config=SECTION)
 class Params(_Sections):
-    """All of params.yaml; the options of `activations` are merged into the variants."""
+    """The checked params.yaml; the options of `activations` are merged into the variants."""
 
     variants: dict[str, Variant]
     designs: dict[str, DesignRow]
 
     def variant(self, name: str) -> Variant:
-        """Return the variant `name`; PipelineError lists the known names."""
+        """Return the variant `name`; an unknown name raises PipelineError with the known ones."""
         return _row("variant", self.variants, name)
 
     def design(self, name: str) -> DesignRow:
-        """Return the design `name`; PipelineError lists the known names."""
+        """Return the design `name`; an unknown name raises PipelineError with the known ones."""
         return _row("design", self.designs, name)
 
     def training_seed(self, name: str) -> int:
-        """Return the seed that a float network is trained with: a variant may have its own."""
+        """Return the seed that trains a float network: the variant's own seed if it has one."""
         own = self.variants[name].distill.seed if name in self.variants else None
         return self.seed if own is None else own
 
 
 def load_params(path: Path | str = "params.yaml") -> Params:
-    """Read and check a whole params.yaml; PipelineError names file, key, value and what may be."""
+    """Read and check params.yaml.
+
+    PipelineError names the file, the key, its value and what is allowed.
+    """
     document = read_yaml(path)
     try:
         return _params(document)
@@ -374,7 +381,10 @@ def load_params(path: Path | str = "params.yaml") -> Params:
 
 
 def check_name(name: object, where: str, reserved: Collection[str] = RESERVED_NAMES) -> str:
-    """Return `name` if it can be that of a folder beside the `reserved`; `where` is its key."""
+    """Return `name` if it can name a folder and is not `reserved`; otherwise raise PipelineError.
+
+    `where` is the key that the error names.
+    """
     if not isinstance(name, str) or not _NAME.fullmatch(name) or name in reserved:
         others = f", and not be one of: {', '.join(reserved)}" if reserved else ""
         raise PipelineError(
@@ -402,7 +412,7 @@ def _params(document: object) -> Params:
 
 
 def _activation(name: object, row: object) -> dict[str, Any]:
-    """Return the options that a row of `activations` gives, checked."""
+    """Return the checked options of a row of `activations`."""
     where = f"activations.{printable(name)}"
     if name not in activation_names():
         raise PipelineError(unknown_key(where, name, activation_names()))
@@ -424,7 +434,7 @@ def _checked(activation: object, options: Mapping[str, object], where: str) -> d
 def _variant(
     name: str, where: str, row: object, file: _File, activations: Mapping[str, dict[str, Any]]
 ) -> Variant:
-    """Check `activation` first: it says which options may stand in the row."""
+    """Return the checked row. `activation` comes first: it determines which options are allowed."""
     rows: dict[Any, object] = row if isinstance(row, dict) else {}
     activation = rows.get("activation")
     asked = [activation] if activation in list(activations) else activations

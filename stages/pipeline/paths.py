@@ -1,12 +1,12 @@
-"""Where the pipeline's files lie, relative to the folder of params.yaml."""
+"""Paths of the pipeline's files, relative to the folder of params.yaml."""
 
 from pathlib import Path
 
 PARAMS = Path("params.yaml")
 CODE = Path("data/code")
 DATASET = Path("data/dataset.npz")
-TEACHER = "teacher"  # the ResMLP that is no variant
-CONVNET = "convnet"  # what the teacher learns from
+TEACHER = "teacher"  # the ResMLP from which the students learn
+CONVNET = "convnet"  # the network from which the teacher learns
 
 
 def artifact(name: str, file: str) -> Path:
@@ -20,12 +20,12 @@ def design_artifact(design: str, file: str) -> Path:
 
 
 def metrics(kind: str, name: str) -> Path:
-    """Return the path of metrics: data/metrics/<kind>/<network or design>.json."""
+    """Return the path of a metrics file: data/metrics/<kind>/<network or design>.json."""
     return Path("data/metrics") / kind / f"{name}.json"
 
 
 def synthesis_file(design: str) -> Path:
-    """Return the path of what an HLS tool reported of a design; absent where no tool has run."""
+    """Return the path of the HLS tool's figures for a design; absent if no tool has run."""
     return Path("data/synthesis") / design / "metrics.json"
 
 
@@ -35,5 +35,5 @@ def history(kind: str, name: str) -> Path:
 
 
 def cost(kind: str, name: str) -> Path:
-    """Return the path of what a training cost, beside its curve."""
+    """Return the path of the cost of a training, next to its curve."""
     return history(kind, name).with_suffix(".json")

@@ -1,8 +1,8 @@
-"""Words for what pydantic refuses: one sentence that names key, value and what may stand there.
+"""Turn pydantic's errors into one sentence that names the key, its value and what is allowed.
 
-A section of params.yaml is a frozen pydantic dataclass, so that `asdict` and `replace` work on it.
-The words of a type are those of its `rule`. Strictness is per rule, because pydantic's strictness
-of a whole dataclass would refuse the mappings of YAML.
+Each section of params.yaml is a frozen pydantic dataclass, so `asdict` and `replace` work on it.
+`rule` attaches to a type the words for its allowed values. Each rule is strict by itself, because a
+strict pydantic dataclass would refuse the mappings that YAML returns.
 """
 
 import difflib
@@ -23,12 +23,12 @@ SECTION = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
 def rule(words: str, pattern: str | None = None, **limits: Any) -> Any:  # noqa: ANN401 - as pydantic's Field has it
-    """Return the strict `Field` of what is said in `words` and held by pydantic's `limits`."""
+    """Return a strict `Field` with the description `words` and pydantic's `limits` (ge, lt)."""
     return Field(strict=True, pattern=pattern, description=words, **limits)
 
 
 def one_of(*choices: str) -> Any:  # noqa: ANN401 - as pydantic's Field has it
-    """Return the `Field` of a text that must be one of the `choices`."""
+    """Return a `Field` for a text that must be one of the `choices`."""
     words, pattern = f"one of: {', '.join(choices)}", f"^({'|'.join(choices)})$"
     return rule(words, pattern, examples=[*choices])
 
@@ -43,49 +43,50 @@ _UNKNOWN_KEY = ("unexpected_keyword_argument", "invalid_key")
 
 
 def validated(cls: type[T], values: object, where: str = "", others: Iterable[str] = ()) -> T:
-    """Return the dataclass `cls` made of `values`, which stand under the key `where`.
+    """Return the dataclass `cls` made from `values`, the content of the key `where`.
 
-    PipelineError tells one mistake. `others` are keys that may stand beside the fields of `cls`
-    and were taken out of `values` by the caller; the list of known keys names them, too.
+    Raises PipelineError for one mistake. `others` are keys that are allowed next to the fields of
+    `cls` and that the caller has removed from `values`; error messages list them as known keys,
+    too.
     """
     try:
         return TypeAdapter(cls).validate_python(values)
     except ValidationError as error:
         mistakes = error.errors(include_url=False)
-        # An unknown key goes first: it may be the missing one, misspelt. Then the deepest, since
-        # that is the one meant where a value may be of several forms.
+        # An unknown key is reported first: it may be a missing key, misspelt. Otherwise the
+        # deepest mistake: for a union it belongs to the form that the user most likely meant.
         first = max(mistakes, key=lambda m: (m["type"] in _UNKNOWN_KEY, len(m["loc"])))
         raise PipelineError(_sentence(cls, first, values, where, others)) from None
 
 
 def refused(key: str, value: object, allowed: str, choices: Iterable[str] = ()) -> str:
-    """Return the sentence that refuses `value`, with the nearest of the `choices`."""
+    """Return the error for a bad `value` of `key`, with the closest of the `choices`."""
     guess = did_you_mean(value, choices) if isinstance(value, str) else ""
     return f"{key} is {_shown(value)}{guess}, but must be {allowed}."
 
 
 def unknown_key(full: str, key: object, known: Iterable[str]) -> str:
-    """Return the sentence that refuses `key`, whose full form is `full`."""
+    """Return the error for an unknown `key`, with its dotted name `full` and the nearest key."""
     known = list(known)
     guess = did_you_mean(str(key), known)
     return f"{full} is not a known key{guess}; allowed: {', '.join(known) or 'none'}."
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return " (did you mean ...?)" for the known name that is nearest, "" when none is near."""
+    """Return " (did you mean ...?)" with the closest known name, "" if none is close."""
     near = difflib.get_close_matches(name, list(known), n=1)
     return f" (did you mean {near[0]}?)" if near else ""
 
 
 def printable(key: object) -> str:
-    """Return a key as it can stand in a one-line message."""
+    """Return a key as text that fits in a one-line message."""
     return key if isinstance(key, str) and key.isprintable() else _SHORT.repr(key)
 
 
 def _sentence(
     cls: type, mistake: ErrorDetails, given: object, where: str, others: Iterable[str]
 ) -> str:
-    """Follow the location of a mistake through types and values, and say what is wrong there."""
+    """Follow the location of a mistake through types and values; return the error for it."""
     values: Any = given
     hint: Any = cls
     key, kind, location = where, mistake["type"], mistake["loc"]
@@ -95,7 +96,7 @@ def _sentence(
         name = f"{key}.{printable(part)}" if key else printable(part)
         if kind in _UNKNOWN_KEY and number == len(location):
             return unknown_key(name, part, known)
-        if part in fields:  # else an item of a list, told as a whole, or a form of a union
+        if part in fields:  # else a list item (the list is reported) or a form of a union
             hint, key = fields[str(part)], name
             values = values.get(part)
             if kind == "missing" and number == len(location):
@@ -107,20 +108,20 @@ def _sentence(
 
 
 def _fields(hint: Any) -> dict[str, Any]:  # noqa: ANN401 - a type, or a form that stands for one
-    """Return the types of the keys of a section, or of the section among several forms."""
+    """Return {key: type} of a section; for a union, of its first form that is a section."""
     if is_dataclass(hint):
         return get_type_hints(hint, include_extras=True)
     return next((fields for form in get_args(hint) if (fields := _fields(form))), {})
 
 
 def _field(hint: Any) -> object:  # noqa: ANN401 - a type, or a form that stands for one
-    """Return the last `Field` that is annotated to a type; None if there is none."""
+    """Return the last `Field` in a type's annotations, None if there is none."""
     fields = [field for field in getattr(hint, "__metadata__", ()) if hasattr(field, "description")]
     return fields[-1] if fields else None
 
 
 def _words(hint: Any) -> str:  # noqa: ANN401 - a type, or a form that stands for one
-    """Return what a value of a type must be, in words."""
+    """Return the allowed values of a type, in words."""
     origin, forms = get_origin(hint), get_args(hint)
     if origin is Annotated:
         return getattr(_field(hint), "description", None) or _words(forms[0])
@@ -134,7 +135,7 @@ def _words(hint: Any) -> str:  # noqa: ANN401 - a type, or a form that stands fo
 
 
 def _shown(value: object) -> str:
-    """Return the value as YAML would have it, shortened."""
+    """Return a value as YAML would write it, shortened."""
     if value is None:
         return "null (nothing)"
     if isinstance(value, bool):

@@ -1,4 +1,4 @@
-"""Read one YAML file into plain values, or say in one sentence, with the line, why not."""
+"""Read a YAML file into plain values; report any fault in one sentence with its line."""
 
 import re
 import reprlib
@@ -10,7 +10,7 @@ import yaml
 from models.files.errors import PipelineError
 
 _LARGEST_INT = 2**63 - 1
-# What a scalar without quotes is, as ruamel.yaml (and so DVC) has it: YAML 1.2, where PyYAML is 1.1
+# Types of unquoted scalars by YAML 1.2, as ruamel.yaml and thus DVC read them; PyYAML follows 1.1.
 _SCALARS = {
     "bool": ("true|True|TRUE|false|False|FALSE", "tTfF"),
     "int": ("[-+]?(0b[01_]+|0o[0-7_]+|[0-9_]+|0x[0-9a-fA-F_]+)", "-+0123456789"),
@@ -23,9 +23,9 @@ _SCALARS = {
 
 
 def read_yaml(path: Path | str) -> Any:  # noqa: ANN401 - whatever the file holds
-    """Return the plain values of one YAML 1.2 file in UTF-8; duplicate keys are refused.
+    """Return the plain values of a YAML 1.2 file in UTF-8; duplicate keys are errors.
 
-    PipelineError says where a missing file was looked for, and the line of a syntax error.
+    PipelineError names the absolute path of a missing file, and the line of a syntax error.
     """
     try:
         raw = Path(path).read_bytes()
@@ -56,7 +56,7 @@ def read_yaml(path: Path | str) -> Any:  # noqa: ANN401 - whatever the file hold
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """PyYAML's safe loader for YAML 1.2; it also refuses what PyYAML passes over or stumbles on."""
+    """PyYAML's safe loader, changed to YAML 1.2; refuses what PyYAML ignores or crashes on."""
 
     yaml_implicit_resolvers = {  # noqa: RUF012 - PyYAML's name, and it adds to this mapping
         start: [(tag, pattern) for tag, pattern in known if tag.split(":")[-1] not in _SCALARS]

@@ -1,1 +1,1 @@
-"""The authors' archive of weights."""
+"""Fetch and read the authors' archive of weights."""

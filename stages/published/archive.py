@@ -1,18 +1,19 @@
-"""One file out of the authors' archive of checkpoints, or out of a folder like it."""
+"""Read one file from the authors' archive of checkpoints, or from a folder with the same layout."""
 
 from pathlib import Path
 
 from models.files.archives import Limits, members
 from models.files.errors import PipelineError
 
-# The authors' archive holds some 20 files, and the largest, the teacher, has 1.3 MB.
+# The authors' archive holds some 20 files; the largest, the teacher, has 1.3 MB.
 LIMITS = Limits(members=10_000, member_bytes=1 << 25, total_bytes=1 << 28)
 
 
 def read_checkpoint(source: Path, name: str) -> bytes:
-    """Return the file of a folder or of a .zip, .tar.gz or .tar archive whose path ends in `name`.
+    """Return the content of the file whose path ends in `name`.
 
-    PipelineError where the source is damaged or not to be trusted, or does not hold it just once.
+    `source` is a folder or a .zip, .tar or .tar.gz archive. PipelineError if it is damaged or
+    unsafe, or does not hold exactly one such file.
     """
     found, others = [], []
     for member in members(source, LIMITS):
@@ -30,6 +31,6 @@ def read_checkpoint(source: Path, name: str) -> bytes:
 
 
 def check_archive(source: Path) -> None:
-    """Read an archive to its end; PipelineError where it is damaged or not to be trusted."""
+    """Read an archive to its end; PipelineError if it is damaged or unsafe."""
     for member in members(source, LIMITS):
         member.content()

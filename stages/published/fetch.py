@@ -1,7 +1,7 @@
-"""The authors' archive of checkpoints on this machine: local, or from Google Drive into a cache.
+"""Find the authors' archive of checkpoints: a local copy, or a download from Google Drive.
 
-The cache is the user's, outside the pipeline, so that neither DVC nor a fresh clone loses it; an
-interrupted download goes on where it stopped. Nothing in it is ever deleted, only renamed.
+Downloads go to the user's cache, outside the pipeline, so neither DVC nor a fresh clone loses them.
+An interrupted download resumes. Files in the cache are never deleted, only renamed.
 """
 
 import hashlib
@@ -16,14 +16,14 @@ from stages.published.archive import check_archive
 log = logging.getLogger(__name__)
 
 _RETRIES = 4
-_TIMEOUT = (10, 60)  # seconds to connect, and of silence; gdown's default is to wait forever
+_TIMEOUT = (10, 60)  # seconds to connect, seconds without data; gdown's default is no limit
 
 
 def archive(published: Published) -> Path:
-    """Return the folder or archive that `published` describes, downloaded if it must be.
+    """Return the folder or archive that `published` describes; download it if necessary.
 
-    An archive is compared with `sha256`, or its hash is told where that is null. PipelineError says
-    what to do by hand.
+    The hash of an archive is compared with `sha256`, or logged if that is null. PipelineError
+    explains how to get the archive by hand.
     """
     try:
         return _cached(published) if published.path is None else _local(published)
@@ -66,7 +66,7 @@ def _cached(published: Published) -> Path:
 
 
 def _fault(path: Path, sha256: str | None) -> str | None:
-    """Return what is wrong with an archive, or None."""
+    """Return a description of what is wrong with an archive, or None."""
     wrong = _wrong_hash(path, sha256)
     if wrong:
         return f"{path} {wrong}"
@@ -94,7 +94,7 @@ def _digest(path: Path) -> str:
 
 
 def _set_aside(path: Path) -> Path:
-    """Rename a file that is not what it should be, so that the next download has its place."""
+    """Rename a bad file, so that the next download can use its name; return the new path."""
     return path.rename(path.with_name(f"{path.name}.wrong-{_digest(path)[:12]}"))
 
 

@@ -1,4 +1,4 @@
-"""The authors' float weights of one network, instead of weights trained here."""
+"""Use the authors' float weights for a network instead of training it."""
 
 import io
 
@@ -15,10 +15,10 @@ from stages.published.fetch import archive
 
 
 def fetch_weights(params: Params, name: str, dataset: Dataset) -> None:
-    """Write data/<name>/float.pt from the archive that params.yaml `published` names.
+    """Write data/<name>/float.pt from the archive that the section `published` describes.
 
-    The archive comes from Google Drive once, or from a local path. Also writes
-    data/history/float/<name>.{csv,json} of no epochs, because none was run here.
+    The archive is downloaded from Google Drive once, or read from a local path. Also writes
+    data/history/float/<name>.{csv,json} with no epochs, because none was trained here.
     """
     network = build_network(params, name, dataset)
     file = PUBLISHED_TEACHER if name == TEACHER else published_file(network)

@@ -1,1 +1,1 @@
-"""What was measured, as JSON and as tables."""
+"""Measured figures, as JSON and as tables."""

@@ -1,4 +1,4 @@
-"""The QAT network's integer logits on the test set, the yardstick of numpy and C++."""
+"""Read the QAT network's integer logits on the test set, with which numpy and C++ are compared."""
 
 import zipfile
 import zlib
@@ -11,7 +11,10 @@ from models.files.errors import PipelineError
 
 
 def load_logits(path: Path | str) -> npt.NDArray[np.int8]:
-    """Read int8 logits [n, classes] from the npz file that dump_params writes."""
+    """Return int8 logits [n, classes] from the npz file that dump_params writes.
+
+    PipelineError if the file is missing, damaged or has another shape or type.
+    """
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
             logits = np.asarray(arrays["logits"])

@@ -1,4 +1,4 @@
-"""Small JSON files that `dvc metrics show` reads, and what a training cost."""
+"""Read and write the small JSON files that `dvc metrics show` reads, and the cost of trainings."""
 
 import json
 import logging
@@ -10,23 +10,23 @@ from models.files.errors import PipelineError
 
 Metric = float | int | str | bool | None
 
-_COST = ("epochs", "seconds", "processor", "threads")  # of a file of stages/pipeline/cost.py
+_COST = ("epochs", "seconds", "processor", "threads")  # as stages/pipeline/cost.py writes
 
 
 def write_metrics(path: Path | str, metrics: dict[str, Metric]) -> None:
-    """Write flat metrics, floats to four decimals; None stands for: not measured here."""
+    """Write flat metrics, floats with four decimals; None means that a figure was not measured."""
     rounded = {k: round(v, 4) if isinstance(v, float) else v for k, v in metrics.items()}
     write_json(path, rounded)
 
 
 def write_json(path: Path | str, content: object) -> None:
-    """Write JSON with a key a line, so that a diff shows what changed."""
+    """Write JSON with one key per line, so that a diff shows what changed."""
     with replace_on_success(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2) + "\n")
 
 
 def log_accuracy(name: str, form: str, result: dict[str, Metric]) -> None:
-    """Log the main figures of a network: the last line that a stage prints."""
+    """Log a network's accuracy and number of test images, as the last line of a stage."""
     equal = "" if "mismatches" not in result else ", every logit equal to the QAT network's"
     logging.info(
         "%s: %s accuracy %.2f%% on %d test images%s",
@@ -39,7 +39,7 @@ def log_accuracy(name: str, form: str, result: dict[str, Metric]) -> None:
 
 
 def read_metrics(path: Path) -> dict[str, Any]:
-    """Read a JSON object, {} where there is no file; PipelineError where it is none."""
+    """Return the content of a JSON file, {} if there is none; PipelineError if it is not JSON."""
     if not path.exists():
         return {}
     try:
@@ -52,10 +52,10 @@ def read_metrics(path: Path) -> dict[str, Any]:
 
 
 def training_cost(path: Path, seed: int) -> dict[str, Metric]:
-    """Return epochs, seconds, processor and threads of a training, and its seed.
+    """Return epochs, seconds, processor, threads and seed of a training.
 
-    `path` is what stages/pipeline/cost.py wrote. Weights from elsewhere have no file, or no epochs:
-    then what is not known is None, the seed included.
+    `path` is a file that stages/pipeline/cost.py wrote. Weights that were not trained here have no
+    file, or 0 epochs; then unknown values are None, including the seed.
     """
     kept = read_metrics(path)
     cost: dict[str, Metric] = {key: kept.get(key) for key in _COST}

@@ -25,9 +25,9 @@ _OPTIONS: dict[str, dict[str, Any]] = {
 
 
 def name_of(network: VariantNetwork) -> str | None:
-    """Return the name that a student's network has in the tables here; None: it was not published.
+    """Return the key of a student's network in the tables above, None if it was not published.
 
-    How it was trained does not matter.
+    The training does not matter.
     """
     name = f"{network.activation}_h{network.hidden_dim}"
     options = _OPTIONS.get(network.activation)

@@ -1,4 +1,4 @@
-"""What a trained float network scores on the images that it did not see."""
+"""Test and validation accuracy of a float network."""
 
 from torch import nn
 
@@ -8,9 +8,9 @@ from stages.results.metrics import Metric
 
 
 def scores(network: nn.Module, forward: Forward, dataset: Dataset) -> dict[str, Metric]:
-    """Return top-1 accuracies in percent, the number of test images and of parameters.
+    """Return top-1 accuracies in percent, and the counts of test images and parameters.
 
-    `forward` maps pixels to logits as `network`, which is in eval mode, is meant to be run.
+    `forward` is the function from pixels to logits that runs `network`, which must be in eval mode.
     """
     place = next(network.parameters()).device
 

@@ -1,4 +1,4 @@
-"""What the stages measured of the networks, as tables: for data/report.md and for README.md."""
+"""Tables of all networks' results, for data/report.md and README.md."""
 
 import statistics
 from collections.abc import Sequence
@@ -26,9 +26,9 @@ _SEEDS_LEGEND = (
 
 @dataclass(frozen=True)
 class Result:
-    """The metrics of a network: those of its float form, and those of its integers.
+    """The metrics of a network's float form and of its integer form.
 
-    `published` is the name under which the paper gives figures for such a network, if it does.
+    `published` is the network's key in stages/results/published.py, None if it has none.
     """
 
     network: str
@@ -38,13 +38,13 @@ class Result:
 
 
 def networks(params: Params) -> list[str]:
-    """Return the names of all networks, first the convolutional one, where one is trained."""
+    """Return the names of all networks; the convolutional network is first, if one is trained."""
     trained = [CONVNET] if TEACHER in params.weights.train else []
     return [*trained, TEACHER, *params.variants]
 
 
 def seed_groups(params: Params) -> dict[str, list[str]]:
-    """Return the variants that differ in the seed of their training alone, by the first's name."""
+    """Return the variants that differ only in their training seed, by the first one's name."""
     groups: dict[str, list[str]] = {}
     for name, variant in params.variants.items():
         alike = (o for o in groups if _seedless(params.variants[o]) == _seedless(variant))
@@ -53,10 +53,11 @@ def seed_groups(params: Params) -> dict[str, list[str]]:
 
 
 def results_text(params: Params) -> str:
-    """Return the tables of all networks, with what explains them; a dash stands for: not measured.
+    """Return the tables of all networks with their explanations; a dash means: not measured.
 
-    Variants that differ in the seed alone share a row of means in the second table, which is there
-    if any do. Published accuracies are compared with on CIFAR-10 only.
+    If there are variants that differ only in the seed, the first of them represents them in the
+    first table, and a second table has their means. Published accuracies are shown for CIFAR-10
+    only.
     """
     compared = params.data.source == "cifar10"
     groups = seed_groups(params)
@@ -92,7 +93,7 @@ def _table(rows: Sequence[Result], compared: bool) -> str:
 
 
 def _line(row: Result, compared: bool) -> dict[str, str]:
-    """Return the cells of a network by their column's title."""
+    """Return a network's cells by the titles of their columns."""
     line = {"network": row.network}
     for title, value, wanted in (
         ("float", row.float.get("accuracy"), published.FLOAT.get(row.published or "")),
@@ -119,7 +120,7 @@ def _minutes(measured: dict[str, Any]) -> str:
 
 
 def _processors(row: Result) -> list[str]:
-    """Return what the network was trained on, and what it was quantised on if that differs."""
+    """Return the processor and threads of the float training, and those of QAT if they differ."""
     found = [
         f"{measured['processor']}, {measured['threads']}"
         for measured in (row.float, row.int8)
@@ -129,7 +130,7 @@ def _processors(row: Result) -> list[str]:
 
 
 def _means(params: Params, groups: dict[str, list[str]]) -> str:
-    """Return the table of seeds, of each form those that are measured, and of seeds with both."""
+    """Return the table of means over seeds: of float results, of INT8 results, and of pairs."""
     lines = [["network"]]
     for title in ("float", "INT8", "INT8 - float"):
         unit = "" if "-" in title else ", %"

@@ -1,1 +1,1 @@
-"""From an archive, a folder or a download to labelled images."""
+"""Read labelled images from an archive, a folder or a download."""

@@ -1,4 +1,4 @@
-"""The two official forms of CIFAR-10: batches of a Python 2 pickle each, or of binary records."""
+"""Read CIFAR-10 in its two official forms: Python 2 pickles, or files of binary records."""
 
 from io import BytesIO
 from itertools import chain
@@ -23,11 +23,11 @@ Labels: TypeAlias = npt.NDArray[np.int64]
 
 
 class CifarBatches:
-    """Collects the batches in any order; `finish` checks them and puts the images in order.
+    """Collects the batches in any order; `finish` checks them and sorts the images.
 
-    Images are ordered by class, then by the file name that the Python form records (the order of a
-    class-folder tree of the same files); the binary form has no file names and keeps its order.
-    torchvision's CIFAR10 cannot take its place: it drops the file names that give this order.
+    Images are sorted by class, then by the file name that the Python form records, i.e. in the
+    order of a class-folder tree of the same files. The binary form has no file names and keeps its
+    order. torchvision's CIFAR10 is not used because it drops the file names.
     """
 
     def __init__(self, path: Path) -> None:
@@ -36,13 +36,13 @@ class CifarBatches:
         self._class_names: tuple[str, ...] | None = None
 
     def wants(self, member: Member) -> bool:
-        """Tell whether the member is one of the official files, at most one folder down."""
+        """Return whether a member is one of the official files, at most one folder deep."""
         name = member.parts[-1]
         known = name.removesuffix(".bin") in _BATCHES or name.removesuffix(".txt") == _NAMES
         return known and not member.is_folder and len(member.parts) <= 2
 
     def add(self, member: Member) -> None:
-        """Take in one official file; a damaged one raises."""
+        """Add one official file; PipelineError if it is damaged."""
         name, content = member.parts[-1], member.content()
         where = f"{self._path}: {name}"
         if name == _NAMES:
@@ -55,11 +55,11 @@ class CifarBatches:
             self._batches[name] = _python_batch(_load(content, where), where)
 
     def __bool__(self) -> bool:
-        """Tell whether any official file was found."""
+        """Return whether any official file was found."""
         return bool(self._batches) or self._class_names is not None
 
     def finish(self) -> LabelledImages:
-        """Return the images of both splits; a missing file or a label without a name raises."""
+        """Return the images of both splits; PipelineError if a file or a class name is missing."""
         missing = [name for name in _BATCHES if name not in self._batches]
         missing += [_NAMES] if self._class_names is None else []
         if missing:

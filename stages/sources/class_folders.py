@@ -1,4 +1,4 @@
-"""A tree `train/<class>/<image>`, `test/<class>/<image>`, read into arrays of 32x32 RGB images."""
+"""Read a tree `train/<class>/<image>`, `test/<class>/<image>` into 32x32 RGB images."""
 
 import logging
 from io import BytesIO
@@ -22,20 +22,20 @@ Pixels: TypeAlias = npt.NDArray[np.uint8]
 
 
 class ClassFolders:
-    """Collects the members of one tree in any order; `finish` checks it and puts it in order.
+    """Collects the files of one tree in any order; `finish` checks the tree and sorts the images.
 
-    Classes are the folder names, sorted; images are ordered by class, then by file name. Files that
-    are no images, and everything outside `train` and `test`, are passed over.
+    Classes are the sorted folder names; images are sorted by class, then by file name. Files that
+    are not images, and everything outside `train` and `test`, are ignored.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._classes: dict[tuple[str, ...], dict[str, Pixels]] = {}  # by path, then by file name
-        self._seen: set[str] = set()  # folders that stand where train and test are looked for
+        self._seen: set[str] = set()  # top-level folders, for the error if train or test is missing
         self._resized = 0
 
     def add(self, member: Member) -> None:
-        """Take in a file or folder; an image in the wrong place or damaged raises."""
+        """Add a file or folder; PipelineError if an image is damaged or in the wrong place."""
         if member.is_folder:
             self._seen.add(member.parts[0])
             self._classes.setdefault(member.parts, {})
@@ -46,12 +46,12 @@ class ClassFolders:
             self._resized += resized
 
     def finish(self) -> LabelledImages:
-        """Return the images of both splits; a tree with a hole or two trees raise."""
+        """Return the images of both splits; PipelineError unless there is one complete tree."""
         tops = {folder[:-2] for folder, images in self._classes.items() if images}
         if len(tops) > 1:
             found = " and ".join(sorted("/".join((*top, "train|test")) for top in tops))
             raise PipelineError(f"{self._path} holds more than one tree of images: {found}")
-        top = next(iter(tops), ())  # what stands above train and test: nothing or a folder
+        top = next(iter(tops), ())  # the path above train and test: () or (folder,)
         classes = self._checked_classes(top)
         if self._resized:
             log.warning(
@@ -64,7 +64,10 @@ class ClassFolders:
         return LabelledImages(train, test, tuple(classes))
 
     def _in_tree(self, member: Member) -> bool:
-        """Tell whether an image has a class; one below train or test without a class raises."""
+        """Return whether an image belongs to a class.
+
+        PipelineError for an image below train or test that is not in a class folder.
+        """
         for depth, split in enumerate(member.parts[:2]):
             if split in _SPLITS and len(member.parts) == depth + 3:
                 return True
@@ -75,7 +78,10 @@ class ClassFolders:
         )
 
     def _checked_classes(self, top: tuple[str, ...]) -> list[str]:
-        """Return the sorted class names, the same in train and test and none of them empty."""
+        """Return the sorted class names.
+
+        PipelineError if train and test differ or a class has no image.
+        """
         train, test = (
             {folder[-1] for folder in self._classes if folder[:-1] == (*top, split)}
             for split in _SPLITS
@@ -110,14 +116,14 @@ class ClassFolders:
 
 
 def _few(names: set[str]) -> str:
-    """Name at most five of `names`."""
+    """Return at most five of the names, as text."""
     return ", ".join(sorted(names)[:5]) + (", ..." if len(names) > 5 else "")
 
 
 def _decode(member: Member, path: Path) -> tuple[Pixels, bool]:
-    """Return the image as uint8 [32, 32, 3] and whether it had another size.
+    """Return the image as uint8 [32, 32, 3], and whether it was resized.
 
-    Grey and palette images are expanded, 16-bit grey is scaled to 8 bits, transparency is dropped.
+    Grey and palette images become RGB, 16-bit grey is scaled to 8 bits, transparency is dropped.
     """
     from PIL import Image
 
@@ -127,7 +133,7 @@ def _decode(member: Member, path: Path) -> tuple[Pixels, bool]:
         if image.mode.startswith("I"):  # convert() would clip 16-bit grey at 255
             image = Image.fromarray((np.asarray(image, np.uint32) // 257).astype(np.uint8))
         if image.has_transparency_data:
-            image = image.convert("RGBA")  # a palette entry may be transparent
+            image = image.convert("RGBA")  # the palette may have transparent entries
         image = image.convert("RGB")
     except Exception as error:  # decoders raise nearly every built-in exception on damaged files
         raise PipelineError(

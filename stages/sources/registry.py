@@ -1,7 +1,8 @@
-"""Where images come from: a registry of sources by name, all giving `LabelledImages`.
+"""The sources of images by name; all return `LabelledImages`.
 
-`cifar10` downloads the official archive, `folder` reads a local tree or archive, `digits` is
-scikit-learn's bundled handwritten digits. To add a source, write a function and register it.
+`cifar10` downloads the official archive, `folder` reads a local tree or archive, `digits` returns
+the handwritten digits that scikit-learn contains. To add a source, write a function and add it to
+`SOURCES`.
 """
 
 import http.client
@@ -23,7 +24,7 @@ from stages.sources.class_folders import ClassFolders
 
 log = logging.getLogger(__name__)
 
-PATH_VARIABLE = "PIPELINE_DATA"  # wins over data.path
+PATH_VARIABLE = "PIPELINE_DATA"  # has priority over data.path
 _CIFAR10_CLASSES = (
     *("airplane", "automobile", "bird", "cat", "deer"),
     *("dog", "frog", "horse", "ship", "truck"),
@@ -34,15 +35,15 @@ _ACCEPTED = (
 )
 # A hundred times CIFAR-10; its largest single file, a batch, has 2**25 bytes.
 LIMITS = Limits(members=6_000_000, member_bytes=1 << 28, total_bytes=1 << 34)
-_STALL_SECONDS = 30  # a connection that is silent for so long counts as dead
+_STALL_SECONDS = 30  # a connection without data for this long is given up
 _DIGITS_TEST_EVERY = 5
 
 
 def read_images(source: str, path: str | None) -> LabelledImages:
     """Return the training and test images of the source called `source`.
 
-    `path` is where `folder` reads, and `cifar10` too where it is given; the environment variable
-    PIPELINE_DATA wins over it. Raises `PipelineError` for whatever the user can mend.
+    `path` is the local data that `folder` reads, and optionally `cifar10`; the environment variable
+    PIPELINE_DATA has priority over it. Raises PipelineError for every fault that the user can fix.
     """
     if source not in SOURCES:
         raise PipelineError(
@@ -63,7 +64,7 @@ def read_folder(path: str | None) -> LabelledImages:
 
 
 def read_cifar10(path: str | None) -> LabelledImages:
-    """Download CIFAR-10 once and check its hash, or read the local copy that `path` names."""
+    """Read CIFAR-10 from `path`, or download it once and check its hash."""
     local = _local_path(path)
     images = _read_local(local if local is not None else _download_cifar10())
     if images.class_names != _CIFAR10_CLASSES:
@@ -75,10 +76,10 @@ def read_cifar10(path: str | None) -> LabelledImages:
 
 
 def read_digits(path: str | None) -> LabelledImages:
-    """Return scikit-learn's 1,797 digits, every pixel a 4x4 block; `path` is not used.
+    """Return scikit-learn's 1,797 digits, 8x8 enlarged to 32x32; `path` is not used.
 
-    Values 0..16 become 0..255 on all three channels. Of each class, in bundled order, every fifth
-    image starting with the first is a test image (364 in all); nothing is random.
+    Values 0..16 become 0..255 on all three channels. In each class every fifth image, starting with
+    the first, is a test image (364 in all). Nothing is random.
     """
     from sklearn.datasets import load_digits
 
@@ -102,7 +103,10 @@ SOURCES: dict[str, Callable[[str | None], LabelledImages]] = {
 
 
 def _local_path(path: str | None) -> Path | None:
-    """Return the existing path that the environment or else data.path names, or None."""
+    """Return the local path from PIPELINE_DATA or else from `path`; None if neither is set.
+
+    PipelineError if the path does not exist.
+    """
     name, value = PATH_VARIABLE, os.environ.get(PATH_VARIABLE)
     if not value:
         name, value = "data.path", path
@@ -126,7 +130,7 @@ def _read_local(path: Path) -> LabelledImages:
 
 
 def _download_cifar10() -> Path:
-    """Return the folder of the official batches in the user's cache, fetched if need be.
+    """Return the folder of the official batches in the user's cache; download them if necessary.
 
     torchvision compares the archive and every batch with their published hashes.
     """
@@ -149,7 +153,7 @@ def _download_cifar10() -> Path:
 
 @contextmanager
 def _stall_limit() -> Iterator[None]:
-    """Bound the silence of network connections, which have no limit of their own."""
+    """Limit how long network connections may be silent; by default there is no limit."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(_STALL_SECONDS)
     try:

@@ -1,9 +1,9 @@
-"""torchvision, imported so that it also works beside a CPU-only torch.
+"""Import torchvision so that it also works with a CPU-only torch.
 
-The torchvision of PyPI brings operators compiled against CUDA. Where torch has no CUDA they cannot
-be loaded, and torchvision then stops at its own import, because it describes the shapes of
-`nms` and `qnms` without having them ("operator torchvision::nms does not exist"). Nothing here uses
-either, so declaring the two is enough: datasets and transforms work, `nms` itself stays absent.
+The torchvision of PyPI contains operators that are compiled for CUDA. If torch has no CUDA, they
+cannot be loaded, and the import of torchvision fails, because it registers the shapes of `nms` and
+`qnms`, which then do not exist ("operator torchvision::nms does not exist"). This project uses
+neither, so it is enough to declare the two: data sets and transforms work, `nms` does not.
 """
 
 import importlib
@@ -16,13 +16,13 @@ from typing import Any
 import torch
 
 _SIGNATURE = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
-_declared: list[Any] = []  # a declaration lasts as long as its library object
-_library: Any = torch.library  # torch gives these two no types
+_declared: list[Any] = []  # keeps the library objects alive, and with them the declarations
+_library: Any = torch.library  # Any, because torch has no types for these two
 _ops: Any = torch.ops
 
 
 def import_torchvision() -> ModuleType:
-    """Return torchvision; call this before any other import of it. May be called again."""
+    """Return torchvision; call this before anything else imports it. Can be called repeatedly."""
     if "torchvision" not in sys.modules and not _load_operators():
         library = _library.Library("torchvision", "FRAGMENT")
         for name in ("nms", "qnms"):
@@ -33,8 +33,8 @@ def import_torchvision() -> ModuleType:
 
 
 def _load_operators() -> bool:
-    """Load torchvision's compiled operators as its own import will; tell whether they work."""
-    spec = importlib.util.find_spec("torchvision")  # finds it without running it
+    """Load torchvision's compiled operators as its import does; return whether they work."""
+    spec = importlib.util.find_spec("torchvision")  # finds the package without importing it
     folders = (spec.submodule_search_locations if spec else None) or []
     for extension in (file for folder in folders for file in Path(folder).glob("_C*.so")):
         try:

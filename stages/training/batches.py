@@ -1,4 +1,4 @@
-"""The shuffled, changed batches of one epoch."""
+"""Shuffled batches of one epoch with random changes."""
 
 from collections.abc import Callable, Iterator
 
@@ -7,18 +7,19 @@ from torch import Generator, Tensor
 
 from stages.networks.distributed import own_slice
 
-_TOGETHER = 32  # batches changed at once on an accelerator
+_TOGETHER = 32  # batches that are changed in one call on a GPU
 
 Change = Callable[[Tensor, Generator], Tensor]
 
 
 class Batches:
-    """Batches (images, *targets) on a device; every draw comes from the generator.
+    """Batches (images, *targets) on a device; all random numbers come from the generator.
 
-    Images uint8 [n, 3, height, width] and every target [n, ...] are shuffled together; `change`
-    maps the images of a batch and the generator to those that are trained on. The last, smaller
-    batch is dropped. Of several processes each gets its own slice of every batch. An accelerator
-    holds all images and changes many batches at once, which takes it as long as one.
+    Images uint8 [n, 3, height, width] and every target [n, ...] are shuffled together. `change`
+    maps a batch of images and the generator to the images that are trained on. The last, smaller
+    batch is dropped. Of several processes each gets its own slice of every batch. On a GPU all
+    images stay in device memory, and 32 batches are changed in one call, which costs no more than
+    one.
     """
 
     def __init__(
@@ -41,10 +42,10 @@ class Batches:
         return len(self.order)
 
     def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
-        """Yield the batches in their order."""
+        """Yield the batches in shuffled order."""
         for first in range(0, len(self.order), self.together):
             batches = self.order[first : first + self.together]
-            # Every process changes whole batches: the draws do not depend on their number.
+            # Every process changes whole batches, so the number of processes changes no draw.
             changed = self.change(self.images[torch.cat(batches)], self.generator)
             for batch, images in zip(batches, changed.split(len(batches[0])), strict=True):
                 parts = (images, *(target[batch] for target in self.targets))

@@ -1,10 +1,10 @@
-"""A training step, gradients and optimiser: eagerly, or on CUDA as one graph, recorded once.
+"""A training step (gradients and optimiser), run eagerly or replayed from a CUDA graph.
 
-A step of these networks is some hundred kernels of a few microseconds each, and starting them one
-by one takes a CPU longer than running them takes the device. A CUDA graph starts them all at once;
-in return every tensor keeps its address: batches are copied into the recorded inputs, and rates
-are tensors on the device. Where a phase is long enough to pay for it, torch.compile first makes
-fewer and larger kernels of the module's own.
+A step of these networks consists of some hundred kernels of a few microseconds each. Starting them
+one by one takes the CPU longer than the GPU needs to run them. A CUDA graph starts all of them at
+once, but requires that every tensor keeps its address: batches are copied into the recorded inputs,
+and learning rates are tensors on the device. If a phase has enough steps to be worth it,
+torch.compile first fuses the module's kernels.
 """
 
 import logging
@@ -18,23 +18,23 @@ from torch import Tensor, nn
 from models.files.errors import one_line
 from stages.training.optimizers import AnyOptimizer, set_rates
 
-Outputs = tuple[Tensor, Tensor | None]  # the loss and, where it classifies, the logits
+Outputs = tuple[Tensor, Tensor | None]  # the loss, and the logits if the phase classifies
 Recorder = Callable[[Callable[[], Outputs]], tuple[Callable[[], None], Outputs]]
 
 _LOG = logging.getLogger(__name__)
-_WARM_UP = 3  # runs before recording, for what only the first ones do (compiling, choosing)
-_WORTH_COMPILING = 10_000  # steps: some 20 s of compiling for 2 ms each
+_WARM_UP = 3  # runs before recording: the first ones compile kernels and choose algorithms
+_WORTH_COMPILING = 10_000  # steps: compiling takes some 20 s and saves some 2 ms per step
 
 
 class EagerStep:
-    """Trains a module on one batch after another."""
+    """Trains a module on one batch after another, without a recording."""
 
     def __init__(self, module: nn.Module, optimizer: AnyOptimizer) -> None:
         self.module, self.optimizer = module, optimizer
-        self.learning_rate = 0.0  # of the last step, in the optimiser's first group
+        self.learning_rate = 0.0  # of the last step, for the optimiser's first group
 
     def __call__(self, factor: float, *batch: Tensor) -> Outputs:
-        """Update the parameters at `factor` times their rates; return what the module returns."""
+        """Update the parameters at `factor` times their rates; return the module's outputs."""
         self.learning_rate = set_rates(self.optimizer, factor)
         return self._update(self.module, *batch)
 
@@ -47,10 +47,10 @@ class EagerStep:
 
 
 class RecordedStep(EagerStep):
-    """The same from a recording that the first batch makes; all batches have its shapes.
+    """A step that the first batch records; all batches must have its shapes.
 
-    What is returned is overwritten by the next call. `forms` are those of the module to be tried in
-    turn; where none can be recorded the steps are eager from then on. One line says of each why.
+    The next call overwrites the returned tensors. `forms` are variants of the module that are tried
+    in order. If none can be recorded, all steps are eager. One log line per form gives the reason.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class RecordedStep(EagerStep):
         self.replay: Callable[[], None] | None = None
 
     def __call__(self, factor: float, *batch: Tensor) -> Outputs:
-        """Update the parameters at `factor` times their rates; return what the module returns."""
+        """Update the parameters at `factor` times their rates; return the module's outputs."""
         if self.inputs is None:
             self.inputs = tuple(part.clone() for part in batch)
             self._record(self.inputs)
@@ -102,9 +102,9 @@ def training_step(
     record: bool,
     compile_for: int = 0,
 ) -> EagerStep:
-    """Return the step for a device: recorded where `record` and the device is CUDA, else eager.
+    """Return the step for a device: recorded if `record` is set and the device is CUDA, else eager.
 
-    `compile_for` is the number of steps that a compiled module would serve.
+    `compile_for` is the number of steps that a compiled module would run.
     """
     if not record or device.type != "cuda":
         return EagerStep(module, optimizer)
@@ -115,27 +115,27 @@ def training_step(
 
 
 def record_graph(step: Callable[[], Outputs]) -> tuple[Callable[[], None], Outputs]:
-    """Record a step as a CUDA graph; return what replays it, and the outputs it writes to."""
+    """Record a step as a CUDA graph; return the function that replays it, and its outputs."""
     side = torch.cuda.Stream()
     side.wait_stream(torch.cuda.current_stream())
     try:
         with torch.cuda.stream(side):
             for _ in range(_WARM_UP):
                 step()
-    finally:  # also what undoes a step that failed must come after it
+    finally:  # also after a failure: the undo must run after the side stream
         torch.cuda.current_stream().wait_stream(side)
     graph = torch.cuda.CUDAGraph()
-    # The outer context leads back to this stream where a capture that failed does not.
+    # The outer context returns to this stream; a failed capture does not.
     with torch.cuda.stream(torch.cuda.current_stream()), torch.cuda.graph(graph):
         outputs = step()
     return graph.replay, outputs
 
 
 def _remember(module: nn.Module, optimizer: AnyOptimizer) -> Callable[[], None]:
-    """Return what undoes the steps that recording takes, in place.
+    """Return the function that undoes, in place, the steps that recording runs.
 
-    Parameters, buffers and the optimiser's tensors get back their values; those that the optimiser
-    did not have before become zero, with which all of ours begin.
+    Parameters, buffers and the optimiser's tensors get their old values. Tensors that the optimiser
+    has created since become zero, the initial value of all its tensors.
     """
     known = [*module.state_dict().values(), *_tensors(optimizer.state_dict())]
     values, ids = [tensor.clone() for tensor in known], {id(tensor) for tensor in known}
@@ -152,7 +152,7 @@ def _remember(module: nn.Module, optimizer: AnyOptimizer) -> Callable[[], None]:
 
 
 def _tensors(state: Any) -> Iterator[Tensor]:  # noqa: ANN401 (an optimiser's state, nested)
-    """Yield the tensors of a state dictionary: those of the optimiser itself, no copies."""
+    """Yield the tensors of a state dictionary, without copies."""
     if isinstance(state, Tensor):
         yield state
     elif isinstance(state, dict | list):

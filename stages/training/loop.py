@@ -1,8 +1,9 @@
-"""The one training loop: phases of epochs, resumable after any kill, on CPUs with one result.
+"""The training loop: phases of epochs, resumable after any interruption.
 
-An epoch draws everything from a generator seeded by (seed, phase, epoch), and the state after it is
-written before the next begins. A run that was interrupted therefore goes on from its last finished
-epoch and ends in the same weights as one that was not (on CUDA up to the order of float sums).
+All random numbers of an epoch come from a generator seeded by (seed, phase, epoch), and the state
+after each epoch is written before the next begins. An interrupted run resumes from its last
+finished epoch and ends with the same weights as an uninterrupted one: bit for bit on CPUs, except
+for the order of float sums on CUDA.
 """
 
 import csv
@@ -38,10 +39,11 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass
 class Run:
-    """Where a training run keeps its state and its history, and what makes it the same run.
+    """The files of a training run, and the inputs that identify it.
 
-    `fingerprint` is any JSON-able description of all inputs; a checkpoint of another fingerprint is
-    never resumed. `weights` is where the trained network goes; None: it is the caller's alone.
+    `fingerprint` is a JSON-able description of all inputs; only a checkpoint with the same
+    fingerprint is resumed. `weights` is the file for the trained network; with None `fit` writes no
+    weights.
     """
 
     name: str
@@ -49,13 +51,13 @@ class Run:
     history: Path
     fingerprint: Any
     weights: Path | None = None
-    section: str = "training"  # of params.yaml: where messages say that batch_size stands
+    section: str = "training"  # section of params.yaml with batch_size, for messages
     rows: list[dict[str, Any]] = field(default_factory=list)
     seconds: float = 0.0
 
     @property
     def checkpoint(self) -> Path:
-        """The resume file: git-ignored, no DVC output, removed when the run has succeeded."""
+        """The file to resume from: git-ignored, not a DVC output, removed when the run succeeds."""
         text = json.dumps(self.fingerprint, sort_keys=True, default=str)
         digest = hashlib.sha256(text.encode()).hexdigest()[:16]
         return Path(".ckpt") / f"{self.name}-{digest}.pt"
@@ -64,10 +66,11 @@ class Run:
 def fit(
     run: Run, model: nn.Module, phases: list[Phase], dataset: Dataset, training: Training
 ) -> None:
-    """Train `model` through all phases; write its history and, then on the CPU, its weights.
+    """Train `model` through all phases and write its history and its weights.
 
-    Raises PipelineError where the training set is smaller than a batch, the loss is not finite, or
-    the processes of torchrun cannot share a batch equally.
+    The model is on the CPU afterwards if weights are written. Raises PipelineError if the training
+    set is smaller than a batch, if the loss is not finite, or if the processes of torchrun cannot
+    divide a batch equally.
     """
     keep_freed_memory()
     _check_batch_size(run, dataset, training)
@@ -95,7 +98,8 @@ def distillation_loss(
 ) -> Tensor:
     """Return alpha·T²·CE(softmax(teacher/T), student/T) + (1 - alpha)·CE(labels).
 
-    Logits [n, classes], labels [n]. Published system §2, step 3 (there T = 1, alpha = 0.8).
+    Logits [n, classes], labels int64 [n]. docs/published-system.md §2, step 3 (there T = 1 and
+    alpha = 0.8).
     """
     targets = (teacher / temperature).softmax(dim=1)
     soft = temperature**2 * functional.cross_entropy(student / temperature, targets)
@@ -105,7 +109,7 @@ def distillation_loss(
 def distillation(student: Forward, teacher: Forward, temperature: float, alpha: float) -> Loss:
     """Return the distillation loss of two functions from pixels to logits.
 
-    Stored logits, the loss's third argument, replace the teacher's.
+    If the loss gets stored logits as its third argument, they replace the teacher's.
     """
 
     def loss(images: Tensor, labels: Tensor, target: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -119,7 +123,7 @@ def distillation(student: Forward, teacher: Forward, temperature: float, alpha: 
 
 
 def file_digest(path: Path | str) -> str:
-    """Return the sha256 of a file, for a run's fingerprint."""
+    """Return the SHA-256 of a file, for a run's fingerprint."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -134,9 +138,9 @@ def _check_batch_size(run: Run, dataset: Dataset, training: Training) -> None:
 
 
 def _remaining(phases: list[Phase], state: dict[str, Any] | None) -> Iterator[tuple[int, range]]:
-    """Yield the index of every phase that is not finished, and its epochs that are left.
+    """Yield the index of every unfinished phase, and the range of its remaining epochs.
 
-    `state` is that of a run to be resumed; its position is (phase, epoch), the last one finished.
+    `state` is that of a run to be resumed; its position is the last finished (phase, epoch).
     """
     reached, finished = state["position"] if state is not None else (-1, -1)
     for index, phase in enumerate(phases):
@@ -147,12 +151,12 @@ def _remaining(phases: list[Phase], state: dict[str, Any] | None) -> Iterator[tu
 
 def _finish(run: Run, model: nn.Module) -> None:
     """Write history, cost and weights, then remove the checkpoint."""
-    _write_history(run)  # also where no epoch was left to do: DVC may have removed the file
+    _write_history(run)  # also if no epoch was left: DVC may have removed the file
     device = next(model.parameters()).device
     write_cost(run.history.with_suffix(".json"), len(run.rows), run.seconds, device)
     if run.weights is not None:
         save_state(model.cpu(), run.weights)
-    run.checkpoint.unlink(missing_ok=True)  # last: a kill at any time loses an epoch at most
+    run.checkpoint.unlink(missing_ok=True)  # last, so that an interruption loses at most one epoch
 
 
 def _save(run: Run, model: nn.Module, optimizer: AnyOptimizer, position: list[int]) -> None:
@@ -190,7 +194,7 @@ def _write_history(run: Run) -> None:
 
 
 def _log_epoch(run: Run, phases: list[Phase], seconds: float) -> None:
-    # Times are not in the history: every run would look like a new result.
+    # Times are not in the history: with them every run would look like a new result.
     row, total = run.rows[-1], sum(phase.epochs for phase in phases)
     accuracy = "" if row["val_accuracy"] is None else f"  val acc {row['val_accuracy']:.2f}%"
     _LOG.info(

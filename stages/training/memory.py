@@ -1,13 +1,13 @@
-"""How this process's allocator treats memory while it trains."""
+"""Settings of this process's memory allocator for training."""
 
 import ctypes
 
 
 def keep_freed_memory() -> None:
-    """Let glibc keep what PyTorch frees, for this whole process; elsewhere do nothing.
+    """Make glibc keep freed memory in this process; without glibc do nothing.
 
-    Streams of a few megabytes would go back to the kernel at the end of every step and come again
-    page by page: as expensive as half of the matrix products.
+    Otherwise buffers of a few megabytes return to the kernel at the end of every step and come back
+    page by page, which costs as much time as half of the matrix products.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

@@ -1,9 +1,9 @@
-"""Muon for all weight matrices of a network at once.
+"""The optimiser Muon for all weight matrices of a network at once.
 
 K. Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024.
-`torch.optim.Muon` takes one matrix after another, which for the small ones of a ResMLP is hundreds
-of operators and up to a fifth of a training step. Here they go through the iteration as one batch,
-padded with zeros, which the iteration keeps: norms and products do not see them.
+`torch.optim.Muon` updates one matrix after another. For the small matrices of a ResMLP that is
+hundreds of operators, up to a fifth of a training step. Here all matrices are one zero-padded
+batch; zeros change neither norms nor products and stay zero.
 """
 
 from collections.abc import Iterable
@@ -18,17 +18,17 @@ _MOMENTUM = 0.95
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the quintic iteration, Jordan et al.
 _ITERATIONS = 5
 _EPSILON = 1e-7
-_RMS = 0.2  # root mean square of AdamW's updates, Liu et al., arXiv 2502.16982
+_RMS = 0.2  # typical root mean square of AdamW's updates, Liu et al., arXiv 2502.16982
 
 Shapes = tuple[torch.Size, ...]
 
 
 class Muon(Optimizer):
-    """Nesterov momentum, orthogonalised: the arithmetic of `torch.optim.Muon`, for all at once.
+    """Nesterov momentum, orthogonalised, as in `torch.optim.Muon`, for all matrices at once.
 
-    Rates are scaled to AdamW's (its `match_rms_adamw`), so that one schedule serves both. `lr` may
-    be a number or, on the matrices' device, a tensor without dimensions: then a step can be
-    recorded as a CUDA graph. A parameter that is no matrix raises ValueError.
+    Updates are scaled to the size of AdamW's (`match_rms_adamw` in torch), so one schedule serves
+    both. `lr` is a number, or a tensor without dimensions on the matrices' device; with a tensor a
+    step can be recorded as a CUDA graph. A parameter that is not a matrix raises ValueError.
     """
 
     def __init__(self, params: Iterable[Any], lr: float, weight_decay: float) -> None:
@@ -51,6 +51,7 @@ class Muon(Optimizer):
         torch._foreach_lerp_(momenta, gradients, 1 - _MOMENTUM)
         updates = torch._foreach_lerp(gradients, momenta, _MOMENTUM)
         shapes: Shapes = tuple(p.shape for p in matrices)
+        # Updates [n, rows, columns], each with its own factor [n, 1, 1].
         batch = orthogonal(_padded(updates)) * (_scales(shapes, updates[0].device) * lr)
         steps = [_unpadded(part, shape) for part, shape in zip(batch, shapes, strict=True)]
         torch._foreach_mul_(matrices, 1 - lr * decay)
@@ -64,21 +65,25 @@ class Muon(Optimizer):
 
 
 def orthogonal(batch: Tensor) -> Tensor:
-    """Return matrices [n, rows, columns] with singular values near 1, by Newton and Schulz.
+    """Return matrices [n, rows, columns] with singular values near 1, by Newton-Schulz iteration.
 
-    rows <= columns; in the batch's type, bfloat16 is enough. Rows and columns of zeros stay zero.
+    Requires rows <= columns. Computes in the batch's type; bfloat16 is sufficient. Rows and columns
+    of zeros stay zero.
     """
     linear, cubic, quintic = _COEFFICIENTS
     x = batch / batch.norm(dim=(1, 2), keepdim=True).clamp(min=_EPSILON)
     for _ in range(_ITERATIONS):
-        gram = x @ x.mT
+        gram = x @ x.mT  # [n, rows, rows]
         factor = torch.baddbmm(gram, gram, gram, beta=cubic, alpha=quintic)
         x = torch.baddbmm(x, factor, x, beta=linear)
     return x
 
 
 def _padded(matrices: list[Tensor]) -> Tensor:
-    """Return bfloat16 [n, rows, columns], each matrix lying and in the upper left corner."""
+    """Return bfloat16 [n, rows, columns], each matrix transposed to rows <= columns, zero-padded.
+
+    The padding is at the bottom and at the right.
+    """
     lying = [_lying(matrix) for matrix in matrices]
     rows, columns = (max(matrix.shape[i] for matrix in lying) for i in (0, 1))
     batch = matrices[0].new_zeros(len(lying), rows, columns, dtype=torch.bfloat16)
@@ -94,10 +99,11 @@ def _unpadded(padded: Tensor, shape: torch.Size) -> Tensor:
 
 
 def _lying(matrix: Tensor) -> Tensor:
+    """Return the matrix, transposed if it has more rows than columns."""
     return matrix.t() if matrix.shape[0] > matrix.shape[1] else matrix
 
 
 @cache
 def _scales(shapes: Shapes, device: torch.device) -> Tensor:
-    """Return the factors on a rate [n, 1, 1] that give each update AdamW's size."""
+    """Return factors [n, 1, 1] for a learning rate that give each update AdamW's size."""
     return torch.tensor([[[_RMS * max(shape) ** 0.5]] for shape in shapes], device=device)

@@ -1,4 +1,4 @@
-"""Optimisers and learning rates of the training phases."""
+"""Optimisers and learning-rate schedules of the training phases."""
 
 import math
 from collections.abc import Callable
@@ -13,40 +13,40 @@ from stages.training.muon import Muon
 
 ParameterGroup = dict[str, Any]
 
-# Of a 1-cycle rate: where it starts and ends, and when it peaks (all as fractions).
+# Of the 1-cycle schedule: rates at start and end relative to the peak; time of the peak (0 to 1).
 _START, _PEAK, _END = 0.2, 0.23, 0.07
 
 
 class AnyOptimizer(Protocol):
-    """What training asks of a `torch.optim.Optimizer`, or of several used as one."""
+    """The interface of `torch.optim.Optimizer` that training needs; also met by `Together`."""
 
     @property
     def param_groups(self) -> list[ParameterGroup]:
-        """The groups, each with its `lr`."""
+        """The parameter groups, each with its `lr`."""
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forget the gradients."""
+        """Clear the gradients."""
 
     def step(self) -> Any:  # noqa: ANN401 (what a closure returned)
         """Update the parameters."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what resuming needs."""
+        """Return the state that resuming needs."""
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from what `state_dict` returned."""
+        """Restore the state that `state_dict` returned."""
 
 
 @dataclass(frozen=True)
 class Method:
-    """An optimiser, and the factor on its learning rates as `done` goes from 0 to 1."""
+    """An optimiser, and the factor of its learning rates as a function of progress (0 to 1)."""
 
     optimizer: Callable[[list[ParameterGroup]], AnyOptimizer]
     rate: Callable[[float], float]
 
 
 class Together:
-    """Several optimisers, each of its own parameters, used as one."""
+    """Several optimisers, each with its own parameters, used as one."""
 
     def __init__(self, *parts: Optimizer) -> None:
         self.parts = parts
@@ -57,7 +57,7 @@ class Together:
         return [group for part in self.parts for group in part.param_groups]
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forget the gradients of all parts."""
+        """Clear the gradients of all parts."""
         for part in self.parts:
             part.zero_grad(set_to_none)
 
@@ -71,15 +71,15 @@ class Together:
         return {"parts": [part.state_dict() for part in self.parts]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from what `state_dict` returned."""
+        """Restore the state that `state_dict` returned."""
         for part, state in zip(self.parts, state_dict["parts"], strict=True):
             part.load_state_dict(state)
 
 
 def set_rates(optimizer: AnyOptimizer, factor: float) -> float:
-    """Set every group's rate to `factor` times its initial one, and return the first.
+    """Set every group's rate to `factor` times its initial rate; return the first group's rate.
 
-    A rate that is a tensor keeps its address.
+    A rate that is a tensor is changed in place.
     """
     rates: list[float] = [group["initial_lr"] * factor for group in optimizer.param_groups]
     for group, rate in zip(optimizer.param_groups, rates, strict=True):
@@ -91,10 +91,10 @@ def set_rates(optimizer: AnyOptimizer, factor: float) -> float:
 
 
 def matrices_apart(module: nn.Module) -> list[ParameterGroup]:
-    """Return two parameter groups: the weight matrices, marked `matrices`, and all others.
+    """Return two parameter groups: all other parameters, and the weight matrices.
 
-    Matrices are the weights of the linear layers; that of the classifier is none, because Muon is
-    for hidden layers.
+    The second group has the key `matrices`. Matrices are the weights of the linear layers, except
+    the classifier's, because Muon is for hidden layers.
     """
     linears = {name: part for name, part in module.named_modules() if isinstance(part, nn.Linear)}
     matrices = [part.weight for name, part in linears.items() if "classifier" not in name]
@@ -106,7 +106,7 @@ def matrices_apart(module: nn.Module) -> list[ParameterGroup]:
 def adamw(schedule: Schedule) -> Method:
     """Return AdamW with a half cosine down to the schedule's minimum.
 
-    A group without a `lr` gets the schedule's.
+    A group without `lr` gets the schedule's learning rate.
     """
 
     def optimizer(groups: list[ParameterGroup]) -> AdamW:
@@ -124,9 +124,9 @@ def adamw(schedule: Schedule) -> Method:
 
 
 def muon(schedule: FloatSchedule) -> Method:
-    """Return Muon for the groups marked `matrices` and AdamW for the others, one cosine for both.
+    """Return Muon for the group marked `matrices` and AdamW for the others, with the same cosine.
 
-    AdamW alone where `muon_learning_rate` is None.
+    Returns AdamW for all groups if `muon_learning_rate` is None.
     """
     method = adamw(schedule)
     rate = schedule.muon_learning_rate
@@ -142,7 +142,7 @@ def muon(schedule: FloatSchedule) -> Method:
 
 
 def nesterov(params: ConvNetRecipe) -> Method:
-    """Return Nesterov SGD whose rate rises for a quarter of the run and then falls (1-cycle)."""
+    """Return Nesterov SGD with a 1-cycle rate: it rises for a quarter of the run, then falls."""
 
     def optimizer(groups: list[ParameterGroup]) -> Optimizer:
         return SGD(
@@ -157,7 +157,7 @@ def nesterov(params: ConvNetRecipe) -> Method:
 
 
 def one_cycle(done: float) -> float:
-    """Return the factor of a rate that is linear between its start, its peak (1) and its end."""
+    """Return the rate's factor at progress `done`: linear from start to peak (1) to end."""
     if done < _PEAK:
         return _START + (1 - _START) * done / _PEAK
     return 1 + (_END - 1) * (done - _PEAK) / (1 - _PEAK)

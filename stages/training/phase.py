@@ -1,4 +1,4 @@
-"""A phase of training, some epochs with one loss, and how its epochs are run."""
+"""A training phase (some epochs with one loss), and the code that runs its epochs."""
 
 import math
 from dataclasses import dataclass
@@ -27,13 +27,16 @@ _BAR_STEPS = 20  # steps between two updates of the progress bar's figures
 class Phase:
     """Some epochs with one loss.
 
-    `loss(images, labels)` returns the loss and, where it classifies, the logits. `groups` are the
-    optimiser's parameter groups. `train` lists the modules that go to training mode; the others
-    stay in eval mode. A `teacher` is asked about the validation images once, whose loss is then
+    `loss(images, labels)` returns the loss, and the logits if the phase classifies, else None.
+    `groups` are the optimiser's parameter groups. The modules in `train` are set to training mode;
+    the others stay in eval mode.
+
+    A `teacher` computes its logits of the validation images once; validation then calls
     `loss(images, labels, logits of the teacher)`. With `views`, epochs cycle through stored views
-    instead of drawing new ones, except for the flip, and training calls
-    `loss(images, labels, logits of the view)`. `exact`: the loss is not compiled, because fused
-    kernels may round differently.
+    instead of drawing new ones, except for the flip, and training calls `loss(images, labels,
+    logits of the view)`.
+
+    `exact`: the loss is not compiled, because fused kernels may round differently.
     """
 
     name: str
@@ -48,7 +51,7 @@ class Phase:
 
 
 class PhaseLoss(nn.Module):
-    """A phase's loss as a module that owns what it trains, as DistributedDataParallel wants it."""
+    """A phase's loss as a module that contains what it trains, as DistributedDataParallel needs."""
 
     def __init__(self, phase: Phase) -> None:
         super().__init__()
@@ -56,14 +59,14 @@ class PhaseLoss(nn.Module):
         self.loss = phase.loss
 
     def forward(self, *batch: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Map a batch to the loss and, where it classifies, the logits."""
+        """Return the loss of a batch, and the logits if the phase classifies."""
         return self.loss(*batch)
 
 
 class PhaseRunner:
-    """A phase, ready to run: its optimiser, its step, its images and its validation.
+    """A phase that is ready to run: its optimiser, step, images and validation.
 
-    `model` is the whole network, on the device where it is trained.
+    `model` is the whole network, on the device that trains it.
     """
 
     def __init__(
@@ -86,16 +89,17 @@ class PhaseRunner:
             self.images, self.labels = self.images.to(device), self.labels.to(device)
 
     def run(self, epoch: int, generator: Generator) -> dict[str, Any]:
-        """Train one epoch and validate; every draw comes from the generator.
+        """Train one epoch and validate; all random numbers come from the generator.
 
         Returns a row of the history: learning_rate, loss, accuracy, val_loss, val_accuracy.
-        PipelineError where a loss is not finite.
+        Accuracies are in percent, None if the phase does not classify. PipelineError if a loss is
+        not finite.
         """
         images, targets, change = self._source(epoch)
         size = self.training.batch_size
         batches = Batches(images, targets, change, size, generator, self.device)
         row = self._train(epoch, batches) | self.validation(self.model)
-        for key in ("loss", "val_loss"):  # that of validation sees the last step, too
+        for key in ("loss", "val_loss"):  # only val_loss includes the effect of the last step
             if not math.isfinite(row[key]):
                 raise PipelineError(
                     f"{self.phase.name}: the {key} of epoch {epoch + 1} is {row[key]}; lower "
@@ -104,7 +108,7 @@ class PhaseRunner:
         return row
 
     def _source(self, epoch: int) -> tuple[Tensor, tuple[Tensor, ...], Change]:
-        """Return an epoch's images, the targets of each, and how its batches are changed."""
+        """Return an epoch's images, their targets, and the function that changes a batch."""
         if self.views is None:
             how = self.training.augment
             return self.images, (self.labels,), lambda batch, draws: augment(batch, how, draws)
@@ -118,7 +122,7 @@ class PhaseRunner:
         self.model.eval()
         for module in phase.train:
             module.train()
-        # Sums stay on the device: reading them at every step would make it wait.
+        # Sums stay on the device: reading them at every step would make the CPU wait.
         total_loss, hits, seen = (torch.zeros((), device=self.device) for _ in range(3))
         classifies = False
         name = f"{phase.name} {epoch + 1}/{phase.epochs}"

@@ -1,4 +1,4 @@
-"""The loss and the accuracy on the validation images, which every epoch ends with."""
+"""Loss and accuracy on the validation images, measured at the end of every epoch."""
 
 from collections.abc import Callable
 
@@ -9,17 +9,17 @@ from stages.networks.evaluation import Forward, to_tensors
 from stages.pipeline.dataset import Split
 
 _BATCH = 500  # images
-_BATCH_ON_ACCELERATOR = 5000  # images; with small batches it would wait for the CPU
+_BATCH_ON_ACCELERATOR = 5000  # images; with small batches the GPU would wait for the CPU
 
-# (images, labels), and with stored logits these, to the loss and, where it classifies, logits
+# Maps (images, labels), or (images, labels, stored logits), to the loss, and logits or None.
 Loss = Callable[..., tuple[Tensor, Tensor | None]]
 
 
 class Validation:
     """Measures a model's loss on the validation images, which stay on the device.
 
-    A `teacher` that no longer changes is asked once, here; its logits are then the loss's third
-    argument.
+    A `teacher` must not change any more: its logits are computed once, in the constructor. They are
+    then the third argument of the loss.
     """
 
     @torch.no_grad()
@@ -35,9 +35,9 @@ class Validation:
 
     @torch.no_grad()
     def __call__(self, model: nn.Module) -> dict[str, float | None]:
-        """Return `val_loss` and, in percent or None, `val_accuracy`; leave eval mode behind."""
+        """Return `val_loss`, and `val_accuracy` in percent or None; leaves `model` in eval mode."""
         model.eval()
-        losses, hits = [], []  # read only at the end: reading waits for an accelerator
+        losses, hits = [], []  # read only at the end, because reading waits for the GPU
         for x, y, *target in self.batches:
             loss, logits = self.loss(x, y, *target)
             losses.append(loss.double() * len(x))

@@ -1,8 +1,8 @@
-"""What every activation must do; a new one inherits the tests below in three lines.
+"""The tests that every activation must pass; a new activation inherits them in three lines.
 
 class TestSine(ActivationContract):
     name = "sine"
-    options: ClassVar = {"frequency": 3.0}  # optional, where not the defaults
+    options: ClassVar = {"frequency": 3.0}  # optional, if not the defaults
 """
 
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ FEATURES = 5
 
 
 class ActivationContract:
-    """Tests of one entry of the registry, with its defaults or with `options`."""
+    """Tests of one activation of the registry, with its default options or with `options`."""
 
     name: ClassVar[str]
     options: ClassVar[Mapping[str, float]] = {}
@@ -39,7 +39,7 @@ class ActivationContract:
         torch.manual_seed(0)
 
     def build(self, num_features=FEATURES):
-        """Return the activation with different parameters in every channel."""
+        """Return the activation with random parameters that differ between channels."""
         activation = build_activation(self.name, num_features, **self.options)
         for parameter in activation.parameters():
             parameter.data += 0.1 * torch.randn_like(parameter)
@@ -127,7 +127,7 @@ class ActivationContract:
             build_activation(self.name, FEATURES, **self.options, unheard_of=1)
 
     def test_its_int8_table_is_within_one_unit(self):
-        """Between the table's knots the function itself is taken as linear, as the table does."""
+        """The expected values are linear between the table's knots, as the table is."""
         activation = self.build().double()
         in_scale, points = 4 / 128, torch.arange(-128.0, 129, 4).double()
         knots = activation((in_scale * points).unsqueeze(1).repeat(1, FEATURES)).detach().numpy()
@@ -144,7 +144,7 @@ class ActivationContract:
 
 
 def assert_all_registered_are_tested(module: Mapping[str, object]) -> None:
-    """Assert that a module's contract classes cover all that the registry finds."""
+    """Assert that the contract classes of a test module cover all registered activations."""
     classes = [value for value in module.values() if isinstance(value, type)]
     tested = {
         cls.name for cls in classes if issubclass(cls, ActivationContract) and "name" in vars(cls)

@@ -1,4 +1,4 @@
-"""Small archives and folders, and a tree of images to put into them."""
+"""Build small archives and folders, and a tree of images to put into them."""
 
 import hashlib
 import io
@@ -13,7 +13,7 @@ TREE = ("train/cat/a.png", "train/cat/b.png", "train/ant/z.png", "test/cat/c.png
 
 
 def zip_bytes(files, folders=(), compression=zipfile.ZIP_DEFLATED) -> bytes:
-    """Pack contents by name, a str or ZipInfo, and empty folders."""
+    """Return a zip file of {name: content} and empty folders; a name is a str or ZipInfo."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", compression) as archive:
         for name, content in {**{f"{name}/": b"" for name in folders}, **files}.items():
@@ -22,7 +22,7 @@ def zip_bytes(files, folders=(), compression=zipfile.ZIP_DEFLATED) -> bytes:
 
 
 def tar_bytes(files, folders=(), mode="w") -> bytes:
-    """Pack contents by name, a str or TarInfo, and empty folders."""
+    """Return a tar file of {name: content} and empty folders; a name is a str or TarInfo."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode=mode) as archive:
         for name in folders:
@@ -45,7 +45,7 @@ KINDS = ("data", *(f"data{suffix}" for suffix in PACKERS))
 
 
 def write_set(path: Path, files, folders=()) -> Path:
-    """Write the kind of archive that the end of `path` says, or else a folder; return `path`."""
+    """Write an archive of the kind that `path` ends with, else a folder; return `path`."""
     for suffix, pack in PACKERS.items():
         if path.name.endswith(suffix):
             path.write_bytes(pack(files, folders))
@@ -59,7 +59,7 @@ def write_set(path: Path, files, folders=()) -> Path:
 
 
 def pixels_of(name: str) -> np.ndarray:
-    """Return an image that only `name` has."""
+    """Return random pixels uint8 [32, 32, 3] that only the image `name` has."""
     seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big")
     return np.random.default_rng(seed).integers(0, 256, (32, 32, 3), dtype=np.uint8)
 

@@ -1,9 +1,9 @@
-"""Compile the HLS code for tests in a fraction of the time, from the same sources.
+"""Compile the HLS code for tests faster, from the same sources.
 
-Most of a compilation goes into the headers of ap_int and of the standard library, so those are
-precompiled, once a session for each set of flags that they depend on. Some tests compile without
-them and optimise: test_parity.py, test_simd.py and test_import_int8.py, there with the flags of the
-pipeline, and the tests of project folders, to which no header may be missing.
+Most of the compile time is spent on the headers of ap_int and of the standard library, so these are
+precompiled once per session for each set of flags. Some tests compile without precompiled headers
+and optimise: test_parity.py, test_simd.py and test_import_int8.py use the flags of the pipeline,
+and the tests of project folders must notice a missing header.
 """
 
 import fcntl
@@ -36,7 +36,7 @@ HEADERS = """\
 """
 QUICK = ("-O0", "-Werror")  # these networks take longer to compile than to run
 OPTIMISED = ("-O1", "-Werror")
-SANITIZED = (  # ap_private.h shifts negative numbers left to extend their sign: no check of shifts
+SANITIZED = (  # no check of shifts: ap_private.h shifts negative numbers left to extend the sign
     "-O0",
     "-fno-omit-frame-pointer",
     "-fsanitize=address,undefined",
@@ -46,24 +46,24 @@ SANITIZED = (  # ap_private.h shifts negative numbers left to extend their sign:
 
 
 class QuickBuilds:
-    """Compiles as hls.simulate.gpp does, with precompiled headers; equal programs once."""
+    """Compiles as hls.simulate.gpp does, with precompiled headers; can reuse equal programs."""
 
     def __init__(self, folder):
         self.folder = folder
-        self.compile_program = gpp.compile_program  # what a fixture may replace
+        self.compile_program = gpp.compile_program  # before quick_stages replaces it
         folder.mkdir(exist_ok=True)
 
     def build(self, compiler, headers, folder, log, flags=(), accelerator=STREAMING):
-        """Compile the test bench of an accelerator: see gpp.build."""
+        """Compile the test bench of an accelerator; arguments as for gpp.build."""
         return gpp.build(compiler, headers, folder, log, self.with_headers(flags), accelerator)
 
     def compile(self, compiler, sources, includes, binary, log, flags=()):
-        """Compile sources and link them: see gpp.compile_program."""
+        """Compile and link sources; arguments as for gpp.compile_program."""
         flags = self.with_headers(flags)
         return self.compile_program(compiler, sources, includes, binary, log, flags)
 
     def compile_once(self, compiler, sources, includes, binary, log, flags=()):
-        """Do the same without optimisation; copy an earlier program of the same text and flags."""
+        """Compile without optimisation, or copy an earlier program of equal sources and flags."""
         flags = [*flags, "-O0"]
         key = hashlib.sha256(repr((compiler, flags)).encode())
         headers = [path for include in includes for path in sorted(include.glob("*.h*"))]
@@ -83,14 +83,17 @@ class QuickBuilds:
         return binary
 
     def with_headers(self, flags):
-        """Return flags for g++ that add the precompiled headers; they change no meaning."""
+        """Return the flags plus those that include the precompiled headers.
+
+        The headers do not change what the program does.
+        """
         base = ["-std=c++14", *gpp._native("g++"), "-O3"]
         base += [flag for flag in flags if flag.startswith(("-O", "-f", "-p"))]
         base = [flag for flag in base if flag != "-fsyntax-only"]
         name = hashlib.sha256(" ".join(base).encode()).hexdigest()[:12]
         header = self.folder / f"headers_{name}.hpp"
         with self.folder.joinpath("lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # other workers of the session wait for the file
+            fcntl.flock(lock, fcntl.LOCK_EX)  # the session's other workers wait for the file
             if not header.exists():
                 header.write_text(HEADERS)
                 command = ["g++", *base, "-isystem", str(gpp.ap_types_folder()), "-w"]
@@ -101,7 +104,7 @@ class QuickBuilds:
 
 @pytest.fixture(scope="session")
 def builds(tmp_path_factory):
-    """Return the builds of this session, shared by its workers; the last one clears up."""
+    """Return the builds of this session, which its workers share; the last worker deletes them."""
     base = tmp_path_factory.getbasetemp()
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "hls_builds"
     builds = QuickBuilds(folder)
@@ -117,5 +120,5 @@ def builds(tmp_path_factory):
 
 @pytest.fixture
 def quick_stages(builds, monkeypatch):
-    """Let stages compile quickly, and a program that an earlier test has compiled not again."""
+    """Make stages compile quickly, and reuse programs that an earlier test compiled."""
     monkeypatch.setattr(gpp, "compile_program", builds.compile_once)

@@ -1,4 +1,4 @@
-"""Small designs for the tests of the HLS code: random networks, their headers, test images."""
+"""Small designs for tests of the HLS code: random networks, their headers and test images."""
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from models.integer import resmlp as int_resmlp
 
 
 def make_folding(network, lanes, pe, simd, handover=0):
-    """Build a folding; `pe` and `simd` give the factors in the order of `products`."""
+    """Return a folding; `pe` and `simd` are the factors in the order of `products`."""
     names = products(Sizes.of(network))
     folds = {name: Fold(*fold) for name, *fold in zip(names, pe, simd, strict=True)}
     folding = Folding(lanes=lanes, handover=handover, **folds)
@@ -25,14 +25,17 @@ def make_folding(network, lanes, pe, simd, handover=0):
 
 
 def wide_folding(network, lanes):
-    """Return the folding with `lanes` outputs per cycle of every layer and all inputs at once."""
+    """Return a folding with `lanes` outputs per cycle in each layer and all inputs at once.
+
+    The classifier has one output per cycle.
+    """
     layers = products(Sizes.of(network))
     pe = [1 if name == "classifier_linear" else lanes for name in layers]
     return make_folding(network, lanes, pe, [product.inputs for product in layers.values()])
 
 
 def random_folding(network, lanes, seed):
-    """Draw any factors that fit the network."""
+    """Return a folding with random factors that divide the network's sizes."""
     rng = np.random.default_rng(seed)
     layers = products(Sizes.of(network)).values()
     pe = [int(rng.choice(divisors(product.outputs))) for product in layers]
@@ -41,7 +44,10 @@ def random_folding(network, lanes, seed):
 
 
 def write_headers(network, folder, folding=None, **depths):
-    """Write config.hpp, params.hpp and design.hpp; the published design unless told otherwise."""
+    """Write config.hpp, params.hpp and design.hpp, by default of the published design.
+
+    `depths` replaces the computed depths of FIFOs by name. Returns all depths.
+    """
     folding = folding or published_folding(Sizes.of(network))
     depths = {**size_fifos(streaming_network(Sizes.of(network), folding)).depths, **depths}
     (folder / "config.hpp").write_text(headers.config_text(network))
@@ -59,7 +65,7 @@ def write_simd_headers(network, folder, array):
 
 
 def write_images(network, folder, count):
-    """Write random images and their logits."""
+    """Write int8 tokens and logits of random images."""
     shape = (count, network.num_patches, network.patch_dim)
     tokens = np.random.default_rng(8).integers(-128, 128, shape, dtype=np.int8)
     logits = int_resmlp.forward(network, tokens.astype(np.int32)).astype(np.int8)

@@ -1,7 +1,7 @@
-"""Stand-ins for the HLS tools: they check their command line and files and write reports.
+"""Stand-ins for the HLS tools: they check their command line and input files and write reports.
 
-Each is an executable that calls `main` of this file with its name, its generation (the version of
-the reports that it writes) and a flaw.
+Each stand-in is an executable that calls `main` of this file with its name, its generation (the
+tool version whose report format it writes) and a flaw (the failure to simulate).
 """
 
 import os
@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 TOP, PART = "resmlp_top", "xcu50-fsvh2104-2-e"
-LINES = {  # of real logs
+LINES = {  # lines of real logs
     "licence": "ERROR: [Common 17-345] A valid license was not found for feature 'Synthesis'.",
     "part": f"ERROR: [HLS 200-1023] Part '{PART}' is not installed.",
     "y2k22": "ERROR: '2201011234' is an invalid argument: bad lexical cast: core_revision",
@@ -153,7 +153,7 @@ EXPORT = """\
 
 
 def csynth_xml(version="2024.1", modules=False, **changes):
-    """Return a csynth.xml as the tool of this version writes it."""
+    """Return a csynth.xml in the format of a tool version."""
     vivado = version < "2020.2"
     values = {
         "version": version,
@@ -176,18 +176,18 @@ def csynth_xml(version="2024.1", modules=False, **changes):
 
 
 def cosim_rpt(*cells, rtl="Verilog", status="Pass", other=NOT_RUN):
-    """Return a co-simulation report with one row that was run."""
+    """Return a co-simulation report with one executed row; `cells` are its figures."""
     row = "|".join(f"{cell:>15}" for cell in cells)
     return COSIM.format(rows=f"{other}\n|{rtl:>10}|{status:>10}|{row}|")
 
 
 def export_xml(kind="impl", achieved="4.321", met="TRUE", top=TOP, part=PART):
-    """Return an export_syn.xml or export_impl.xml."""
+    """Return an export_syn.xml or export_impl.xml, the report of Vivado's figures."""
     return EXPORT.format(kind=kind, achieved=achieved, met=met, top=top, part=part)
 
 
 def install(folder, name, generation="2024.1", flaw=""):
-    """Put the stand-in `name` into `folder`, which a test puts on PATH."""
+    """Write the stand-in `name` into `folder`, which a test puts on PATH."""
     folder.mkdir(parents=True, exist_ok=True)
     root = Path(__file__).resolve().parents[2]
     (folder / name).write_text(
@@ -199,7 +199,7 @@ def install(folder, name, generation="2024.1", flaw=""):
 
 
 def main(name, generation, flaw):
-    """Do what the tool would: one step of the config file flow, or the whole script."""
+    """Do what the tool does: one step of the flow with a config file, or all steps of a script."""
     arguments = sys.argv[1:]
     if name == "v++":
         assert arguments[:3] == ["-c", "--mode", "hls"], arguments
@@ -255,7 +255,7 @@ def check_files(files):
 
 
 def act(step, root, generation, flaw):
-    """Do one step; a flaw is named after the step and what goes wrong: `csim:licence`."""
+    """Run one step; a flaw like `csim:licence` names the step and what goes wrong."""
     say(f"INFO: [HLS 200-10] {step} of {TOP}")
     where, _, what = flaw.partition(":")
     if where == step and what:
@@ -286,7 +286,7 @@ def go_wrong(what):
 
 
 def hang():
-    """Start a child that ignores the request to end, note its pid, and wait."""
+    """Start a child process that ignores SIGTERM, write its pid to child.pid, and wait."""
     code = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
     child = subprocess.Popen([sys.executable, "-c", code])
     Path("child.pid").write_text(str(child.pid))

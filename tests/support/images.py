@@ -1,4 +1,4 @@
-"""What a network must know of the images it is built for: those of CIFAR-10 in params.yaml."""
+"""Image size and normalisation for test networks: those of CIFAR-10 in params.yaml."""
 
 from stages.pipeline.params import IMAGE_SIZE, load_params
 from tests.support.paths import ROOT

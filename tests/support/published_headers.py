@@ -1,4 +1,4 @@
-"""C++ headers in the text form of the authors, for tests that read them."""
+"""Write C++ headers in the authors' text form, for tests that read them."""
 
 import dataclasses
 
@@ -14,19 +14,22 @@ PREAMBLE = """\
 
 
 def array_text(name, values):
-    """Write an array as the authors do: rows on lines of their own, shifts unsigned."""
+    """Return the C++ text of an array in the authors' form: one line per row, shifts unsigned."""
     c_type = "ap_uint<8>" if name.endswith("_s") else "ap_int<8>"
     sizes = "".join(f"[{size}]" for size in np.shape(values))
     return f"const {c_type} {name}{sizes} = \n{_braces(np.asarray(values))};\n"
 
 
 def header_text(arrays):
-    """Write arrays by name, with the lines that surround them."""
+    """Return a header file with the arrays {name: values}."""
     return PREAMBLE + "\n".join(array_text(*item) for item in arrays.items()) + "\n#endif\n"
 
 
 def with_published_tables(network):
-    """Return the network with the last knot of every table equal to the one before."""
+    """Return the network with the last knot of every table equal to the knot before it.
+
+    The published form stores 64 knots, so this is what a reader of it gets.
+    """
     blocks = []
     for block in network.blocks:
         points = (table.knots[:, :-1] for table in (block.mlp.act_in, block.mlp.act_hidden))
@@ -37,7 +40,7 @@ def with_published_tables(network):
 
 
 def network_arrays(network):
-    """Return a network's arrays by their published names; a table keeps 64 points of its 65."""
+    """Return a network's arrays by their published names; tables have 64 of their 65 knots."""
     arrays = {}
     for leaf_name, leaf in network.leaves():
         name = published_name(leaf_name)
@@ -55,7 +58,7 @@ def sample_arrays(samples):
 
 
 def write_headers(folder, network, samples=None):
-    """Write the headers of a network as the authors do: tables and samples in their own files."""
+    """Write a network's headers as the authors do, with tables and samples in separate files."""
     arrays = network_arrays(network)
     tables = {name: values for name, values in arrays.items() if name.endswith("lerp_lut")}
     files = {"quant_params.h": {name: arrays[name] for name in arrays if name not in tables}}
