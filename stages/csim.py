@@ -1,10 +1,12 @@
-"""Run one design's C++ on golden samples and test images; every value must be the expected one.
+"""Run the C++ of one design on golden samples and test images and compare every value.
 
-Each layer of the golden samples is compared with numpy, each logit of the test images with the QAT
-network's. Writes data/designs/<design>/golden, which holds no images of the data set and can be
-shared: golden.hpp and samples.pkl, for a SIMD design also parameters.hpp, its memory of parameters.
-Writes data/metrics/csim/<design>.json. The stage fails on one difference and then leaves
+The output of each layer on the golden samples must equal numpy's, and the logits of the test images
+must equal those of the QAT network. One difference fails the stage and leaves
 data/designs/<design>/csim.log.
+
+Writes data/designs/<design>/golden (golden.hpp, samples.pkl and, for a SIMD design, parameters.hpp
+with the content of its parameter memory) and data/metrics/csim/<design>.json. The folder contains
+no images of the data set, so it can be published.
 """
 
 import logging

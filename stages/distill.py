@@ -1,6 +1,7 @@
-"""Train one student: knowledge transfer block by block, then distillation (published system §2).
+"""Train one student: block-wise knowledge transfer, then distillation.
 
-Writes data/<variant>/float.pt and data/history/float/<variant>.csv.
+Writes data/<variant>/float.pt and data/history/float/<variant>.{csv,json}.
+docs/published-system.md §2.
 """
 
 from dataclasses import asdict

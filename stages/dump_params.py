@@ -1,7 +1,7 @@
-"""Dump a QAT network's integers and the logits it gives on the test set.
+"""Write the integer parameters of a QAT network, and its logits on the test set.
 
-Writes data/<variant>/int8.pkl (published layout) and qat_logits.npz, the int8 logits [n, classes]
-that numpy and C++ must reproduce.
+Writes data/<variant>/int8.pkl (published layout) and qat_logits.npz: int8 logits [n, classes] that
+numpy and C++ must reproduce exactly.
 """
 
 import numpy as np

@@ -1,6 +1,7 @@
-"""Measure a trained float network: data/metrics/float/<name>.json.
+"""Evaluate a trained float network and write data/metrics/float/<name>.json.
 
-The test accuracy is read here, once per finished network; choices are made on the validation split.
+This stage reads the test accuracy, once per finished network. Choices between networks are made on
+the validation split.
 """
 
 from stages.networks.resmlp import device, load_inputs, load_network

@@ -1,4 +1,6 @@
-"""Measure the network that the teacher learns from: data/metrics/float/convnet.json."""
+"""Evaluate the convolutional network, from which the teacher learns:
+data/metrics/float/convnet.json.
+"""
 
 from stages.networks.convnet import load_convnet, mixed_precision
 from stages.networks.resmlp import device

@@ -1,7 +1,7 @@
-"""Take the teacher's float weights from the authors' archive instead of training them.
+"""Fetch the teacher's float weights from the authors' archive instead of training them.
 
-Writes data/teacher/float.pt, and data/history/float/teacher.{csv,json} of no epochs. (A student
-with `weights: published` in its row of params.yaml is fetched by `distill`.)
+Writes data/teacher/float.pt, and data/history/float/teacher.{csv,json} with no epochs. (The stage
+`distill` fetches a student whose row of params.yaml has `weights: published`.)
 """
 
 from models.files.errors import PipelineError

@@ -1,7 +1,7 @@
 """Write the C++ headers of one variant: its sizes and its parameters.
 
-Reads data/<variant>/int8.pkl; writes data/<variant>/headers/config.hpp and params.hpp. They hold no
-images, so they can be shared.
+Reads data/<variant>/int8.pkl and writes config.hpp and params.hpp to data/<variant>/headers/. The
+headers contain no images, so they can be published.
 """
 
 from hls.headers.network import config_text, params_text

@@ -1,9 +1,9 @@
-"""Plan one design (a key of params.yaml `designs`): folding, FIFO depths, cycles, resources.
+"""Plan one design (a key of `designs` in params.yaml): folding, FIFO depths, cycles, resources.
 
-Nothing needs to be trained or built: `python -m stages.plan NAME` prints the tables. Writes
-data/designs/<design>/design.json, plan.md and headers/design.hpp beside them, and
-data/metrics/model/<design>.json, where `model` marks what is simulated and `estimate` what is
-counted from the design; neither was measured on an FPGA.
+Nothing has to be trained or built before: `python -m stages.plan NAME` prints the tables. Writes
+design.json, plan.md and headers/design.hpp to data/designs/<design>/, and
+data/metrics/model/<design>.json. There, `model` marks figures from simulating the description of
+the design, and `estimate` figures computed from it. None was measured on an FPGA.
 """
 
 import logging

@@ -1,4 +1,4 @@
-"""The DVC stage `prepare_data`: any source of images becomes data/dataset.npz."""
+"""Convert any source of images to data/dataset.npz (the DVC stage `prepare_data`)."""
 
 import json
 import logging

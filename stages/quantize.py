@@ -1,6 +1,6 @@
-"""Quantise a student to INT8 and train it further in integer units (published system §3).
+"""Quantise a student to INT8, then train it with integer arithmetic (docs/published-system.md §3).
 
-Writes data/<variant>/qat.pt (weights, scales, shifts) and data/history/int8/<variant>.csv.
+Writes data/<variant>/qat.pt (weights, scales, shifts) and data/history/int8/<variant>.{csv,json}.
 """
 
 import copy

@@ -1,6 +1,7 @@
-"""Put the results of all networks and designs into tables, and the training into one chart.
+"""Write the tables of all networks and designs, and one chart of the training curves.
 
-Writes data/report.md and data/plots/validation_accuracy.{csv,png} (long form, for `dvc plots`).
+Writes data/report.md and data/plots/validation_accuracy.{csv,png}. The CSV has one line per point,
+as `dvc plots` requires.
 """
 
 import csv

@@ -1,11 +1,12 @@
-"""Synthesise one design's C++ with an HLS tool, or read reports brought back; key of params.yaml.
+"""Synthesise the C++ of one design (a key of `designs` in params.yaml), or read existing reports.
 
-Writes data/designs/<design>/project, a self-contained project for the tool. What the tool reports
-goes to data/synthesis/<design>/metrics.json (clock, cycles, resources) and, per module and loop, to
-data/designs/<design>/synthesis_tables.json. The tool's last good run is kept in
-data/designs/<design>/synthesis, its log in synthesis.log beside it. Where no tool is installed the
-folder data/synthesis/<design> is left empty and a sentence says so; it keeps the figures of these
-very sources if they were measured before. hls.require_tool makes a missing tool an error.
+Writes data/designs/<design>/project, a self-contained project for the HLS tool. The tool's figures
+go to data/synthesis/<design>/metrics.json (clock, cycles, resources) and, per module and loop, to
+data/designs/<design>/synthesis_tables.json. The last successful run of the tool is stored in
+data/designs/<design>/synthesis, its log in synthesis.log next to that folder.
+
+If no tool is installed, data/synthesis/<design> stays empty and a log line says so. Earlier figures
+of exactly the same sources stay there. hls.require_tool makes a missing tool an error.
 """
 
 import json

@@ -1,7 +1,7 @@
-"""Train the convolutional network that the ResMLP teacher learns from, on the labels.
+"""Train the convolutional network, from which the ResMLP teacher learns, on the labels.
 
-Writes data/convnet/float.pt and data/history/float/convnet.csv. It stands for the published
-system's ResNet-110 (§2, step 1).
+Writes data/convnet/float.pt and data/history/float/convnet.{csv,json}. It replaces the ResNet-110
+of the published system (docs/published-system.md §2, step 1).
 """
 
 from dataclasses import asdict, replace

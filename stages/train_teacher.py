@@ -1,6 +1,6 @@
-"""Distill the ReLU teacher from the convolutional network's stored views (published system §2).
+"""Distill the ReLU teacher from stored logits of the convolutional network.
 
-Writes data/teacher/float.pt and data/history/float/teacher.csv.
+Writes data/teacher/float.pt and data/history/float/teacher.{csv,json}. docs/published-system.md §2.
 """
 
 from dataclasses import asdict

@@ -1,6 +1,6 @@
-"""Prove that numpy computes the QAT network's integers, on the whole test set.
+"""Check on the whole test set that numpy computes the same integers as the QAT network.
 
-Reads the parameter dump with numpy alone and fails on one logit that differs. Writes
+Reads the dumped parameters with numpy only and fails if one logit differs. Writes
 data/metrics/int8/<variant>.json.
 """
 

@@ -1,8 +1,8 @@
-"""Crop, flip and RandAugment on the CPU: one image after another, in the first-level cache.
+"""Crop, flip and RandAugment on the CPU, image by image, so that an image stays in the L1 cache.
 
-Compiled by numba when first called. The arithmetic is that of `stages.augment.operations`, rounding
-by rounding, and what is fixed comes from there as `Constants`. One thread; the GIL is released, so
-that another thread can train meanwhile.
+numba compiles the functions at their first call. They compute exactly what
+`stages.augment.operations` computes, with the same roundings; constants come from there as
+`Constants`. They use one thread and release the GIL, so another thread can train meanwhile.
 """
 
 # ruff: noqa: ANN001, ANN202 - numba infers the types of what it compiles

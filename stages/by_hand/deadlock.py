@@ -68,7 +68,7 @@ def main(name: str) -> None:
     design = design_of(params, name)
     if design.accelerator != STREAMING:
         raise PipelineError(
-            f"{name} is no streaming design: its FIFOs lie in one line, which cannot deadlock."
+            f"{name} is not a streaming design: its FIFOs form a single chain, which cannot deadlock."
         )
     log = design_artifact(name, "deadlock.log")
     log.unlink(missing_ok=True)

@@ -52,4 +52,6 @@ def guarded(call: Callable[[], None]) -> None:
     except PipelineError as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
-        sys.exit("interrupted; the same command goes on from the last finished epoch, if any")
+        sys.exit(
+            "Interrupted. Run the same command again; training resumes after its last finished epoch."
+        )

@@ -182,7 +182,8 @@ def _parsed(source: str) -> tuple[tuple[Statement, ...], tuple[Binding, ...]]:
     """Return the statements of a module and the bindings of its imports."""
     tree = ast.parse(source)
     bindings = tuple(binding for node in ast.walk(tree) for binding in _imported(node))
-    return tuple(_statement(node) for node in tree.body if not _is_import(node)), bindings
+    counted = (node for node in tree.body if not _is_import(node) and not _is_text(node))
+    return tuple(map(_statement, counted)), bindings
 
 
 def _statement(node: ast.stmt) -> Statement:

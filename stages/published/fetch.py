@@ -4,11 +4,11 @@ Downloads go to the user's cache, outside the pipeline, so neither DVC nor a fre
 An interrupted download resumes. Files in the cache are never deleted, only renamed.
 """
 
-import hashlib
 import logging
 import os
 from pathlib import Path
 
+from models.files.digest import file_digest
 from models.files.errors import PipelineError, one_line
 from stages.pipeline.params import Published
 from stages.published.archive import check_archive
@@ -78,7 +78,7 @@ def _fault(path: Path, sha256: str | None) -> str | None:
 
 
 def _wrong_hash(path: Path, sha256: str | None) -> str | None:
-    found = _digest(path)
+    found = file_digest(path)
     if sha256 is None:
         log.info(
             "%s has sha256 %s; put it, in quotes, under published.sha256 to pin it", path, found
@@ -88,14 +88,9 @@ def _wrong_hash(path: Path, sha256: str | None) -> str | None:
     return None
 
 
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _set_aside(path: Path) -> Path:
     """Rename a bad file, so that the next download can use its name; return the new path."""
-    return path.rename(path.with_name(f"{path.name}.wrong-{_digest(path)[:12]}"))
+    return path.rename(path.with_name(f"{path.name}.wrong-{file_digest(path)[:12]}"))
 
 
 def _download(drive_id: str, target: Path) -> None:

@@ -1,8 +1,8 @@
-"""Test accuracies on CIFAR-10, in percent, that the published system reached.
+"""Test accuracies on CIFAR-10, in percent, of the published system.
 
 G. Singh and K. Bazargan, "Compressing Neural Networks Using Learnable 1-D Non-Linear Functions",
-ACM TRETS 18(2), 2025, doi 10.1145/3705926. A network that it gives no figure for has no row; where
-we have a small convolutional network, it has a ResNet-110.
+ACM TRETS 18(2), 2025, doi 10.1145/3705926. Networks without a published figure have no entry. Our
+small convolutional network has none: the paper uses a ResNet-110 instead.
 """
 
 from typing import Any

@@ -122,12 +122,6 @@ def distillation(student: Forward, teacher: Forward, temperature: float, alpha: 
     return loss
 
 
-def file_digest(path: Path | str) -> str:
-    """Return the SHA-256 of a file, for a run's fingerprint."""
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _check_batch_size(run: Run, dataset: Dataset, training: Training) -> None:
     if len(dataset.train) < training.batch_size:
         raise PipelineError(

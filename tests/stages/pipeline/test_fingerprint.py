@@ -62,6 +62,7 @@ def edited(project, file, old, new):
 UNSEEN = {
     "comment": ("models/numbers.py", "FACTOR = 2", "FACTOR = 2  # two"),
     "docstring": ("stages/run.py", '"""Run."""', '"""Run it\n\n    at once.\n    """'),
+    "docstring of the script": ("stages/run.py", '"""A stage."""', '"""Another sentence."""'),
     "no docstring": ("stages/run.py", '    """Run."""\n', ""),
     "line breaks": ("models/numbers.py", "return FACTOR * x", "return (\n        FACTOR\n * x\n)"),
     "quotes": ("models/tables.py", "'Size'", '"Size"'),
