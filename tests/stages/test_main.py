@@ -65,7 +65,7 @@ def test_a_stage_runs_the_code_of_its_own_checkout(named, others, checkout, fold
 def test_a_command_of_by_hand_runs_too(checkout, folder):
     done = run(folder, checkout / "stages", "readme_tables", path=[ROOT])
     assert done.returncode == 1
-    assert done.stderr.startswith("error: demo/data/report.md is missing")
+    assert done.stderr.startswith("error: data/report.md is missing")
 
 
 @pytest.mark.parametrize("arguments", [[], ["distil"], ["pipeline"], ["__main__"]])

@@ -94,5 +94,5 @@ def test_what_is_missing_is_asked_for(sizes):
 
 
 def test_a_simd_design_is_refused(sizes):
-    with pytest.raises(PipelineError, match="relu_h96_simd is no streaming design"):
+    with pytest.raises(PipelineError, match="relu_h96_simd is not a streaming design"):
         deadlock.main("relu_h96_simd")

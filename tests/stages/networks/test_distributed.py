@@ -69,7 +69,8 @@ run("odd", "odd", "stages.train_teacher")
 whole = stop_after(2)
 run("cut", rank, "stages.distill", name)
 PhaseRunner.run = whole
-checkpoints = list(Path(rank, ".ckpt").glob("lerp*.pt"))
+files = os.listdir(rank + "/.ckpt") if os.path.isdir(rank + "/.ckpt") else []
+checkpoints = [file for file in files if file.endswith(".pt")]
 print(rank, "has", "a checkpoint" if checkpoints else "no checkpoint", file=sys.stderr, flush=True)
 run("again", rank, "stages.distill", name)
 """
