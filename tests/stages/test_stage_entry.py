@@ -216,7 +216,7 @@ def test_a_pipeline_error_is_one_line(command_line):
 
 def test_ctrl_c_is_one_line_that_says_how_to_go_on(command_line):
     message = ends_with(KeyboardInterrupt())
-    assert message.startswith("interrupted") and "same command" in message
+    assert message.startswith("Interrupted") and "same command" in message
 
 
 def test_a_defect_of_ours_keeps_its_traceback(command_line):
