@@ -1,7 +1,10 @@
 /// Test bench of both accelerators: compares C-simulation with numpy, bit by bit.
 ///
-///     testbench                              compares every layer's output of the golden samples
-///     testbench TOKENS LOGITS FIRST COUNT    also runs the samples again in calls of several images,
+///     testbench
+///     testbench TOKENS LOGITS FIRST COUNT
+///
+/// It compares every layer's output of the golden samples. With arguments it also runs the samples
+/// again in calls of several images,
 ///                                            and compares the logits of COUNT images of the files
 ///
 /// Each accelerator has its own driver.hpp, which classifies up to images_per_call images per call.
