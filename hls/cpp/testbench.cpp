@@ -4,8 +4,7 @@
 ///     testbench TOKENS LOGITS FIRST COUNT
 ///
 /// It compares every layer's output of the golden samples. With arguments it also runs the samples
-/// again in calls of several images,
-///                                            and compares the logits of COUNT images of the files
+/// again in calls of several images, and compares the logits of COUNT images of the files.
 ///
 /// Each accelerator has its own driver.hpp, which classifies up to images_per_call images per call.
 /// Without arguments every call has one image. The HLS tool runs it this way, so co-simulation

@@ -168,7 +168,7 @@ class _Builder:
     def unpack(
         self, layer: str, elements: int, widths: tuple[int, int], stream: str, out: str
     ) -> None:
-        """Mirror unpack: split words of `many` elements into words of `few`; widths: (many, few)."""
+        """Mirror unpack: split words of `many` elements into words of `few` (widths: many, few)."""
         many, few = widths
         steps = np.arange(many // few)
         reads, writes = (Access(stream, steps[:1]),), (Access(out, steps),)
