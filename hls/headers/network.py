@@ -71,8 +71,7 @@ def config_text(network: IntResMlp) -> str:
 
 
 def params_text(network: IntResMlp) -> str:
-    """Return the text of params.hpp: an array per published name, and a struct `Block<i>` per
-    block.
+    """Return the text of params.hpp: an array per published name, a struct `Block<i>` per block.
 
     `Block<i>` refers to the arrays of block i and names its activations.
     """

@@ -119,7 +119,7 @@ def compile_program(
 
 
 def simulate(binary: Path, log: Path, images: ImageFiles | None = None, jobs: int = 1) -> int:
-    """Run the golden samples, and `images` split over `jobs` processes; return `images.count`.
+    """Run the golden samples, and `images` split over `jobs` processes; return the images' count.
 
     The samples run one by one, then again in calls of several images; `images` run in such calls
     only. PipelineError quotes the first difference: an unexpected layer output or logit, a read

@@ -28,8 +28,7 @@ class Measured:
 
 
 def find_report(folder: Path, manifest: Manifest, *names: str) -> Path | None:
-    """Return the first report in `folder` that has one of `names`, tried in order; None without
-    one.
+    """Return the first report in `folder` with one of `names`, tried in order, or None.
 
     The search is recursive. It skips hidden folders and the output folders of other sources. Raises
     PipelineError if two different files have the name.

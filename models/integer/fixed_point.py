@@ -12,7 +12,7 @@ from typing import Any
 
 INT8_MIN = -128
 INT8_MAX = 127
-MAX_SHIFT = 16  # larger shifts are refused
+MAX_SHIFT = 16  # `check_shift` refuses larger shifts
 TABLE_BITS = 2  # low bits of the int8 input that interpolate between two knots
 TABLE_SEGMENTS = 256 >> TABLE_BITS
 TABLE_KNOTS = TABLE_SEGMENTS + 1

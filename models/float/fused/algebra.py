@@ -110,8 +110,7 @@ def absorb_mixer_back(
     bias: Floats,
     outer: Floats,
 ) -> tuple[Floats, Floats, Floats, Floats]:
-    """Return the gradients of weight [T, T], bias [T], (outer, constant) [2, C] and the norm [2,
-    C].
+    """Return the gradients of weight, bias, (outer, constant) and norm: [T, T], [T], [2, C], [2, C].
 
     The norm's gradients are those of its scale and offset.
     """
@@ -139,8 +138,7 @@ def absorb_mixer_back(
 
 @compiled
 def absorb_input(norm: Floats, weight: Floats, bias: Floats) -> tuple[Halves, Halves]:
-    """Return a linear layer that absorbs the norm before it: weight [H, C] and bias [H] in
-    bfloat16.
+    """Return weight [H, C] and bias [H], in bfloat16, of a linear layer that absorbs its norm.
 
     The new weight is weight * scale, the new bias is bias + weight @ offset.
     """

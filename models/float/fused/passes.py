@@ -127,10 +127,9 @@ def _folded(network: ResMLP, operations: ModuleType, embedding: Tensor, constant
 
 
 def embed(network: ResMLP, images: Tensor, dtype: torch.dtype) -> Stream:
-    """Cut pixels [B, 3, height, width] into patches and embed them; weights absorb the
-    normalisation.
+    """Cut pixels into patches and embed them; the weights absorb the normalisation.
 
-    Returns a stream [T, B, C].
+    `images` are pixels 0..255 [B, 3, height, width]; returns a stream [T, B, C].
     """
     pixels = patches(images, network.patchify.patch_size)  # [T, B, P]
     operations = _operations(pixels.new_empty(0, dtype=dtype))

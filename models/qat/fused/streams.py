@@ -117,11 +117,10 @@ def mixer_back(
     x: Tensor,
     factor: Factor,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return the gradients of `mixer`'s acc and x (streams), of row_bias [T], and three more [3,
-    C].
+    """Return the gradients of `mixer`: acc and x (streams), row_bias [T], and three more [3, C].
 
-    These are the gradients of the factor's weight (not yet summed over the channels), of the
-    affine's weight and of its bias.
+    The last three are the gradients of the factor's weight (not yet summed over the channels), of
+    the affine's weight and of its bias.
     """
     units, sizes = _units(x)
     grad_acc, grad_x = torch.empty_like(x), torch.empty_like(x)
