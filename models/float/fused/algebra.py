@@ -110,7 +110,7 @@ def absorb_mixer_back(
     bias: Floats,
     outer: Floats,
 ) -> tuple[Floats, Floats, Floats, Floats]:
-    """Return the gradients of weight, bias, (outer, constant) and norm: [T, T], [T], [2, C], [2, C].
+    """Return the gradients of weight, bias, (outer, constant), norm: [T, T], [T], [2, C], [2, C].
 
     The norm's gradients are those of its scale and offset.
     """
