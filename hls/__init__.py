@@ -1,8 +1,8 @@
-"""From integer parameters to hardware: designs planned, C++ written, simulated and synthesised.
+"""From integer parameters to hardware: plan a design, generate C++, simulate and synthesise it.
 
 cpp/          the network in C++: streaming and SIMD accelerator, test bench
 plan/         from sizes to a design: folding, cycles (model), FIFO depths, resources (estimate)
-headers/      integers and designs as C++ headers, and back
-simulate/     C-simulation with g++ on the open ap_types headers, and the check in threads
-synthesize/   the HLS tool driven where it is installed, and its reports read
+headers/      writes integers and designs as C++ headers, and reads them back
+simulate/     C-simulation with g++ and the open ap_types headers; deadlock check with threads
+synthesize/   runs the HLS tool where it is installed, and reads its reports
 """

@@ -1,7 +1,7 @@
-"""The network in every numeric form it takes; imports nothing from stages/ or hls/.
+"""The network in each of its numeric forms; imports nothing from stages/ or hls/.
 
-files/      what lies on disk: written whole or not at all, read without trust
-float/      the network in floats, its learnable 1-D activations, fast passes for training
-qat/        folded, calibrated and quantised, still trained by PyTorch
-integer/    the integers themselves: arithmetic, schema, numpy network
+files/      reads and writes files: atomic writes, safe reading of untrusted files
+float/      the network in floats, its learnable 1-D activations, fused passes for training
+qat/        folding, calibration and quantisation-aware training in PyTorch
+integer/    the INT8 network: integer arithmetic, parameter schema, numpy implementation
 """

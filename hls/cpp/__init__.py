@@ -1,1 +1,1 @@
-"""The network in C++ for Vitis HLS: two accelerators, what they share, one test bench."""
+"""The network in C++ for Vitis HLS: two accelerators, their common headers and a test bench."""

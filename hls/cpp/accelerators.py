@@ -1,6 +1,6 @@
-"""The two accelerators: which C++ belongs to which.
+"""The C++ files of the two accelerators.
 
-Both are compiled with the same test bench, which finds the driver of the one or the other.
+Both are compiled with the same test bench, which includes the driver.hpp of the accelerator.
 """
 
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ TEST_BENCH = "testbench.cpp"
 class Accelerator:
     """C++ of one accelerator; paths are relative to `SOURCES`.
 
-    `top` is the function to synthesise, in `source`; `headers` are patterns of the headers that
-    design and test bench include, beside the generated ones.
+    `top` is the function to synthesise; it is in `source`. `headers` are glob patterns of the
+    hand-written headers that the design and the test bench include.
     """
 
     top: str
@@ -25,7 +25,7 @@ class Accelerator:
 
     @property
     def include_folders(self) -> tuple[str, ...]:
-        """Folders of the headers."""
+        """The folders of the headers, relative to `SOURCES`."""
         return tuple(dict.fromkeys(str(Path(pattern).parent) for pattern in self.headers))
 
 
@@ -38,6 +38,6 @@ ACCELERATORS = {
 
 
 def cpp_files(accelerator: Accelerator, sources: Path = SOURCES) -> list[Path]:
-    """Return the written C++ of an accelerator and of its test bench, in a fixed order."""
+    """Return the hand-written C++ files of an accelerator and its test bench, sorted by path."""
     headers = [path for pattern in accelerator.headers for path in sources.glob(pattern)]
     return sorted([*headers, sources / accelerator.source, sources / TEST_BENCH])

@@ -1,15 +1,19 @@
-/// C-simulation of the accelerator against numpy, to the last bit.
+/// Test bench of both accelerators: compares C-simulation with numpy, bit by bit.
 ///
-///     testbench                                   the golden samples, every layer's output
-///     testbench TOKENS LOGITS FIRST COUNT         also COUNT images from the files, logits
-///     compared, and the samples once more
+///     testbench
+///     testbench TOKENS LOGITS FIRST COUNT
 ///
-/// driver.hpp is that of the accelerator: it classifies images, up to images_per_call in one call.
-/// Without arguments every call is of one image: so the tool runs it, and what co-simulation
-/// measures are the cycles of one image. What is run besides comes in calls of several.
-/// TOKENS and LOGITS hold int8 values, image after image. Returns 0 if every value of every image
-/// is equal and every stream was emptied, neither more nor less; otherwise 1, having said where the
-/// first difference lies.
+/// It compares every layer's output of the golden samples. With arguments it also runs the samples
+/// again in calls of several images, and compares the logits of COUNT images of the files.
+///
+/// Each accelerator has its own driver.hpp, which classifies up to images_per_call images per call.
+/// Without arguments every call has one image. The HLS tool runs it this way, so co-simulation
+/// measures the cycles of one image. TOKENS and LOGITS are files of int8 values, image after image;
+/// FIRST is the index of the first image to run.
+///
+/// Returns 0 if all values are equal and every stream is empty at the end; 1 after a difference,
+/// with the position of the first one on stdout; 2 after a wrong command line or a file that is too
+/// short.
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -29,14 +33,14 @@ namespace {
 constexpr int image_size = Config::num_patches * Config::patch_dim;
 long num_mismatches = 0;
 
-/// Count a difference; the first one is printed, and tells where to look.
+/// Count a difference; print only the first one.
 void report(const std::string& where, const std::string& what) {
   if (num_mismatches++ == 0) {
     std::printf("MISMATCH %s: %s\n", where.c_str(), what.c_str());
   }
 }
 
-/// Compare a layer's output with the golden one and name the first place that differs.
+/// Compare a layer's output with the golden one and report every difference.
 void check_layer(const char* layer, int image, int channels, const std::vector<int8_t>& got,
                  const int8_t* want, size_t size) {
   const std::string where = std::string(layer) + ", image " + std::to_string(image);
@@ -51,7 +55,7 @@ void check_layer(const char* layer, int image, int channels, const std::vector<i
   }
 }
 
-/// Compares what the accelerator's taps show with golden.hpp.
+/// Compares the tapped outputs with golden.hpp.
 class GoldenTracer : public Tracer {
  public:
   int image = 0;
@@ -68,7 +72,7 @@ class GoldenTracer : public Tracer {
     }
   }
 
-  /// Every tap of golden.hpp must have been shown once for each of its samples.
+  /// Check that every tap of golden.hpp was traced once per sample.
   void check_all_seen() const {
     for (size_t i = 0; i < seen.size(); ++i) {
       if (seen[i] == golden_taps[i].samples) continue;
@@ -78,7 +82,7 @@ class GoldenTracer : public Tracer {
   }
 };
 
-/// Collects what the stream model prints: reads of an empty stream, data left in a stream.
+/// Collects the warnings that the stream model prints: reads of an empty stream, leftover data.
 class StreamWarnings {
  public:
   StreamWarnings() : stdout_buffer_(std::cout.rdbuf(text_.rdbuf())) {}
@@ -94,7 +98,7 @@ class StreamWarnings {
   std::streambuf* stdout_buffer_;
 };
 
-/// Classify images in one call and compare their logits; `first` is the number of the first one.
+/// Classify images in one call and compare their logits; `first` is the index of the first image.
 void run_images(const std::string& name, int first, int count, const int8_t* tokens,
                 const int8_t* logits, StreamWarnings& warnings) {
   const std::vector<int8_t> got = classify(tokens, count);
@@ -111,7 +115,7 @@ void run_images(const std::string& name, int first, int count, const int8_t* tok
   warnings.check(where);
 }
 
-/// Classify the samples one by one, all layers compared.
+/// Classify the samples one by one and compare all layers.
 void run_golden_samples(StreamWarnings& warnings) {
   GoldenTracer golden;
   tracer() = &golden;
@@ -123,7 +127,7 @@ void run_golden_samples(StreamWarnings& warnings) {
   golden.check_all_seen();
 }
 
-/// Classify the samples in calls of several images, if the accelerator takes several.
+/// Classify the samples in calls of several images, if the accelerator supports that.
 void run_golden_calls(StreamWarnings& warnings) {
   if (images_per_call == 1) return;
   for (int i = 0; i < num_samples; i += images_per_call) {
@@ -132,7 +136,7 @@ void run_golden_calls(StreamWarnings& warnings) {
   }
 }
 
-/// Classify `count` images of the files, from image `first` on; false if the files are shorter.
+/// Classify images of the files as the arguments request; return false if a file is too short.
 bool run_files(char** argv, StreamWarnings& warnings) {
   const long first = std::atol(argv[3]), end = first + std::atol(argv[4]);
   std::ifstream tokens_file(argv[1], std::ios::binary), logits_file(argv[2], std::ios::binary);

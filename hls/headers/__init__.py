@@ -1,1 +1,1 @@
-"""Integers and designs as C++ text, and back."""
+"""Write integer parameters and designs as C++ headers, and read such headers."""

@@ -1,4 +1,4 @@
-"""design.hpp: folding and FIFO depths, or the array of multipliers, as constants of `Design`."""
+"""Write design.hpp: folding and FIFO depths, or the multiplier array, as constants of `Design`."""
 
 from collections.abc import Mapping
 from dataclasses import fields
@@ -7,7 +7,7 @@ from hls.headers.text import constants_text
 from hls.plan.design import Design
 from hls.plan.streaming.folding import Fold, Folding
 
-# The FIFOs that have a depth of their own in design.hpp, and `link`, all others.
+# The kinds of FIFO in design.hpp. A shortcut has its own depth; `link` stands for all other FIFOs.
 FIFO_KINDS = ("token_mixer_shortcut", "mlp_shortcut", "link")
 
 _DESIGN = """\
@@ -30,7 +30,7 @@ struct Design {{
 
 
 def design_text(design: Design) -> str:
-    """Return design.hpp: folding and FIFO depths, or rows and columns, in `Design`."""
+    """Return the text of design.hpp: folding and FIFO depths, or rows and columns, in `Design`."""
     if design.folding is not None and design.fifo_depths is not None:
         return streaming_design_text(design.folding, design.fifo_depths)
     assert design.array is not None
@@ -39,10 +39,9 @@ def design_text(design: Design) -> str:
 
 
 def streaming_design_text(folding: Folding, depths: Mapping[str, int]) -> str:
-    """Return design.hpp: folding and FIFO depths.
+    """Return the text of design.hpp for a streaming design: folding and FIFO depths.
 
-    `depths` gives the words of `token_mixer_shortcut`, `mlp_shortcut` and of every other FIFO
-    (`link`).
+    `depths` maps each of FIFO_KINDS to a depth in words.
     """
     constants = {"lanes": folding.lanes, "handover": folding.handover}
     for field in fields(folding):

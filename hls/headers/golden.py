@@ -1,9 +1,9 @@
-"""golden.hpp: golden samples and their taps as C++, for the test bench."""
+"""Write golden.hpp: golden samples and their taps as C++ arrays for the test bench."""
 
 from hls.headers.text import array_text
 from models.integer.params import Samples, published_name
 
-GOLDEN_TAP_SAMPLES = 8  # samples whose sublayer outputs are compiled in: each costs g++ 7 MB
+GOLDEN_TAP_SAMPLES = 8  # samples with compiled-in sublayer outputs; g++ needs 7 MB for each
 
 _GOLDEN = """\
 /// Golden samples of one network: inputs, logits and taps from numpy. Generated; do not edit.
@@ -27,10 +27,10 @@ const GoldenTap golden_taps[] = {{
 
 
 def golden_text(samples: Samples) -> str:
-    """Return golden.hpp: the inputs and logits of all samples, and the taps of the first ones.
+    """Return the text of golden.hpp: inputs and logits of all samples, taps of the first ones.
 
-    The outputs of the embedding and of the sublayers come for GOLDEN_TAP_SAMPLES samples, every
-    other layer's for the first sample.
+    The outputs of the embedding and of the sublayers are included for GOLDEN_TAP_SAMPLES samples,
+    the outputs of all other layers for the first sample only.
     """
     arrays = [
         array_text("samples_input", samples.input, "int8_t"),
@@ -55,10 +55,10 @@ def _is_sublayer(layer: str) -> bool:
 
 
 def _tap_name(layer: str) -> str | None:
-    """Return the name of the stream in resmlp.hpp that holds a layer's output.
+    """Return the name of the stream in resmlp.hpp that holds a layer's output, None without one.
 
-    A matrix product and its activation are one process, as are the rescaled shortcut and the
-    addition: what passes between the two is in no stream, and the layer has no tap (None).
+    mlp_linear_1 and its activation are one process, and so are the rescaled shortcut and the
+    addition. The values between the two never pass through a stream, so they have no tap.
     """
     if layer.endswith(("_mlp_linear_1", "_residual")):
         return None

@@ -1,8 +1,8 @@
-"""C++ headers from integer parameters and golden samples.
+"""Write the integer parameters of a network as C++ headers: config.hpp and params.hpp.
 
-Each array keeps its published name (`blocks_0_mlp_linear_1_w[96][96]`) and is a plain int8_t or
-uint8_t table: g++ needs hours for as many ap_int constants. The same network gives the same text,
-byte for byte.
+Each array keeps its published name (`blocks_0_mlp_linear_1_w[96][96]`). Its elements are int8_t or
+uint8_t, because g++ would need hours for that many ap_int constants. The same network gives the
+same text, byte for byte.
 """
 
 from collections.abc import Iterator
@@ -40,10 +40,11 @@ struct Block;
 
 
 def header_files(network: Path, design: Path, with_params: bool = True) -> list[Path]:
-    """Return the headers in the folders of a network and of a design; PipelineError if one lacks.
+    """Return the generated headers of a network and a design; PipelineError if one is missing.
 
-    A network has config.hpp and params.hpp (sizes and parameters), a design has design.hpp. The
-    SIMD accelerator does without params.hpp.
+    `network` and `design` are folders. A network has config.hpp (sizes) and params.hpp
+    (parameters), a design has design.hpp. The SIMD accelerator needs no params.hpp
+    (`with_params=False`).
     """
     files = [network / "config.hpp", network / "params.hpp", design / "design.hpp"]
     if not with_params:
@@ -56,7 +57,7 @@ def header_files(network: Path, design: Path, with_params: bool = True) -> list[
 
 
 def config_text(network: IntResMlp) -> str:
-    """Return config.hpp: the sizes of the network as constexpr members of `Config`."""
+    """Return the text of config.hpp: the sizes of the network as constexpr members of `Config`."""
     sizes = {
         "patch_dim": network.patch_dim,
         "num_patches": network.num_patches,
@@ -70,7 +71,10 @@ def config_text(network: IntResMlp) -> str:
 
 
 def params_text(network: IntResMlp) -> str:
-    """Return params.hpp: an array per published name, and `Block<i>` that gathers block i's."""
+    """Return the text of params.hpp: an array per published name, a struct `Block<i>` per block.
+
+    `Block<i>` refers to the arrays of block i and names its activations.
+    """
     arrays = [
         _segments(name, leaf) if isinstance(leaf, IntTable) else _layer(name, leaf)
         for name, leaf in _published_leaves(network)
@@ -120,6 +124,6 @@ def _activations(network: IntResMlp, prefix: str) -> tuple[str, str]:
 
 
 def _segments(name: str, table: IntTable) -> str:
-    """Write one table: rows of {knot, slope to the next knot}."""
+    """Return the array of a table, [F, 64] segments of {knot, difference to the next knot}."""
     pairs = np.stack([table.knots[:, :-1], np.diff(table.knots)], axis=-1)
     return array_text(f"{name}_segments", pairs, "Segment", dimensions=2)

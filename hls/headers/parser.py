@@ -1,9 +1,9 @@
-"""Integer arrays out of C++ headers: the published ones and ours (`hls.headers.network`).
+"""Read integer arrays from C++ headers, the published ones or ours (`hls.headers.network`).
 
-An array is `<type> name[n] = {…};` of one to three dimensions, of any type name, with every value
-written out; that type may be `Segment` (hls/cpp/common/fixed_point.hpp), whose two values stand in
-braces of their own. Comments and preprocessor lines may stand anywhere. Other C++ (structs,
-references, arrays without sizes) is passed over. Errors name file, line and array.
+An array is `<type> name[n] = {…};` with one to three dimensions, any type name and all values
+written out. The type may be `Segment` (hls/cpp/common/fixed_point.hpp); then each element is a pair
+of values in braces. Comments and preprocessor lines are allowed anywhere. Other C++ (structs,
+references, arrays without sizes) is skipped. Errors name the file, the line and the array.
 """
 
 import re
@@ -25,9 +25,9 @@ HEADER_FILES = (
     "params.hpp",  # this and the next are ours
     "golden.hpp",
 )
-_MAX_BYTES = 1 << 27  # of one file; the samples of the largest published network have 2**21
+_MAX_BYTES = 1 << 27  # per file; the samples of the largest published network take 2**21 bytes
 _MAX_DIMENSIONS = 3
-_STRUCTS = {"Segment": 2}  # values of an element, which become the last dimension
+_STRUCTS = {"Segment": 2}  # values per element; they become the last dimension
 
 _TOKEN = re.compile(
     r"""(?P<skipped> //[^\n]* | /\*.*?\*/ | ^[ \t]*\#(?:\\\r?\n|[^\n])* | \n | [^\S\n]+)
@@ -37,7 +37,7 @@ _TOKEN = re.compile(
 _NUMBER = re.compile(r"[0-9]{1,10}")  # int32 needs no more digits
 _SIZE = re.compile(r"[1-9][0-9]{0,6}")
 _WORD = re.compile(r"[A-Za-z_]\w*")
-_INTEGER_TYPES = (  # of a known width; any other name may hold what fits its place
+_INTEGER_TYPES = (  # types of known width; values of other types are checked by the reader only
     re.compile(r"\bap_(?P<unsigned>u?)int < (?P<bits>[0-9]{1,2}) >"),
     re.compile(r"\b(?P<unsigned>u?)int(?P<bits>8|16|32)_t\b"),
 )
@@ -45,20 +45,23 @@ _INTEGER_TYPES = (  # of a known width; any other name may hold what fits its pl
 
 @dataclass(frozen=True)
 class HeaderArray:
-    """An array of a header: its values, int64 in the declared dimensions, and where they stand."""
+    """An array of a header: its values (int64, declared shape) and their line numbers."""
 
     file: str
     name: str
     line: int
     values: npt.NDArray[np.int64]
-    lines: npt.NDArray[np.int64] = field(repr=False)  # of each value, flat
+    lines: npt.NDArray[np.int64] = field(repr=False)  # line number of each value, flat
 
     def refuse(self, reason: str) -> NoReturn:
         """Raise PipelineError about the whole array."""
         raise _refusal(self.file, self.line, f"{self.name} {reason}")
 
     def check_range(self, low: int, high: int, what: str) -> None:
-        """Raise PipelineError, naming the line, unless all values are low to high."""
+        """Raise PipelineError with the line number unless low <= value <= high for all values.
+
+        `what` describes the range in the message.
+        """
         flat = self.values.ravel()
         wrong = np.flatnonzero((flat < low) | (flat > high))
         if len(wrong):
@@ -70,7 +73,10 @@ class HeaderArray:
 
 
 def read_arrays(folder: Path) -> dict[str, HeaderArray]:
-    """Read all arrays of the headers HEADER_FILES of a folder; PipelineError says what is wrong."""
+    """Read all arrays of the headers HEADER_FILES in a folder; return them by name.
+
+    Raises PipelineError if there is no such header, a header is malformed or a name occurs twice.
+    """
     if not folder.is_dir():
         raise PipelineError(f"{folder} is no folder; name the one that holds the C++ headers.")
     files = sorted({file for pattern in HEADER_FILES for file in folder.glob(pattern)})
@@ -86,7 +92,7 @@ def read_arrays(folder: Path) -> dict[str, HeaderArray]:
 
 
 def parse_arrays(text: str, file: str) -> dict[str, HeaderArray]:
-    """Return the arrays of a header's text by name; `file` is what errors call it."""
+    """Return the arrays of a header's text by name; error messages call the header `file`."""
     arrays: dict[str, HeaderArray] = {}
     for array in _Parser(text, file).arrays():
         if array.name in arrays:
@@ -110,7 +116,7 @@ def _text(file: Path) -> str:
 
 
 class _Parser:
-    """Goes over the tokens of one header."""
+    """A recursive-descent parser over the tokens of one header."""
 
     def __init__(self, text: str, file: str) -> None:
         matches = [match for match in _TOKEN.finditer(text) if match.lastgroup == "token"]
@@ -118,11 +124,11 @@ class _Parser:
         self._starts = np.array([match.start() for match in matches], dtype=np.int64)
         self._newlines = np.array([m.start() for m in re.finditer("\n", text)], dtype=np.int64)
         self._file = file
-        self._name = ""  # of the array at hand
-        self._at = 0  # the next token
+        self._name = ""  # name of the current array
+        self._at = 0  # index of the next token
 
     def arrays(self) -> Iterator[HeaderArray]:
-        """Yield the arrays in their order."""
+        """Yield the arrays in the order of the text."""
         while self._at < len(self._tokens):
             start = self._at
             self._at += 1
@@ -152,7 +158,7 @@ class _Parser:
         return array
 
     def _brackets(self) -> list[str]:
-        """Read `[n][m]…` and return what stands in the brackets."""
+        """Read `[n][m]…` and return the text between each pair of brackets."""
         found = []
         while self._next() == "[":
             start = self._at + 1
@@ -163,7 +169,7 @@ class _Parser:
         return found
 
     def _braces(self, sizes: list[int], places: list[int]) -> None:
-        """Read `{…}` of the given sizes and append where each value begins."""
+        """Read nested `{…}` of these sizes; append the token index of each value to `places`."""
         self._expect("{")
         count = 0
         while self._next() != "}":
@@ -196,7 +202,7 @@ class _Parser:
         return int(sign + digits[0]) if sign in "+-" else int(sign)
 
     def _declared(self, start: int) -> list[str]:
-        """Return the words of the type that stands before an array's name."""
+        """Return the tokens of the declaration before an array's name: its type and qualifiers."""
         first = start
         while first > 0 and self._tokens[first - 1] not in (";", "{", "}"):
             first -= 1

@@ -1,8 +1,12 @@
-"""An integer network and its golden samples from the arrays of C++ headers, published or ours.
+"""Build an integer network and its golden samples from the arrays of C++ headers.
 
-Arrays have the published name of a layer (`blocks_0_mlp_res_affine`) followed by `_w`, `_b` or
-`_s`; a table is `_lerp_lut` (the published 64 points, the last repeated), `_lut` (256 entries) or
-ours: `_segments` (64 pairs of a knot and the slope to the next), in earlier headers `_knots` (65).
+The headers are published ones or ours. An array is named after the published name of a layer
+(`blocks_0_mlp_res_affine`) with the suffix `_w`, `_b` or `_s`. A table has one of these suffixes:
+
+    _lerp_lut   published, 64 points; the last point is repeated as the 65th knot
+    _lut        256 entries, one per int8 value
+    _segments   ours, 64 pairs of a knot and the difference to the next knot
+    _knots      our earlier headers, 65 knots
 """
 
 import re
@@ -25,7 +29,7 @@ from models.integer.params import (
     IntTokenMixer,
 )
 
-# Points of a channel; where there are several, the first counts.
+# Suffixes of tables and their points per channel. If a table has several arrays, the first is used.
 _TABLES = {
     "segments": TABLE_KNOTS,
     "knots": TABLE_KNOTS,
@@ -37,7 +41,10 @@ _SLOPE_MAX = INT8_MAX - INT8_MIN
 
 @dataclass(frozen=True)
 class HeaderSamples:
-    """Samples of a header: input [n, T, P], inter (often none) [n, T, C], output [n, classes]."""
+    """Samples of a header: input [n, T, P], inter [n, T, C] (often empty), output [n, classes].
+
+    n samples, T tokens, P values per patch, C channels; all int8 values held as int32.
+    """
 
     input: Array
     inter: tuple[Array, ...]
@@ -45,9 +52,10 @@ class HeaderSamples:
 
 
 def read_network(arrays: Mapping[str, HeaderArray], folder: Path) -> IntResMlp:
-    """Build the network of a folder's arrays, without `input_lut`; PipelineError names the array.
+    """Build a network from the arrays of a folder; its `input_lut` is None.
 
-    Arrays of other names than a network's are passed over.
+    Arrays whose names do not belong to a network are skipped. PipelineError names the array that is
+    missing or does not fit.
     """
     reader = _Reader(arrays, folder)
     indices = {int(m[1]) for name in arrays if (m := re.match(r"blocks_([0-9]{1,4})_", name))}
@@ -58,7 +66,7 @@ def read_network(arrays: Mapping[str, HeaderArray], folder: Path) -> IntResMlp:
             array.refuse("is no array of a network")
     try:
         return IntResMlp(embed, blocks, classifier)
-    except ValueError as error:  # it begins with the name of the array
+    except ValueError as error:  # the message starts with the name of the array
         name, _, reason = str(error).partition(" ")
         for known in (name, *(f"{name.removesuffix('knots')}{table}" for table in _TABLES)):
             if known in arrays:
@@ -69,7 +77,10 @@ def read_network(arrays: Mapping[str, HeaderArray], folder: Path) -> IntResMlp:
 def read_samples(
     arrays: Mapping[str, HeaderArray], network: IntResMlp, folder: Path
 ) -> HeaderSamples | None:
-    """Return the samples among the arrays, None where there are none; PipelineError names them."""
+    """Return the samples among the arrays, None if there are none.
+
+    PipelineError names an array that is missing or does not fit the network.
+    """
     if not any(name in arrays for name in ("samples_input", "samples_output")):
         return None
     reader = _Reader(arrays, folder)
@@ -89,7 +100,7 @@ def read_samples(
 
 
 class _Reader:
-    """Takes arrays by name, checks them and remembers which it took."""
+    """Looks up arrays by name, checks them and records the names in `used`."""
 
     def __init__(self, arrays: Mapping[str, HeaderArray], folder: Path) -> None:
         self._arrays, self._folder = arrays, folder
@@ -114,7 +125,7 @@ class _Reader:
         )
 
     def layer(self, name: str, dimensions: int) -> IntLayer:
-        """Return a linear layer (2 dimensions) or an affine (1)."""
+        """Return a linear layer (w has 2 dimensions) or an affine (1 dimension)."""
         shifts = self._array(f"{name}_s", 1, 1, MAX_SHIFT)
         try:
             return IntLayer(self._int8(f"{name}_w", dimensions), self._int8(f"{name}_b", 1), shifts)
@@ -122,7 +133,7 @@ class _Reader:
             self._arrays[f"{name}_w"].refuse(f"does not fit: {error}")
 
     def samples(self, name: str, shape: tuple[int | None, ...]) -> Array:
-        """Return an array of samples; None in `shape` stands for any size."""
+        """Return an array of samples; None in `shape` means any size."""
         values = self._int8(name, len(shape))
         wanted = tuple(
             found if size is None else size for found, size in zip(values.shape, shape, strict=True)
@@ -146,7 +157,7 @@ class _Reader:
         return IntTable.from_points(points[:, :: 1 << TABLE_BITS] if found[0] == "lut" else points)
 
     def _points(self, name: str, pairs: bool) -> Array:
-        """Return the points of a table [F, n], which may be given as `pairs` [F, n - 1, 2]."""
+        """Return the points of a table [F, n]; `pairs`: the array is segments [F, n - 1, 2]."""
         if not pairs:
             return self._int8(name, 2)
         segments = self._array(name, 3, -_SLOPE_MAX, _SLOPE_MAX)

@@ -1,18 +1,17 @@
-"""The parameters of the SIMD accelerator as they lie in its memory, in the order of their use.
+"""Write the parameter memory of the SIMD accelerator, in the order in which it is read.
 
-Words of `columns` int8 values. First the first tile of the first step; then, for each tile, what is
-read while it is in the array: the next tile, and a share of what the next step needs beside its
-tiles.
+A word has `columns` int8 values. The memory starts with the first tile of the first step. Then, for
+each tile, follow the words that are read while this tile is in the array: the next tile, and a
+share of the parameters that the next step needs beside its tiles.
 
-    tile      `rows` words, one per output: its weights for `columns` inputs; after the last tile of
-              a group of outputs b, s and, of mlp_linear_2, the residual's w, b, s, `rows` values
-              each
-    beside    token_mixer: w, b, s of affine_1, affine_2 and residual, channel by channel;
-              mlp_linear_1: the tables, act_in before act_hidden, `columns` channels at a time: knot
-              by knot
+    tile      `rows` words, one per output, with its weights for `columns` inputs. The last tile of
+              a group of outputs is followed by b and s, for mlp_linear_2 also by w, b, s of the
+              residual, `rows` values each.
+    beside    For token_mixer: w, b, s of affine_1, affine_2 and residual, channel by channel.
+              For mlp_linear_1: the tables, act_in before act_hidden, in groups of `columns`
+              channels; a word holds one knot of each channel.
 
-The mean is a product with ones and the shift log2(tokens). What has no meaning is 0, or 1 in a
-shift.
+The mean is a product with ones and the shift log2(tokens). Padding is 0, for shifts 1.
 """
 
 from collections.abc import Iterator
@@ -38,14 +37,20 @@ _HEADER = """\
 
 
 def parameters_text(network: IntResMlp, array: tuple[int, int]) -> str:
-    """Return parameters.hpp: the memory of parameters for the test bench."""
+    """Return the text of parameters.hpp: the parameter memory as an array for the test bench.
+
+    `array` holds the rows and columns of multipliers.
+    """
     words = parameter_words(network, array)
     text = array_text("parameters", words, "int8_t")
     return _HEADER.format(columns=array[1], array=f"alignas({array[1]}) {text}")
 
 
 def parameter_words(network: IntResMlp, array: tuple[int, int]) -> Words:
-    """Return the memory of parameters, [words, columns]; `array` holds rows and columns."""
+    """Return the parameter memory, int8 [words, columns].
+
+    `array` holds the rows and columns of multipliers.
+    """
     program = Program(Sizes.of(network), *array)
     steps = program.steps()
     memory = [_tile(network, program, steps[0], 0)]
@@ -62,7 +67,7 @@ def parameter_words(network: IntResMlp, array: tuple[int, int]) -> Words:
 
 
 def _tile(network: IntResMlp, program: Program, step: Step, tile: int) -> Words:
-    """Cut one tile out of a step's matrix; inputs run faster than outputs."""
+    """Return the words of one tile of a step's matrix; the input index is the inner one."""
     layer = _layer(network, step)
     output, inputs = divmod(tile, step.input_tiles)
     rows = slice(output * program.rows, (output + 1) * program.rows)
@@ -117,14 +122,14 @@ def _knots(table: IntTable | None, columns: int) -> Iterator[Words]:
 
 
 def _padded(values: npt.NDArray[np.integer], rows: int, columns: int) -> Words:
-    """Fill up with zeros below and to the right."""
+    """Return `values` as int8 [rows, columns], padded with zeros below and to the right."""
     padded = np.zeros((rows, columns), np.int8)
     padded[: values.shape[0], : values.shape[1]] = values
     return padded
 
 
 def _row(values: npt.NDArray[np.integer], program: Program, fill: int) -> Words:
-    """Return up to `rows` values as whole words, filled up."""
+    """Return up to `rows` values as int8 words [row_words, columns], padded with `fill`."""
     padded = np.full(program.row_words * program.columns, fill, np.int8)
     padded[: len(values)] = values
     return padded.reshape(-1, program.columns)

@@ -14,9 +14,10 @@ def constants_text(constants: Mapping[str, int]) -> str:
 def array_text(
     name: str, values: npt.NDArray[np.integer], c_type: str, dimensions: int | None = None
 ) -> str:
-    """Return one constant array: nested braces, the rows on lines of their own.
+    """Return the definition of a constant array, with each row on its own line.
 
-    `dimensions` are the array's; the others belong to the type of its elements.
+    `dimensions` is the number of leading axes of `values` that are dimensions of the C++ array
+    (default: all). The remaining axes are the members of its elements.
     """
     shape = "".join(f"[{size}]" for size in values.shape[:dimensions])
     return f"const {c_type} {name}{shape} = {_braces(values)};\n"

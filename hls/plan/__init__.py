@@ -1,1 +1,1 @@
-"""From sizes to a design: folding, cycles, FIFO depths, resources. Needs no weights."""
+"""Plan a design from layer sizes: folding, cycles, FIFO depths, resources. Needs no weights."""

@@ -14,10 +14,10 @@ from models.files.errors import PipelineError
 
 @dataclass(frozen=True)
 class Design:
-    """What is built: a streaming design has a folding and FIFO depths (words), a SIMD one an array.
+    """The plan of a design. A streaming design has a folding and FIFO depths, a SIMD one an array.
 
-    `fifo_depths` holds token_mixer_shortcut, mlp_shortcut and link (every other FIFO); `array` the
-    rows and columns of multipliers.
+    `fifo_depths` holds the depths in words of token_mixer_shortcut, mlp_shortcut and link (all
+    other FIFOs). `array` holds the rows and columns of multipliers.
     """
 
     variant: str
@@ -28,14 +28,15 @@ class Design:
     array: tuple[int, int] | None = None
 
     def to_text(self) -> str:
-        """Return design.json."""
+        """Return the text of design.json."""
         return json.dumps(asdict(self), indent=2) + "\n"
 
 
 def read_design(path: Path, sizes: Sizes | None = None) -> Design:
-    """Read a design.json; PipelineError if it is not there, no plan or of a network of other sizes.
+    """Read a design.json.
 
-    `sizes` are those of the network at hand, None if there is none yet.
+    `sizes` are the sizes of the network that the design must match; None skips this check. Raises
+    PipelineError if the file is missing, is not a plan or was made for other sizes.
     """
     try:
         design = _design(json.loads(path.read_text()))

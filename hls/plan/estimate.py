@@ -1,17 +1,17 @@
-"""What both accelerators are estimated in: memories in LUTs or block RAM, and rows of usage."""
+"""Resource estimates for both accelerators: memories in LUTs or block RAM, and rows of usage."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
 
-LUT_WORDS = 64  # of one bit, in a LUT6
-LUT_MEMORY_WORDS = 256
+LUT_WORDS = 64  # one-bit words that a LUT6 holds
+LUT_MEMORY_WORDS = 256  # the deepest memory that is built of LUTs
 BRAM_SHAPES = ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1))
 
 
 @dataclass(frozen=True)
 class Memory:
-    """`count` memories of `words` words of `bits` bits."""
+    """`count` memories, each with `words` words of `bits` bits."""
 
     count: int
     words: int
@@ -19,24 +19,24 @@ class Memory:
 
     @property
     def in_luts(self) -> bool:
-        """Whether it is shallow enough for LUTs."""
+        """Whether the memory is shallow enough for LUTs."""
         return self.words <= LUT_MEMORY_WORDS
 
     @property
     def luts(self) -> int:
-        """LUTs, wherever it lies."""
+        """LUTs of the memory if it is built of LUTs, whether or not `in_luts`."""
         return self.count * self.bits * ceil(self.words / LUT_WORDS)
 
     @property
     def brams(self) -> int:
-        """Blocks of 18 kbit, wherever it lies."""
+        """18-kbit block RAMs of the memory if it is built of them, whether or not `in_luts`."""
         blocks = (ceil(self.words / deep) * ceil(self.bits / wide) for deep, wide in BRAM_SHAPES)
         return self.count * min(blocks)
 
 
 @dataclass(frozen=True)
 class Usage:
-    """What one layer takes, all its copies together (estimate)."""
+    """Resources of one layer, summed over all its copies (estimate)."""
 
     layer: str
     copies: int
@@ -48,6 +48,6 @@ class Usage:
 
 
 def total(rows: Sequence[Usage]) -> Usage:
-    """Return the sum of all rows."""
+    """Return the sum of all rows as a row named "total"."""
     names = ("multipliers", "dsp", "dsp_paired", "lut_memory", "bram")
     return Usage("total", 1, **{name: sum(getattr(row, name) for row in rows) for name in names})

@@ -1,7 +1,7 @@
-"""What planning a design gives: the design, figures and tables, alike for both accelerators.
+"""The result of planning a design, in the same form for both accelerators: design, figures, tables.
 
-Figures called `model_...` come from a model of the cycles, `estimate_...` from counting resources;
-none was measured on an FPGA.
+Figures named `model_...` come from a model of the cycles, figures named `estimate_...` from
+counting resources. None of them was measured on an FPGA.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ USAGE_TITLES = ("copies", "multipliers", "DSP", "DSP, paired", "LUT of memories"
 
 @dataclass(frozen=True)
 class Plan:
-    """A design, its figures by name, and the tables that explain them."""
+    """A design, its figures by name, and the tables that explain the figures."""
 
     design: Design
     figures: dict[str, int | str]
@@ -27,7 +27,11 @@ class Plan:
 def figures_of(
     interval: int, latency: int, clock_ns: float, limiting: str, usage: Sequence[Usage]
 ) -> dict[str, int | str]:
-    """Return the figures of a design: `interval` and `latency` in cycles, `usage` a row a layer."""
+    """Return the figures of a design by name.
+
+    `interval` and `latency` are in cycles; `limiting` names the slowest part; `usage` has one row
+    per layer.
+    """
     sums = total(usage)
     return {
         "model_interval_cycles": interval,

@@ -1,4 +1,4 @@
-"""The sizes that hardware depends on, and the matrix products of a network of such sizes."""
+"""The sizes of a network that its hardware depends on, and its matrix products."""
 
 from dataclasses import dataclass, fields
 
@@ -7,7 +7,7 @@ from models.integer.params import IntResMlp
 
 @dataclass(frozen=True)
 class Sizes:
-    """What the hardware of a network depends on besides the folding; names as in config.hpp."""
+    """The sizes of a network that its hardware depends on; names as in config.hpp."""
 
     patch_dim: int
     num_patches: int
@@ -19,7 +19,7 @@ class Sizes:
 
     @staticmethod
     def of(network: IntResMlp) -> "Sizes":
-        """Read the sizes off integer parameters."""
+        """Return the sizes of a network of integer parameters."""
         return Sizes(**{field.name: getattr(network, field.name) for field in fields(Sizes)})
 
 
@@ -33,7 +33,7 @@ class Product:
 
 
 def products(sizes: Sizes) -> dict[str, Product]:
-    """Return every matrix product by its name; those of a block stand once."""
+    """Return the matrix products by name; a product that occurs in every block is listed once."""
     tokens, channels, hidden = sizes.num_patches, sizes.embed_dim, sizes.hidden_dim
     return {
         "embed_linear": Product(tokens, sizes.patch_dim, channels),
@@ -45,5 +45,5 @@ def products(sizes: Sizes) -> dict[str, Product]:
 
 
 def copies(name: str, sizes: Sizes) -> int:
-    """Return how often a product of `products` is built: once, or once per block."""
+    """Return how many copies of a product of `products` are built: one, or one per block."""
     return 1 if name in ("embed_linear", "classifier_linear") else sizes.num_blocks

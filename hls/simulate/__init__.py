@@ -1,1 +1,1 @@
-"""The C++ run without a licence: compiled by g++, or in threads on bounded FIFOs."""
+"""Run the C++ without a licence: compiled by g++, or as threads with bounded FIFOs."""

@@ -1,7 +1,7 @@
-"""C-simulation without a licence: the accelerator and its test bench, compiled by g++.
+"""C-simulation without a licence: compile the accelerator and its test bench with g++ and run it.
 
-The ap_int and hls_stream headers are the open ones inside the installed hls4ml package; they are
-found without importing it.
+The ap_int and hls_stream headers are the open ones of the installed hls4ml package, which is not
+imported.
 """
 
 import os
@@ -25,7 +25,7 @@ FLAGS = (
     "-Wall",
     "-Wextra",
     "-Wno-unknown-pragmas",  # #pragma HLS
-    "-Wno-unused-label",  # a loop's label is its name in the reports of Vitis HLS
+    "-Wno-unused-label",  # labels are the names of loops in the reports of Vitis HLS
     "-Wno-uninitialized",  # ap_private.h sign-extends a value before it sets it
     "-Wno-maybe-uninitialized",
 )
@@ -35,7 +35,7 @@ _RESULT = re.compile(r"^(?:PASS|FAIL) images (\d+) mismatches (\d+)$", re.MULTIL
 
 @dataclass(frozen=True)
 class ImageFiles:
-    """`count` test images: int8 tokens and expected int8 logits, image after image."""
+    """Files with `count` test images: int8 tokens and expected int8 logits, image after image."""
 
     tokens: Path
     logits: Path
@@ -56,7 +56,7 @@ def ap_types_folder() -> Path:
 
 
 def compiler_path(compiler: str) -> str:
-    """Return the full path of a C++ compiler; PipelineError if it is not there."""
+    """Return the full path of a C++ compiler; PipelineError if it is not on PATH."""
     path = shutil.which(compiler)
     if path is None:
         raise PipelineError(
@@ -74,9 +74,9 @@ def build(
     flags: Sequence[str] = (),
     accelerator: str = STREAMING,
 ) -> Path:
-    """Compile the test bench of an accelerator into `folder` and return its path.
+    """Compile the test bench of an accelerator into `folder` and return the path of the program.
 
-    `headers` are the folders of the generated headers. What the compiler says goes to `log`;
+    `headers` are the folders of the generated headers. The compiler's output is appended to `log`;
     PipelineError quotes its first error.
     """
     design = ACCELERATORS[accelerator]
@@ -93,9 +93,10 @@ def compile_program(
     log: Path,
     flags: Sequence[str] = (),
 ) -> Path:
-    """Compile the sources side by side, beside `binary`, link them and return its path.
+    """Compile the sources in parallel, link them to `binary` and return `binary`.
 
-    What the compiler says goes to `log`; PipelineError quotes its first error.
+    Object files are written to the folder of `binary`. The compiler's output is appended to `log`;
+    PipelineError quotes its first error.
     """
     path = compiler_path(compiler)
     options = [*FLAGS, *_native(path), *flags]
@@ -118,11 +119,11 @@ def compile_program(
 
 
 def simulate(binary: Path, log: Path, images: ImageFiles | None = None, jobs: int = 1) -> int:
-    """Run the golden samples, and `images` split over `jobs` processes; return the images run.
+    """Run the golden samples, and `images` split over `jobs` processes; return the images' count.
 
-    The samples come one by one, then in calls of several images, as the images do.
-    PipelineError quotes the first difference: a layer's output or a logit that is not the expected
-    one, or a stream that ran dry or kept something.
+    The samples run one by one, then again in calls of several images; `images` run in such calls
+    only. PipelineError quotes the first difference: an unexpected layer output or logit, a read
+    from an empty stream, or data left in a stream.
     """
     commands = [[str(binary), os.devnull, os.devnull, "0", "0"]]
     if images is not None and images.count > 0:
@@ -140,7 +141,7 @@ def simulate(binary: Path, log: Path, images: ImageFiles | None = None, jobs: in
 
 
 def default_jobs() -> int:
-    """Return the number of processes that fill this machine."""
+    """Return the number of CPUs of this machine."""
     return os.cpu_count() or 1
 
 
@@ -152,14 +153,14 @@ def _shares(binary: Path, images: ImageFiles, jobs: int) -> list[list[str]]:
 
 
 def _native(compiler: str) -> list[str]:
-    """Return the flag that lets the compiler use this machine's vector units, if it knows it."""
+    """Return ["-march=native"] if the compiler accepts it, otherwise an empty list."""
     flag = "-march=native"
     check = [compiler, flag, "-E", "-x", "c++", os.devnull, "-o", os.devnull]
     return [flag] if subprocess.run(check, capture_output=True).returncode == 0 else []
 
 
 def run(command: Sequence[str], log: Path) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end; what it prints goes to `log` too."""
+    """Run a command until it ends; append the command and its output to `log`."""
     process = subprocess.run(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
     )
@@ -169,6 +170,6 @@ def run(command: Sequence[str], log: Path) -> subprocess.CompletedProcess[str]:
 
 
 def first_line(text: str, pattern: str) -> str | None:
-    """Return the first line with the regular expression in it."""
+    """Return the first line that contains a match of `pattern`, None without one."""
     found = re.search(rf"^.*(?:{pattern}).*$", text, re.MULTILINE)
     return found[0].strip() if found else None

@@ -1,8 +1,8 @@
-"""The accelerator as a process network: does it come to a standstill with the FIFOs it has?
+"""Deadlock check of the streaming accelerator: run its C++ as threads with bounded FIFOs.
 
-Its C++ runs with one thread per dataflow process and blocking FIFOs (hls/cpp/threaded/hls_stream.h)
-as deep as its STREAM pragmas say: they are turned into calls before the compiler sees them, so what
-is checked is what the HLS compiler reads. Independent of the simulation in
+Each dataflow process runs in its own thread, and FIFOs block (hls/cpp/threaded/hls_stream.h). The
+depths come from the STREAM pragmas, which are replaced by calls before compilation; so the check
+uses the depths that the HLS compiler reads. It is independent of the simulation in
 hls/plan/streaming/dataflow_simulation.py.
 """
 
@@ -23,9 +23,9 @@ _WAIT = re.compile(r"^PROCESS (\w+) waits for (?:a (word) in|(room) in) (\w+)$",
 
 @dataclass(frozen=True)
 class Level:
-    """Words in a FIFO at the end of a run, its depth, and the most words it held.
+    """A FIFO at the end of a run: words in it, depth, and the most words that it held.
 
-    The most depends on how the threads were scheduled; what is left after a deadlock does not.
+    `high_water` depends on the scheduling of the threads. `words` after a deadlock does not.
     """
 
     words: int
@@ -35,7 +35,7 @@ class Level:
 
 @dataclass(frozen=True)
 class FifoWait:
-    """A process and the FIFO where it waits for a `word` or for `room`."""
+    """A process and the FIFO at which it waits; `lacks` is "word" or "room"."""
 
     process: str
     lacks: str
@@ -44,7 +44,7 @@ class FifoWait:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended: all images through, or a deadlock, in which every process waits."""
+    """The result of a run: all images passed, or a deadlock in which every process waits."""
 
     deadlock: bool
     levels: Mapping[str, Level]
@@ -52,7 +52,7 @@ class Outcome:
 
 
 def build(compiler: str, headers: Sequence[Path], folder: Path, log: Path) -> Path:
-    """Compile the check of one design into `folder`; return the program.
+    """Compile the deadlock check of one design into `folder`; return the path of the program.
 
     `headers` are the folders of config.hpp, params.hpp and design.hpp. PipelineError quotes the
     compiler's first error.
@@ -73,10 +73,10 @@ def build(compiler: str, headers: Sequence[Path], folder: Path, log: Path) -> Pa
 def run(
     binary: Path, log: Path, images: gpp.ImageFiles, depths: Mapping[str, int] | None = None
 ) -> Outcome:
-    """Stream the images through the design, one behind the other.
+    """Stream the images through the design without a pause.
 
-    `depths` replaces the depth, in words, of the FIFOs with that name in the source (such as
-    token_mixer_shortcut). PipelineError if a logit is not the expected one.
+    `depths` maps the name of a stream in the source (such as token_mixer_shortcut) to a depth in
+    words that replaces its own. Raises PipelineError if a logit is not the expected one.
     """
     command = [str(binary), str(images.tokens), str(images.logits), str(images.count)]
     command += [f"{name}={depth}" for name, depth in (depths or {}).items()]

@@ -1,1 +1,1 @@
-"""The HLS tool driven where it is installed, and its reports read."""
+"""Run the HLS tool where it is installed, and read its reports."""

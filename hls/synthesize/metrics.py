@@ -1,4 +1,4 @@
-"""Flat metrics and tables of what the tool measured, the same keys for every tool generation."""
+"""Metrics and tables from the reports of the HLS tool, with the same keys for every version."""
 
 from dataclasses import asdict
 from typing import Any
@@ -12,7 +12,7 @@ Figure = float | int | str | bool | None
 
 
 def synthesis_metrics(measured: Measured | None, manifest: Manifest) -> dict[str, Figure]:
-    """Return flat metrics, the same keys for every tool; all None where nothing was measured."""
+    """Return flat metrics with the same keys for every tool; all None if nothing was measured."""
     csynth = measured.csynth if measured else None
     cosim = measured.cosim if measured else None
     export = measured.export if measured else None
@@ -39,7 +39,7 @@ def synthesis_metrics(measured: Measured | None, manifest: Manifest) -> dict[str
 
 
 def origin(manifest: Manifest) -> dict[str, Figure]:
-    """Return the metrics that say what was measured; reports with others are not accepted."""
+    """Return the metrics that identify the design: source hash, part, flow target, clock (ns)."""
     target = manifest.target
     return {
         "sources": manifest.source_hash[:12],
@@ -50,7 +50,7 @@ def origin(manifest: Manifest) -> dict[str, Figure]:
 
 
 def synthesis_tables(measured: Measured | None) -> dict[str, list[dict[str, Any]]]:
-    """Return the tables per module and per loop, for JSON; empty where nothing was measured."""
+    """Return the tables of modules and loops for JSON; they are empty if nothing was measured."""
     csynth = measured.csynth if measured else None
     return {
         "modules": [asdict(module) for module in (csynth.top, *csynth.modules)] if csynth else [],
@@ -59,7 +59,10 @@ def synthesis_tables(measured: Measured | None) -> dict[str, list[dict[str, Any]
 
 
 def warnings(measured: Measured) -> list[str]:
-    """Return a sentence for all that a report calls a success and that yet cannot be built."""
+    """Return a sentence for each missed clock and each resource that exceeds the part.
+
+    The reports call such a design a success, but it cannot be built.
+    """
     csynth, export = measured.csynth, measured.export
     estimate, target = csynth.top.clock_estimated_ns, csynth.clock_target_ns
     found = []

@@ -1,11 +1,12 @@
-"""A self-contained project folder of one design, for the tool here or on another machine.
+"""Write a self-contained project folder of one design, for the tool here or on another machine.
 
     src/             C++ of design and test bench, headers
     hls_config.cfg   for v++ and vitis-run          run.tcl   for vitis_hls and vivado_hls
     README.md        the commands                   manifest.json   top, target, sha256 of sources
 
-The tool's output goes to a folder whose name holds the hash of the sources, so reports of earlier
-sources cannot pass for these. The test bench holds images: the folder is never shared with it.
+The tool writes to a folder whose name contains the hash of the sources, so reports of earlier
+sources cannot be mistaken for current ones. The test bench contains images of the data set: do not
+share the folder publicly.
 """
 
 import hashlib
@@ -38,9 +39,9 @@ FILES = (SOURCE_FOLDER, CONFIG, SCRIPT, "README.md", MANIFEST)
 
 @dataclass(frozen=True)
 class Sources:
-    """The files of a design: C++ to synthesise, C++ of the test bench, and what they include.
+    """The files of a design: C++ to synthesise, C++ of the test bench, and their headers.
 
-    All names differ, because they lie in one folder of the project.
+    All file names must differ, because the project stores them in one folder.
     """
 
     top: str
@@ -51,7 +52,7 @@ class Sources:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a project folder is: of which design, for which target, from which sources."""
+    """The description of a project folder: its design, target and sources."""
 
     name: str
     top: str
@@ -60,23 +61,23 @@ class Manifest:
 
     @property
     def source_hash(self) -> str:
-        """One sha256 over the names and hashes of all sources."""
+        """SHA-256 over the names and hashes of all sources."""
         lines = (f"{digest}  {file}\n" for file, digest in sorted(self.sources.items()))
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 
     @property
     def work(self) -> str:
-        """Where the config file flow writes."""
+        """The folder to which the config file flow writes."""
         return f"work_{self.source_hash[:12]}"
 
     @property
     def project(self) -> str:
-        """Where the Tcl flow writes."""
+        """The folder to which the Tcl flow writes."""
         return f"project_{self.source_hash[:12]}"
 
 
 def accelerator_sources(accelerator: str, *generated: Path) -> Sources:
-    """Return the files of an accelerator; `generated` are the headers of a design."""
+    """Return the files of an accelerator; `generated` are the generated headers of a design."""
     files = ACCELERATORS[accelerator]
     headers = [path for pattern in files.headers for path in sorted(SOURCES.glob(pattern))]
     design, test_bench = (SOURCES / files.source,), (SOURCES / "testbench.cpp",)
@@ -84,10 +85,10 @@ def accelerator_sources(accelerator: str, *generated: Path) -> Sources:
 
 
 def write_project(folder: Path, name: str, sources: Sources, target: SynthesisTarget) -> Manifest:
-    """Write the project folder, instead of an older one, and return its manifest.
+    """Write the project folder, replacing an older one, and return its manifest.
 
-    The same sources and target give the same bytes. What else lies in the folder, such as reports
-    of a run in it, stays. PipelineError names a missing source.
+    The same sources and target give the same bytes. Other files in the folder, such as reports of a
+    run, are kept. PipelineError names a missing source.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
@@ -103,7 +104,7 @@ def write_project(folder: Path, name: str, sources: Sources, target: SynthesisTa
 
 
 def read_manifest(path: Path) -> Manifest:
-    """Read a manifest.json; PipelineError if it is not there, is no manifest or holds odd paths."""
+    """Read a manifest.json; PipelineError if it is missing, malformed or has paths outside src/."""
     try:
         values = json.loads(read_text(path))
         target = SynthesisTarget(**_fields(SynthesisTarget, values.pop("target")))
@@ -120,9 +121,10 @@ def read_manifest(path: Path) -> Manifest:
 
 
 def check_sources(folder: Path, manifest: Manifest, all_of_them: bool = True) -> None:
-    """Check that the sources in a project folder are those of its manifest.
+    """Check that the sources in a project folder match its manifest.
 
-    PipelineError names the first that was changed or, if `all_of_them` shall be there, is missing.
+    PipelineError names the first source that was changed. With `all_of_them` a missing source is an
+    error, too.
     """
     for file, digest in manifest.sources.items():
         path = folder / file
@@ -175,7 +177,7 @@ def _is_inside(file: str) -> bool:
 
 
 def _fields(cls: type, values: dict[str, Any], without: str = "") -> dict[str, Any]:
-    """Return `values` if they are exactly the fields of the dataclass; KeyError if not."""
+    """Return `values` if its keys are exactly the fields of the dataclass; otherwise KeyError."""
     names = {field.name for field in fields(cls)} - {without}
     if set(values) != names:
         raise KeyError(str(set(values) ^ names))

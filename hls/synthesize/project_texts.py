@@ -1,7 +1,7 @@
 """The texts of a project folder: config file and Tcl script for the tool, README for the engineer.
 
-Sources lie in src/, where their #include "..." find each other; paths are relative and the flags
-stand in braces, so that the folder can be copied anywhere.
+All sources are in src/, so each #include "..." finds its file. Paths are relative, so the folder
+can be copied anywhere.
 """
 
 from collections.abc import Sequence
@@ -14,10 +14,10 @@ FLAGS = "-std=c++14"
 
 @dataclass(frozen=True)
 class SynthesisTarget:
-    """What to build for, and which steps beyond C simulation and synthesis.
+    """The target of a build, and the steps to run after C simulation and synthesis.
 
-    `clock_uncertainty` is in percent of the clock, None leaves it to the tool; `export` adds
-    Vivado's synthesis (syn) or its place and route (impl).
+    `clock_ns` is the clock period. `clock_uncertainty` is in percent of it; None means the tool's
+    default. `export` is none, syn (Vivado synthesis) or impl (Vivado place and route).
     """
 
     part: str
@@ -31,7 +31,7 @@ class SynthesisTarget:
 def config_text(
     top: str, design: Sequence[str], test_bench: Sequence[str], target: SynthesisTarget
 ) -> str:
-    """Return hls_config.cfg, for v++ and vitis-run (2023.2 and newer)."""
+    """Return the text of hls_config.cfg, for v++ and vitis-run (2023.2 and newer)."""
     lines = [f"part={target.part}", "", "[hls]", f"clock={target.clock_ns:g}ns"]
     if target.clock_uncertainty is not None:
         lines.append(f"clock_uncertainty={target.clock_uncertainty:g}%")
@@ -53,8 +53,8 @@ def script_text(
 ) -> str:
     """Return run.tcl, for `vitis_hls -f`, `vivado_hls -f` and `vitis-run --mode hls --tcl`.
 
-    The last one passes no arguments on, so everything is in the script. Every step that fails
-    ends the tool with status 1.
+    vitis-run passes no arguments to the script, so the script contains all settings. If a step
+    fails, the tool exits with status 1.
     """
     uncertainty = target.clock_uncertainty
     lines = [
@@ -63,7 +63,7 @@ def script_text(
         *(f"add_files {file} -cflags {{{FLAGS}}}" for file in design),
         *(f"add_files -tb {file} -cflags {{{FLAGS}}}" for file in test_bench),
         "if {[string match *vivado_hls* [info nameofexecutable]]} {",
-        "  open_solution -reset solution",  # Vivado HLS knows no flow target
+        "  open_solution -reset solution",  # Vivado HLS has no flow target
         "} else {",
         f"  open_solution -reset solution -flow_target {target.flow_target}",
         "}",
@@ -91,7 +91,7 @@ def _commands(target: SynthesisTarget) -> list[str]:
 
 
 def unified_commands(target: SynthesisTarget, work: str) -> list[tuple[str, ...]]:
-    """Return the command lines of the config file flow, one step each, in their order."""
+    """Return the command lines of the config file flow, one per step, in order."""
     common = ("--config", CONFIG, "--work_dir", work)
     run = ("vitis-run", "--mode", "hls")
     commands: list[tuple[str, ...]] = [
@@ -106,7 +106,7 @@ def unified_commands(target: SynthesisTarget, work: str) -> list[tuple[str, ...]
 
 
 def readme_text(name: str, top: str, target: SynthesisTarget, work: str, project: str) -> str:
-    """Return README.md: what this is, how to run it, what to bring back."""
+    """Return the text of README.md: what the folder is, how to run it, what to bring back."""
     commands = "\n".join(" ".join(command) for command in unified_commands(target, work))
     return f"""\
 # {name}: an HLS project

@@ -1,4 +1,4 @@
-"""Read the files of an HLS tool without trusting them: bounded, no entities, numbers or an error.
+"""Read the files of an HLS tool safely: bounded size, no XML entities, checked numbers.
 
 A report may come from another machine, be cut off, or belong to another program. Every reader here
 returns checked values or raises PipelineError with the name of the file.
@@ -12,8 +12,8 @@ from xml.parsers import expat
 from models.files.errors import PipelineError
 
 MAX_BYTES = 64 * 2**20  # the largest project-wide csynth.xml seen has 2.7 MB
-MAX_DEPTH = 64  # levels of elements; loops nest deepest, and ten of them would be many
-UNKNOWN = {"", "undef", "?", "-", "NA", "N/A"}  # what the tools write for: not known
+MAX_DEPTH = 64  # levels of elements; nested loops are the deepest, and ten levels would be many
+UNKNOWN = {"", "undef", "?", "-", "NA", "N/A"}  # the tools' texts for unknown values
 
 _COUNT = re.compile(r"\d{1,15}", re.ASCII)
 _NUMBER = re.compile(r"-?\d{1,9}(\.\d{1,9})?", re.ASCII)
@@ -21,14 +21,15 @@ _RANGE = re.compile(r"\s*([^~\s]*)\s*~\s*([^~\s]*)\s*")
 
 
 def read_text(path: Path) -> str:
-    """Return the text of a report or a log of at most MAX_BYTES; odd bytes become U+FFFD."""
+    """Return the text of a report or log of at most MAX_BYTES; invalid UTF-8 becomes U+FFFD."""
     return _read(path).decode("utf-8", errors="replace")
 
 
 def read_profile(path: Path) -> Element:
-    """Return the <profile> element of a report; a doctype (it could declare entities) is refused.
+    """Return the <profile> element of a report.
 
-    PipelineError if the file cannot be read, is cut off, is no XML or is no report.
+    Raises PipelineError if the file cannot be read, is cut off, is not XML, is not a report, or has
+    a doctype, which could declare entities.
     """
     data = _read(path)
     builder, depth = TreeBuilder(), 0
@@ -55,7 +56,7 @@ def read_profile(path: Path) -> Element:
     parser.StartDoctypeDeclHandler = doctype
     try:
         parser.Parse(data, True)
-    except (expat.ExpatError, LookupError, ValueError) as error:  # the last two: odd encodings
+    except (expat.ExpatError, LookupError, ValueError) as error:  # the last two: bad encodings
         raise PipelineError(
             f"{path} is cut off or is no XML ({error}); copy the report again."
         ) from None
@@ -77,13 +78,13 @@ def find(element: Element, tags: str, path: Path) -> Element:
 
 
 def text_of(element: Element, tags: str) -> str | None:
-    """Return the text at `tags` without the blanks around it, or None if it stands for unknown."""
+    """Return the stripped text at `tags`, or None if it is missing or means unknown."""
     text = (element.findtext(tags) or "").strip()
     return None if text in UNKNOWN else text
 
 
 def required_text(element: Element, tags: str, path: Path) -> str:
-    """Return the text at `tags`; PipelineError if it is not there."""
+    """Return the text at `tags`; PipelineError if it is missing or means unknown."""
     text = text_of(element, tags)
     if text is None:
         raise PipelineError(f"{path} is no complete report: it has no {tags}.")
@@ -91,7 +92,10 @@ def required_text(element: Element, tags: str, path: Path) -> str:
 
 
 def count(text: str | None, where: str) -> int | None:
-    """Return a number of cycles or blocks; None where the tool does not know it."""
+    """Return a whole number (of cycles or resources), None if it is unknown.
+
+    PipelineError, which starts with `where`, for any other text.
+    """
     text = (text or "").strip()
     if text in UNKNOWN:
         return None
@@ -101,7 +105,10 @@ def count(text: str | None, where: str) -> int | None:
 
 
 def number(text: str | None, where: str) -> float | None:
-    """Return a period in ns; None where the tool does not know it."""
+    """Return a decimal number (a period in ns), None if it is unknown.
+
+    PipelineError, which starts with `where`, for any other text.
+    """
     text = (text or "").strip()
     if text in UNKNOWN:
         return None
@@ -111,7 +118,7 @@ def number(text: str | None, where: str) -> float | None:
 
 
 def bounds(element: Element | None, where: str) -> tuple[int | None, int | None]:
-    """Return the least and the most of: `12`, `6 ~ 9`, undef, or <range> with <min> and <max>."""
+    """Return the minimum and maximum of `12`, `6 ~ 9`, undef, or <range> with <min> and <max>."""
     if element is None:
         return None, None
     if element.find("range") is not None:

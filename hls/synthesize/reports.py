@@ -1,9 +1,10 @@
-"""Reports of HLS tools in XML: synthesis (csynth.xml) and implementation (export_*.xml).
+"""Read the XML reports of HLS tools: synthesis (csynth.xml) and implementation (export_*.xml).
 
-One shape for all generations, Vivado HLS 2018 to Vitis 2025. What the tool does not know (`undef`,
-`?`, `NA`, `-`, or no such element) is None. BRAM counts blocks of 18 kbit in every report. Figures
-are the whole device's, also where it has several dies (SLR). A report can be well-formed, call
-itself a success, and yet miss the clock or exceed the device: the caller has to compare.
+The result has the same form for all versions, Vivado HLS 2018 to Vitis 2025. Unknown values
+(`undef`, `?`, `NA`, `-`, or a missing element) are None. BRAM counts 18-kbit blocks in every
+report. Figures refer to the whole device, even if it has several dies (SLR). A report can be
+well-formed and call itself a success although the design misses the clock or exceeds the device;
+the caller has to compare.
 """
 
 from collections.abc import Iterator
@@ -35,7 +36,7 @@ Resources = dict[str, int | None]
 
 @dataclass(frozen=True)
 class Span:
-    """Least, average and most of a number of clock cycles (or of iterations); None: not known."""
+    """Minimum, average and maximum of a number of clock cycles or iterations; None: unknown."""
 
     min: int | None = None
     avg: int | None = None
@@ -44,22 +45,22 @@ class Span:
 
 @dataclass(frozen=True)
 class Loop:
-    """A loop of a module; a nested one is named after the loops around it: `rows/columns`."""
+    """A loop of a module; the name of a nested loop includes its outer loops: `rows/columns`."""
 
     module: str
     name: str
     trip_count: Span
     latency: Span
     iteration_latency: Span
-    interval: Span  # of a pipelined loop
+    interval: Span  # initiation interval (II) of a pipelined loop
 
 
 @dataclass(frozen=True)
 class Module:
-    """A function of the design."""
+    """A function of the design, with its estimates."""
 
     name: str
-    pipeline: str | None  # none, no, yes, function, dataflow, or the pipelining of its loop
+    pipeline: str | None  # none, no, yes, function, dataflow, or the pipeline type of its loop
     clock_estimated_ns: float | None
     latency: Span
     interval: Span
@@ -68,7 +69,7 @@ class Module:
 
 @dataclass(frozen=True)
 class Csynth:
-    """What C synthesis estimates for the top function; `modules` are the others."""
+    """The estimates of C synthesis for the top function; `modules` are the other functions."""
 
     tool: str
     part: str
@@ -83,24 +84,24 @@ class Csynth:
 
 @dataclass(frozen=True)
 class Export:
-    """What Vivado measured after its synthesis (kind `syn`) or its place and route (`impl`)."""
+    """The results of Vivado after synthesis (kind `syn`) or place and route (kind `impl`)."""
 
     kind: str
     tool: str | None
     top: str | None
     part: str | None
     clock_target_ns: float | None
-    clock_ns: float | None  # achieved
+    clock_ns: float | None  # achieved period
     timing_met: bool | None
     used: Resources
     available: Resources
 
 
 def read_csynth(path: Path) -> Csynth:
-    """Read <top>_csynth.xml, of the top or of another function, or the project-wide csynth.xml.
+    """Read <function>_csynth.xml or the project-wide csynth.xml.
 
-    Only the project-wide file of 2020.2 and newer lists modules. PipelineError names a file that is
-    cut off or is another one.
+    Only the project-wide file of 2020.2 and newer lists modules. PipelineError names the file if it
+    is cut off or is not such a report.
     """
     root = read_profile(path)
     find(root, "PerformanceEstimates/SummaryOfOverallLatency", path)
@@ -130,7 +131,10 @@ def read_csynth(path: Path) -> Csynth:
 
 
 def read_export(path: Path) -> Export:
-    """Read export_syn.xml, export_impl.xml, or <top>_export.xml of Vivado HLS (taken as impl)."""
+    """Read export_syn.xml, export_impl.xml, or <top>_export.xml of Vivado HLS.
+
+    A report without RUN_TYPE counts as kind `impl`.
+    """
     root = read_profile(path)
     timing, area = find(root, "TimingReport", path), find(root, "AreaReport/Resources", path)
     kind = text_of(root, "RunData/RUN_TYPE") or "impl"
@@ -157,7 +161,7 @@ def read_export(path: Path) -> Export:
 
 
 def _module(name: str, element: Element, path: Path) -> Module:
-    """Read a module; the pipeline type of the top stands elsewhere than that of the others."""
+    """Read a module; the top function has its pipeline type in another element than the others."""
     estimates = find(element, "PerformanceEstimates", path)
     overall = find(estimates, "SummaryOfOverallLatency", path)
     least, average, most = (
@@ -176,7 +180,7 @@ def _module(name: str, element: Element, path: Path) -> Module:
 
 
 def _interval(overall: Element, latency: Span, where: str) -> Span:
-    """Read an interval: `0..0` beside an undefined latency means that it is undefined, too."""
+    """Read an interval; `0..0` together with an undefined latency means undefined, too."""
     if overall.find("PipelineInitiationInterval") is not None:
         span = _span(overall, "PipelineInitiationInterval", where)
     else:
@@ -188,7 +192,7 @@ def _interval(overall: Element, latency: Span, where: str) -> Span:
 def _loops(summary: Element | None, module: str, path: Path, around: str = "") -> Iterator[Loop]:
     for element in summary if summary is not None else ():
         if element.find("TripCount") is None and element.find("Latency") is None:
-            continue  # a property of the loop around, not a loop in it
+            continue  # a property of the enclosing loop, not a nested loop
         name = around + (text_of(element, "Name") or element.tag)
         where = f"{path}: loop {name} of {module}"
         plain = element.find("IterationLatency") is not None

@@ -1,7 +1,7 @@
-"""What a run of the tool measured: find its reports and check whose they are.
+"""Collect the results of a tool run: find its reports and check that they belong to the design.
 
-The reports lie where the tool wrote them or in a folder brought back from another machine; the file
-names are the same in all generations, the folders are not, so only the names count.
+The reports are where the tool wrote them, or in a folder brought back from another machine. All
+versions of the tool use the same file names but different folders, so reports are found by name.
 """
 
 import re
@@ -19,7 +19,7 @@ _OUTPUT = re.compile(r"(work|project)_[0-9a-f]{12}")  # named by hls/synthesize/
 
 @dataclass(frozen=True)
 class Measured:
-    """The reports of one run; None: the step was not asked for, or left no report."""
+    """The reports of one run; None: the step was not requested, or left no report."""
 
     csynth: Csynth
     csim: bool | None = None
@@ -28,10 +28,10 @@ class Measured:
 
 
 def find_report(folder: Path, manifest: Manifest, *names: str) -> Path | None:
-    """Return the report of the first of the file `names` that is anywhere in `folder`, or None.
+    """Return the first report in `folder` with one of `names`, tried in order, or None.
 
-    Hidden folders and output folders of other sources are passed over. PipelineError if two
-    different files qualify.
+    The search is recursive. It skips hidden folders and the output folders of other sources. Raises
+    PipelineError if two different files have the name.
     """
     for name in names:
         found = [
@@ -49,7 +49,11 @@ def find_report(folder: Path, manifest: Manifest, *names: str) -> Path | None:
 
 
 def read_results(folder: Path, manifest: Manifest) -> Measured:
-    """Read all reports in `folder`; PipelineError if one is missing, bad or of another design."""
+    """Read all reports in `folder`.
+
+    Raises PipelineError if the synthesis report is missing, or a report is malformed, belongs to
+    another design or shows a failure.
+    """
     top = manifest.top
     path = find_report(folder, manifest, f"{top}_csynth.xml", "csynth.xml")
     if path is None:
@@ -72,10 +76,10 @@ def read_results(folder: Path, manifest: Manifest) -> Measured:
 
 
 def read_brought_back(folder: Path, manifest: Manifest) -> Measured:
-    """Read reports from another machine after checking that they are of the project `manifest`.
+    """Read reports from another machine after checking that they belong to the project `manifest`.
 
-    Top function, part, clock and the sha256 of every source must be the same, also in the copies
-    of the sources that came back. PipelineError names the first difference.
+    Top function, part, clock and the SHA-256 of every source must be equal. Source files in the
+    folder are checked, too. PipelineError names the first difference.
     """
     found = [folder / MANIFEST]
     if not found[0].is_file():
@@ -100,7 +104,7 @@ def read_brought_back(folder: Path, manifest: Manifest) -> Measured:
 
 
 def _with_modules(csynth: Csynth, path: Path, folder: Path, manifest: Manifest) -> Csynth:
-    """Add the modules, which lie in csynth.xml (2020.2 and newer) or in files beside the top's."""
+    """Add the modules from csynth.xml (2020.2 and newer) or the files beside the top's report."""
     wide = find_report(folder, manifest, "csynth.xml")
     if wide is not None and not csynth.modules:
         other = read_csynth(wide)
@@ -146,7 +150,7 @@ def _export(folder: Path, manifest: Manifest) -> Export | None:
 
 
 def _is_elsewhere(path: Path, manifest: Manifest) -> bool:
-    """Tell whether a file lies in an output folder of other sources or in a hidden folder."""
+    """Return whether a file is in an output folder of other sources or in a hidden folder."""
     return any(
         part.startswith(".")
         or (_OUTPUT.fullmatch(part) and part not in (manifest.work, manifest.project))

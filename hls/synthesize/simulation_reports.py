@@ -1,4 +1,4 @@
-"""What HLS tools say of simulations: the co-simulation report (.rpt) and the C-simulation log."""
+"""Read the simulation results of HLS tools: co-simulation report (.rpt) and C-simulation log."""
 
 import re
 from dataclasses import dataclass
@@ -15,9 +15,9 @@ _CSIM_DONE = re.compile(r"CSim done with (\d+) errors")
 
 @dataclass(frozen=True)
 class Cosim:
-    """What co-simulation measured; `passed` is None when no language was run.
+    """The results of co-simulation, in cycles; `passed` is None if no language was run.
 
-    An interval needs two transactions, so a test bench with one leaves it None.
+    An interval needs two transactions, so it is None for a test bench with one.
     """
 
     rtl: str | None
@@ -28,16 +28,16 @@ class Cosim:
 
 
 def read_cosim(path: Path) -> Cosim:
-    """Read <top>_cosim.rpt: the row of the language that was run, whichever it was.
+    """Read <top>_cosim.rpt: the row of the language (VHDL, Verilog, SystemC) that was run.
 
-    A pass is no proof: a report may say Pass with 0 cycles.
+    `passed` alone is no proof: a report may say Pass with 0 cycles.
     """
     rows: dict[str, list[str]] = {}
     for line in read_text(path).splitlines():
         cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
         if cells[0] not in RTL_KINDS:
             continue
-        if len(cells) not in (8, 9) or cells[0] in rows:  # 8: up to 2019.2, without the total
+        if len(cells) not in (8, 9) or cells[0] in rows:  # 8: up to 2019.2, no total cycles
             raise PipelineError(f"{path}: the row of {cells[0]} is not as expected; is it cut off?")
         rows[cells[0]] = cells[1:]
     if not rows:
@@ -51,9 +51,9 @@ def read_cosim(path: Path) -> Cosim:
 
 
 def csim_passed(log: str) -> bool | None:
-    """Return whether C simulation ended without errors; None where the log has no end of it.
+    """Return whether C simulation ended without errors; None if the log does not show its end.
 
-    The exit status is no proof: batch runs are known to end with 0 after a failed test bench.
+    The exit status is no proof: batch runs are known to return 0 after a failed test bench.
     """
     found = _CSIM_DONE.findall(log)
     return None if not found else all(errors.strip("0") == "" for errors in found)

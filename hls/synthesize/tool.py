@@ -24,10 +24,10 @@ from hls.synthesize.simulation_reports import csim_passed, read_cosim
 from hls.synthesize.tool_log import reason
 from models.files.errors import PipelineError
 
-TOOLS = ("vitis-run", "vitis_hls", "vivado_hls")  # in the order of search
+TOOLS = ("vitis-run", "vitis_hls", "vivado_hls")  # in search order, newest first
 STEPS = ("C simulation", "C synthesis", "co-simulation", "implementation")
 POLL_SECONDS = 0.2
-GRACE_SECONDS = 5.0  # between asking a timed-out tool to end and killing it
+GRACE_SECONDS = 5.0  # between SIGTERM and SIGKILL for a tool that timed out
 
 _VERSION = re.compile(r"/(20\d\d\.\d)(?:\.\d)?/")  # /tools/Xilinx/Vitis/2023.1/bin/vitis-run
 _FIRST_CONFIG_VERSION = "2023.2"
@@ -36,13 +36,13 @@ _PROGRESS = re.compile(r"(ERROR|CRITICAL WARNING|INFO: \[(HLS 200-(10|42|111)|SI
 
 @dataclass(frozen=True)
 class Tool:
-    """A front end: its name in `TOOLS`; driven by a config file or by a Tcl script."""
+    """A front end: its name in `TOOLS`, and whether it takes a config file or a Tcl script."""
 
     name: str
     config: bool = False
 
     def commands(self, manifest: Manifest) -> list[tuple[str, ...]]:
-        """Return the command lines for a project, in their order."""
+        """Return the command lines for a project, in order."""
         if self.config:
             return unified_commands(manifest.target, manifest.work)
         script = ("--mode", "hls", "--tcl", SCRIPT) if self.name == "vitis-run" else ("-f", SCRIPT)
@@ -50,7 +50,7 @@ class Tool:
 
 
 def find_tool(wanted: str = "auto") -> Tool | None:
-    """Return the newest front end on PATH, or the `wanted` one of TOOLS, or None."""
+    """Return the `wanted` front end (auto: the newest one) if it is on PATH, otherwise None."""
     for name in TOOLS if wanted == "auto" else (wanted,):
         path = shutil.which(name)
         if path:
@@ -59,7 +59,7 @@ def find_tool(wanted: str = "auto") -> Tool | None:
 
 
 def absent(wanted: str = "auto") -> str:
-    """Return the sentence that says that the tool is not here."""
+    """Return the sentence that reports a missing tool."""
     names = (
         "no Vitis HLS (vitis-run, vitis_hls, vivado_hls)" if wanted == "auto" else f"no {wanted}"
     )
@@ -67,11 +67,11 @@ def absent(wanted: str = "auto") -> str:
 
 
 def run(tool: Tool, project: Path, folder: Path, log: Path, timeout_minutes: float) -> Measured:
-    """Run every step on a copy of `project`, return what was measured, and leave it in `folder`.
+    """Run every step on a copy of `project`; store the run in `folder` and return its results.
 
-    What the tool says goes to `log`, and the milestones of it to the screen. PipelineError says in
-    one sentence why there is no result; `folder` is then as before, and what the tool did lies in
-    <folder>_run.
+    The tool's output goes to `log`; its milestones are logged to the screen, too. If a step fails,
+    PipelineError gives the reason in one sentence, `folder` is unchanged, and the files of the
+    failed run are in <folder>_run.
     """
     manifest = read_manifest(project / MANIFEST)
     check_sources(project, manifest)
@@ -104,7 +104,7 @@ def run(tool: Tool, project: Path, folder: Path, log: Path, timeout_minutes: flo
 
 
 def _copy(project: Path, folder: Path) -> None:
-    """Copy the files of a project without what a run inside it may have left there."""
+    """Copy the files of a project, without output of earlier runs in its folder."""
     folder.mkdir(parents=True)
     for name in FILES:
         copy = shutil.copytree if (project / name).is_dir() else shutil.copyfile
@@ -112,7 +112,10 @@ def _copy(project: Path, folder: Path) -> None:
 
 
 def _takes_config_files(path: str) -> bool:
-    """Tell by the installation's folder; where that names no version, by v++ beside it."""
+    """Return whether this vitis-run takes config files: v++ is on PATH, and the version is new.
+
+    The version is read from the installation path. A path without a version counts as new.
+    """
     version = _VERSION.search(os.path.realpath(path))
     new = version is None or version[1] >= _FIRST_CONFIG_VERSION
     return new and shutil.which("v++") is not None
@@ -125,14 +128,15 @@ def _wanted(manifest: Manifest) -> tuple[str, ...]:
 
 
 def _shares(steps: tuple[str, ...], commands: int) -> list[tuple[str, ...]]:
-    """Return the steps of each command: one a command, or all of them in the one script."""
+    """Return the steps of each command: one step per command, or all steps in a single script."""
     return [steps] if commands == 1 else [(step,) for step in steps]
 
 
 def _run(command: tuple[str, ...], folder: Path, log: Path, deadline: float) -> int | None:
-    """Return the exit status, or None if the deadline came first; leaves no process behind.
+    """Run a command until it ends or the deadline passes; return the exit status, None on timeout.
 
-    The tool writes to the file itself: a pipe would stay open as long as any child of it lives.
+    All processes of the tool are ended. The tool writes directly to the log file: a pipe would stay
+    open as long as any of its child processes lives.
     """
     with log.open("ab") as file, log.open("rb") as seen:
         file.write(f"$ {' '.join(command)}\n".encode())
@@ -168,7 +172,7 @@ def _show_progress(lines: list[bytes]) -> None:
 
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:
-    """End the tool and all that it started: ask, wait, kill."""
+    """End the tool and all its child processes: SIGTERM, wait, SIGKILL."""
     if process.poll() is None:
         _signal_group(process, signal.SIGTERM)
         with suppress(subprocess.TimeoutExpired):
@@ -178,16 +182,16 @@ def _end_group(process: subprocess.Popen[bytes]) -> None:
 
 
 def _signal_group(process: subprocess.Popen[bytes], number: int) -> None:
-    with suppress(ProcessLookupError, PermissionError):  # nobody of the group is left
+    with suppress(ProcessLookupError, PermissionError):  # no process of the group is left
         os.killpg(process.pid, number)
 
 
 def _first_missing(
     steps: tuple[str, ...], folder: Path, manifest: Manifest, said: str
 ) -> str | None:
-    """Return the first step without evidence: a line of the log, a report, a pass of cosim.
+    """Return the first step that is not proven by a log line, a report or a passed co-simulation.
 
-    `said` is what the tool wrote while it took these steps.
+    `said` is the tool's output during these steps. Returns None if all steps are proven.
     """
     top = manifest.top
     reports = {
@@ -208,7 +212,7 @@ def _first_missing(
 
 
 def _text(log: Path, start: int = 0) -> str:
-    """Return a log from byte `start` on, or the end of it if that is long."""
+    """Return a log from byte `start` on, but at most its last MAX_BYTES."""
     with log.open("rb") as file:
         file.seek(max(start, log.stat().st_size - MAX_BYTES))
         return file.read().decode(errors="replace")

@@ -1,4 +1,4 @@
-"""Why an HLS tool stopped, in a few words, from what it said."""
+"""Find out from its output why an HLS tool stopped."""
 
 import re
 
@@ -23,7 +23,7 @@ _CAUSES = [(re.compile(rf"^.*(?:{words}).*$", re.MULTILINE), cause) for words, c
 def reason(status: int, said: str) -> str:
     """Return the most likely cause of failure, and the log line that shows it.
 
-    `status` is that of the process.
+    `status` is the exit status of the process (negative: killed by a signal), `said` its output.
     """
     for pattern, cause in _CAUSES:
         match = pattern.search(said)

@@ -1,1 +1,1 @@
-"""What lies on disk is written whole or not at all, read without trust, refused in a sentence."""
+"""Read and write files: atomic writes, safe reading of untrusted files, one-sentence errors."""

@@ -1,7 +1,7 @@
-"""The files in a folder, or in a .zip, .tar or .tar.gz archive that nobody has to trust.
+"""Read the files of a folder, or of an untrusted .zip, .tar or .tar.gz archive.
 
-Nothing is unpacked: 60,000 images make no 60,000 files, and a name inside an archive never becomes
-a path on this machine. An archive that breaks a rule is refused with one sentence.
+Nothing is unpacked to disk: 60,000 images do not become 60,000 files, and a name inside an archive
+never becomes a path on this machine. An archive that breaks a rule is refused with one sentence.
 """
 
 import gzip
@@ -26,29 +26,30 @@ from models.files.errors import PipelineError, one_line
 log = logging.getLogger(__name__)
 
 _ZIP, _GZIP = b"PK\x03\x04", b"\x1f\x8b"
-_HIDDEN = (".", "__MACOSX")  # what the names begin with
-_DAMAGE = (  # what the readers of zip, tar and gzip raise on damaged or forged files
+_HIDDEN = (".", "__MACOSX")  # prefixes of names that are skipped
+_DAMAGE = (  # exceptions of the zip, tar and gzip readers on damaged or forged files
     *(OSError, EOFError, RuntimeError, ValueError, LookupError, struct.error),
     *(tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError),
 )
-# name, whether it is a folder (None: neither file nor folder), bytes, what opens it
+# name, whether it is a folder (None: neither file nor folder), size in bytes, function that opens
+# it
 _Found: TypeAlias = tuple[str, bool | None, int, Callable[[], IO[bytes] | None]]
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How much an archive may hold; in a folder, only the size of a file that is read counts."""
+    """The limits of an archive; for a folder only `member_bytes` applies."""
 
     members: int  # files and folders
-    member_bytes: int  # of one file that is read
-    total_bytes: int  # of all files, unpacked
+    member_bytes: int  # size of one file that is read
+    total_bytes: int  # unpacked size of all files
 
 
 @dataclass(frozen=True)
 class Member:
-    """A file or folder; `content()` reads the file and works only until the next member comes."""
+    """A file or folder. `content()` reads the file; call it before the next member is requested."""
 
-    parts: tuple[str, ...]  # of the path below the folder or inside the archive
+    parts: tuple[str, ...]  # components of the path, relative to the folder or archive
     is_folder: bool
     size: int  # bytes
     content: Callable[[], bytes]
@@ -60,12 +61,14 @@ class Member:
 
 
 def members(path: Path, limits: Limits) -> Iterator[Member]:
-    """Yield what the folder or archive `path` holds; folders sorted, archives in their own order.
+    """Yield the files and folders in the folder or archive `path`.
 
-    Files and folders whose names begin with a dot, and macOS's __MACOSX, are passed over.
-    PipelineError where an archive is damaged, cut short (told when its end is reached) or too
-    large, or holds links, devices or names that lead out. Links and special files in a folder are
-    passed over with one warning, except links to files and folders inside it.
+    A folder is read in sorted order, an archive in its own order. Names that begin with a dot, and
+    macOS's __MACOSX, are skipped. In a folder, links to files and folders inside it are followed;
+    other links and special files are skipped with one warning.
+
+    Raises PipelineError if an archive is too large, damaged or cut short (the latter is reported
+    when the end is reached), or contains links, devices or names that lead out of it.
     """
     with _readable(str(path)):
         found = _in_folder(path) if path.is_dir() else _in_archive(path, limits)
@@ -78,7 +81,7 @@ def members(path: Path, limits: Limits) -> Iterator[Member]:
 
 @contextmanager
 def _readable(what: str) -> Iterator[None]:
-    """Turn whatever a damaged archive raises into one sentence about `what`."""
+    """Convert the exceptions of a damaged archive to a PipelineError about `what`."""
     try:
         yield
     except _DAMAGE as error:
@@ -97,7 +100,7 @@ def _content(
             f"{limits.member_bytes}, so it is not what it should be; copy or download it again"
         )
     with _readable(f"{path}: {name!r}"), opener() or io.BytesIO() as file:
-        content = file.read(size + 1)  # never all there is: the size in a zip may be a lie
+        content = file.read(size + 1)  # bounded, because the size in a zip may be forged
         if len(content) != size:
             raise EOFError(f"it does not have the {size} bytes it should have")
     return content
@@ -113,7 +116,7 @@ def _in_folder(folder: Path) -> Iterator[_Found]:
             path = Path(place, name)
             target = Path(os.path.realpath(path)) if path.is_symlink() else path
             inside, inner = target.is_relative_to(root), path.relative_to(root).as_posix()
-            # One link to a folder on the way to a file is enough: more may lead in circles.
+            # Follow at most one link to a folder per path: more could form a cycle.
             straight = target == path or (real == Path(place) and not real.is_relative_to(target))
             if inside and path.is_file():
                 yield inner, False, path.stat().st_size, partial(_opened, path)
@@ -177,16 +180,16 @@ def _in_tar(stream: "_Tar") -> Iterator[_Found]:
         for member in archive:
             is_folder = member.isdir() if member.isdir() or member.isreg() else None
             yield member.name, is_folder, member.size, partial(archive.extractfile, member)
-        while stream.read(1 << 16):  # on to the checksum: a cut gzip may end between two members
+        while stream.read(1 << 16):  # read up to the checksum: a cut gzip may end between members
             pass
-        # tarfile takes a damaged header, and the end of a cut file, for the end of the archive
-        end = archive.offset + 2 * tarfile.BLOCKSIZE  # it is marked by two blocks of zeros
+        # tarfile mistakes a damaged header, or the end of a cut file, for the end of the archive
+        end = archive.offset + 2 * tarfile.BLOCKSIZE  # two blocks of zeros mark the end
         if stream.last_byte > archive.offset or stream.length < end:
             raise tarfile.ReadError("what follows its last file is not the mark of its end")
 
 
 class _Tar(io.RawIOBase):
-    """The bytes of a tar archive, limited in number; knows where the last one not zero stands."""
+    """A tar stream with a size limit. `last_byte` is the position after the last non-zero byte."""
 
     def __init__(
         self, stream: IO[bytes] | gzip.GzipFile, limits: Limits, too_large: PipelineError
@@ -195,7 +198,7 @@ class _Tar(io.RawIOBase):
         self.length = self.last_byte = 0
 
     def read(self, size: int = -1) -> bytes:
-        """Read like any stream; too many bytes raise."""
+        """Read up to `size` bytes; raise `too_large` if the stream exceeds its limit."""
         content = self._stream.read(size)
         used = len(content.rstrip(b"\0"))
         if used:

@@ -1,4 +1,4 @@
-"""What a file holds, as one hash."""
+"""The SHA-256 hash of a file."""
 
 import hashlib
 from pathlib import Path
@@ -7,7 +7,10 @@ from models.files.errors import PipelineError
 
 
 def file_digest(path: Path | str) -> str:
-    """Return the sha256 of a file's content in hexadecimal digits; PipelineError without a file."""
+    """Return the SHA-256 of a file's content in hexadecimal.
+
+    Raises PipelineError if the file cannot be read.
+    """
     try:
         with Path(path).open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,10 +1,10 @@
-"""The one exception that says: the user gave us something we cannot work with; errors as a line."""
+"""The exception for invalid user input, and one-line error texts."""
 
 _LINE = 300  # characters
 
 
 class PipelineError(Exception):
-    """Bad input from outside (a file, a parameter, a missing tool), told in one sentence.
+    """Invalid input from outside (a file, a parameter, a missing tool), reported in one sentence.
 
     The message names the file or key, what was found, what was expected and how to mend it.
     Stages print it without a traceback and exit with status 1.
@@ -12,5 +12,9 @@ class PipelineError(Exception):
 
 
 def one_line(error: Exception) -> str:
-    """Return what an error says as one line of at most 300 characters."""
+    """Return the message of an error as one line of at most 300 characters.
+
+    >>> one_line(ValueError("two\\n  lines"))
+    'two lines'
+    """
     return " ".join(str(error).split())[:_LINE]

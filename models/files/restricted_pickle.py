@@ -1,9 +1,10 @@
 """Read a pickle that holds only dictionaries, lists, tuples, strings, bytes, integers and arrays.
 
-A pickle is a program. This reader runs a small subset of it: every opcode is looked at before the
-first one runs, and the names a pickle may ask for stand in `_CONSTRUCTORS`; none of them leads to
-a function of Python or numpy. An array arrives as a numeric dtype, a shape and bytes, and is built
-here from those three, so a forged dtype or shape never reaches numpy's own `__setstate__`.
+A pickle is a program. This reader allows a small subset of it. It checks every opcode before it
+runs the first one. A pickle may request only the names in `_CONSTRUCTORS`; they map to functions of
+this module, never to functions of Python or numpy. An array consists of a numeric dtype, a shape
+and bytes. This module builds it from these three, so a forged dtype or shape never reaches numpy's
+own `__setstate__`.
 """
 
 import math
@@ -35,12 +36,13 @@ _PUTS = frozenset({"PUT", "BINPUT", "LONG_BINPUT"})
 _ADMITTED = "dictionaries, lists, tuples, strings, bytes, integers and numeric numpy arrays"
 
 
-def restricted_load(file: BinaryIO, name: str) -> Any:  # noqa: ANN401  what a pickle holds
-    """Return what the pickle in `file` holds; `name` is what errors call the file.
+def restricted_load(file: BinaryIO, name: str) -> Any:  # noqa: ANN401  any admitted type
+    """Return the object in the pickle `file`; error messages call the file `name`.
 
-    Admitted are dict, list, tuple, str, bytes, int, bool, None and boolean, integer or float numpy
-    arrays, pickled by Python 2 (byte strings become latin-1 str) or 3. Anything else, and damage,
-    raises `PipelineError`; nothing the pickle names is ever imported or called.
+    Admitted types are dict, list, tuple, str, bytes, int, bool, None, and numpy arrays of booleans,
+    integers or floats, pickled by Python 2 (byte strings become latin-1 str) or 3. Raises
+    PipelineError for any other type and for a damaged file. No name in the pickle is ever imported
+    or called.
     """
     data = file.read()
     try:
@@ -52,7 +54,7 @@ def restricted_load(file: BinaryIO, name: str) -> Any:  # noqa: ANN401  what a p
             f"{name} {refused}, but only {_ADMITTED} are read from pickles; "
             "get the file again from a source you trust"
         ) from None
-    except Exception as error:  # garbage makes the unpickler raise nearly every built-in exception
+    except Exception as error:  # on garbage the unpickler raises nearly any built-in exception
         raise PipelineError(
             f"{name} is no complete pickle ({type(error).__name__}: {error}); "
             "it is damaged or cut short, make or download it again"
@@ -60,14 +62,14 @@ def restricted_load(file: BinaryIO, name: str) -> Any:  # noqa: ANN401  what a p
 
 
 class _Refused(Exception):
-    """The pickle is well formed but holds something that is not admitted."""
+    """The pickle is well formed but contains something that is not admitted."""
 
 
 def _check_opcodes(data: bytes) -> None:
     """Refuse opcodes outside the subset, cut-off arguments and memo indices that waste memory.
 
-    The unpickler grows its memo to twice the largest index it meets; an honest pickle numbers its
-    entries one by one, so the index never exceeds the number of opcodes before it.
+    The unpickler grows its memo to twice the largest index. A regular pickle numbers its entries
+    consecutively, so an index never exceeds the number of preceding opcodes.
     """
     for count, (opcode, argument, _) in enumerate(pickletools.genops(data)):
         if opcode.name not in _OPCODES:
@@ -87,7 +89,7 @@ class _Unpickler(pickle.Unpickler):
 
 
 class _Constructor:
-    """What a pickle gets for an admitted name: callable, and without attributes to set."""
+    """The object that a pickle gets for an admitted name: a callable without attributes to set."""
 
     __slots__ = ("_function",)
     _function: Callable[..., object]
@@ -103,7 +105,7 @@ class _Constructor:
 
 
 class _PickledDtype:
-    """A dtype on its way through the unpickler; its state is only the byte order."""
+    """The stand-in for a dtype during unpickling; its state is only the byte order."""
 
     __slots__ = ("dtype",)
     __hash__ = None  # type: ignore[assignment]
@@ -122,7 +124,7 @@ class _PickledDtype:
 
 
 class _PickledArray:
-    """An array on its way through the unpickler: its bytes, type, shape and order, unchecked."""
+    """The stand-in for an array during unpickling: its bytes, type, shape and order, unchecked."""
 
     __slots__ = ("parts",)
     __hash__ = None  # type: ignore[assignment]
@@ -136,7 +138,7 @@ class _PickledArray:
 
 
 def _encode(text: str, encoding: str) -> bytes:
-    """Return the bytes that Python 3 hides in a latin-1 string for protocols 0 to 2."""
+    """Return bytes from the latin-1 string in which Python 3 stores them in protocols 0 to 2."""
     if encoding != "latin1":
         raise _Refused(f"encodes a string as {encoding!r}")
     return text.encode("latin1")
@@ -147,25 +149,25 @@ def _array_class(*_: object) -> None:
 
 
 _CONSTRUCTORS = {
-    ("numpy", "ndarray"): _Constructor(_array_class),  # only ever an argument of _reconstruct
+    ("numpy", "ndarray"): _Constructor(_array_class),  # allowed as an argument of _reconstruct only
     ("numpy", "dtype"): _Constructor(_PickledDtype),
     ("_codecs", "encode"): _Constructor(_encode),
 }
-for _core in ("numpy.core", "numpy._core"):  # before and since numpy 2
+for _core in ("numpy.core", "numpy._core"):  # numpy 1 and numpy 2
     _CONSTRUCTORS[f"{_core}.multiarray", "_reconstruct"] = _Constructor(lambda *_: _PickledArray())
     _CONSTRUCTORS[f"{_core}.numeric", "_frombuffer"] = _Constructor(_PickledArray)
 
 
 class _Resolver:
-    """Puts the finished arrays in place, visiting everything shared once.
+    """Replaces the stand-ins of arrays by real arrays; visits each shared object once.
 
-    In an honest pickle every array brings its own bytes, so all arrays together are no larger than
-    the file; a forged one could build thousands from the same bytes.
+    In a regular pickle every array has its own bytes, so all arrays together are no larger than the
+    file. A forged pickle could build thousands of arrays from the same bytes.
     """
 
     def __init__(self, file_size: int) -> None:
         self._bytes_left = file_size
-        # By id: the value, which keeps its id from being reused, and what stands in its place.
+        # id -> (the value, kept alive so that its id is not reused; its replacement)
         self._seen: dict[int, tuple[object, object]] = {}
 
     def resolve(self, value: object) -> object:
@@ -194,7 +196,7 @@ class _Resolver:
         return value
 
     def _array(self, pickled: _PickledArray) -> npt.NDArray[Any]:
-        """Return a new array of native byte order, made of bytes that fill its shape exactly."""
+        """Return a new array in native byte order; its bytes must fill its shape exactly."""
         content, typed, shape, order = pickled.parts
         content = content.encode("latin1") if isinstance(content, str) else content  # Python 2
         if not isinstance(content, bytes | bytearray):

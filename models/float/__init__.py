@@ -1,1 +1,1 @@
-"""The networks in PyTorch floats: ResMLP, the ConvNet its teacher learns from, their weights."""
+"""The float networks in PyTorch: the ResMLP, the ConvNet that trains its teacher, their weights."""

@@ -1,4 +1,4 @@
-"""Our files of weights: state dicts, written whole and read without running code."""
+"""Our weight files: state dicts, written atomically and read without running code."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,20 +14,21 @@ StateDict = dict[str, Tensor]
 
 
 def save_state(module: nn.Module, path: Path | str) -> None:
-    """Write a module's state dict; the bytes depend on the weights alone, not on the file name."""
+    """Write a module's state dict; the bytes depend only on the weights, not on the file name."""
     write_state(dict(module.state_dict()), path)
 
 
 def write_state(state: StateDict, path: Path | str) -> None:
-    """Write a state dict; the bytes depend on its names and tensors alone."""
+    """Write a state dict; the bytes depend only on its names and tensors."""
     with replace_on_success(path) as temporary, temporary.open("wb") as file:
         torch.save(state, file)
 
 
 def read_state(path: Path | str, file: BinaryIO | None = None) -> StateDict:
-    """Read a state dict of tensors to the CPU; PipelineError if the file is not one.
+    """Read a state dict of tensors to the CPU.
 
-    With `file` the content comes from there, and `path` only names it (a member of an archive).
+    With `file`, the content is read from there and `path` is only its name in messages (a member of
+    an archive). Raises PipelineError if the file is missing or is not a state dict.
     """
     try:
         state = torch.load(file or path, map_location="cpu", weights_only=True)
@@ -48,7 +49,7 @@ def read_state(path: Path | str, file: BinaryIO | None = None) -> StateDict:
 
 
 def load_state(module: nn.Module, path: Path | str) -> None:
-    """Load a file of `save_state` into a module, strictly."""
+    """Load a file written by `save_state` into a module; PipelineError unless all keys fit."""
     state = read_state(path)
     try:
         module.load_state_dict(state)

@@ -1,8 +1,8 @@
-"""A small convolutional network for 32x32 images: the network that the ResMLP teacher learns from.
+"""A small convolutional network for 32x32 images; the ResMLP teacher learns from its logits.
 
-Its shape is that of the fast CIFAR-10 literature (K. Jordan, "94% on CIFAR-10 in 3.29 seconds on a
-single GPU", arXiv 2404.00498): a frozen 2x2 convolution that whitens the patches of the training
-images, then three stages of two 3x3 convolutions, each stage halving the image.
+The architecture follows K. Jordan, "94% on CIFAR-10 in 3.29 seconds on a single GPU", arXiv
+2404.00498: a frozen 2x2 convolution that whitens the patches of the training images, then three
+stages of two 3x3 convolutions. Each stage halves the image.
 """
 
 from collections.abc import Sequence
@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 _WHITENING_EPSILON = 5e-4  # added to the variances of the patches' principal components
-_BATCH_NORM_MOMENTUM = 0.4  # large: a run has few steps, and the last ones count
-_LOGIT_SCALE = 1 / 9  # logits begin small, as the literature's large learning rate needs
+_BATCH_NORM_MOMENTUM = 0.4  # large, because a run has few steps and the last ones matter
+_LOGIT_SCALE = 1 / 9  # small initial logits allow the paper's large learning rate
 
 
 class ConvStage(nn.Sequential):
@@ -34,7 +34,7 @@ class ConvStage(nn.Sequential):
 class ConvNet(nn.Module):
     """Map pixels 0..255 [batch, 3, 32, 32] to logits [batch, num_classes].
 
-    `widths` are the channels of the three stages; mean and std are those of pixel / 255.
+    `widths` are the channels of the three stages; mean and std (per colour) refer to pixel / 255.
     """
 
     mean: Tensor
@@ -59,7 +59,7 @@ class ConvNet(nn.Module):
 
     @torch.no_grad()
     def whiten_with(self, images: Tensor) -> None:
-        """Set the first convolution so that the 2x2 patches of pixels [n, 3, h, w] become white."""
+        """Set the first convolution so that it whitens the 2x2 patches of pixels [n, 3, h, w]."""
         x = (images - self.mean) / self.std
         patches = x.unfold(2, 2, 1).unfold(3, 2, 1).permute(0, 2, 3, 1, 4, 5).reshape(-1, 12)
         variances, components = torch.linalg.eigh(torch.cov(patches.T.double()))
@@ -69,18 +69,18 @@ class ConvNet(nn.Module):
         self.whiten.bias.zero_()
 
     def forward(self, images: Tensor) -> Tensor:
-        """Map pixels to logits."""
+        """Map pixels 0..255 [batch, 3, 32, 32] to logits [batch, num_classes]."""
         x = ((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
         x = self.stages(self.whiten(x))
         return self.classifier(x.amax(dim=(2, 3))) * _LOGIT_SCALE
 
     def norm_biases(self) -> list[nn.Parameter]:
-        """Return the offsets of the BatchNorms, which learn at a rate of their own."""
+        """Return the biases of the BatchNorms, which have a separate learning rate."""
         return [part.bias for part in self.modules() if isinstance(part, nn.BatchNorm2d)]
 
 
 def _convolution(inputs: int, outputs: int) -> nn.Conv2d:
-    """Return a 3x3 convolution that starts by passing its first channels on unchanged (Dirac)."""
+    """Return a 3x3 convolution that initially copies its input channels (Dirac initialisation)."""
     layer = nn.Conv2d(inputs, outputs, kernel_size=3, padding=1, bias=False)
     nn.init.dirac_(layer.weight.data[:inputs])
     return layer
@@ -88,5 +88,5 @@ def _convolution(inputs: int, outputs: int) -> nn.Conv2d:
 
 def _batch_norm(channels: int) -> nn.BatchNorm2d:
     layer = nn.BatchNorm2d(channels, momentum=_BATCH_NORM_MOMENTUM)
-    layer.weight.requires_grad_(False)  # as in the literature: the convolution after it has scale
+    layer.weight.requires_grad_(False)  # as in the paper: the next convolution can scale
     return layer

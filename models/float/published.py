@@ -1,7 +1,7 @@
-"""The published FP32 files: the authors' names of our weights, read and written.
+"""Read and write the published FP32 files: map our weight names to the authors' names.
 
-`_MODULES`, the two orders of parts and `_PARAMETERS` are the one table of those names (published
-system §3); reading and writing both use it.
+`_MODULES`, `_RELU_PARTS`, `_LEARNABLE_PARTS` and `_PARAMETERS` define this mapping
+(docs/published-system.md §3), for reading and for writing.
 """
 
 import re
@@ -16,7 +16,7 @@ from models.files.errors import PipelineError, one_line
 from models.float.checkpoint import StateDict, read_state, write_state
 from models.float.resmlp import ResMLP
 
-# Our module, the published one; {} is the block. Sublayer 0 is cross-patch, 1 cross-channel.
+# Our module -> published module; {} is the block. Sublayer 0 is cross-patch, 1 is cross-channel.
 _MODULES = {
     "embed_linear": "embed_linear",
     "blocks.{}.token_mixer.affine_1": "layers.{}.layers.0.affine_1.bn",
@@ -27,11 +27,11 @@ _MODULES = {
     "norm": "affine.bn",
     "classifier": "classifier",
 }
-_SEQUENCE = "layers.{}.layers.1.layers"  # holds these, numbered from 0
+_SEQUENCE = "layers.{}.layers.1.layers"  # contains these parts, numbered from 0
 _RELU_PARTS = ("linear_1", "act_hidden", "linear_2")
 _LEARNABLE_PARTS = ("act_in", "linear_1", "act_hidden", "linear_2")
-_PARAMETERS = {  # of activations; others are called the same here and there
-    "coefficients": "_coefficients_vect",  # one vector there, channel after channel
+_PARAMETERS = {  # our name -> published name, for activations; other names are the same
+    "coefficients": "_coefficients_vect",  # published as one vector, channel after channel
     "value": "psa.v_weight",
     "query": "psa.q_weight",
     "center": "psa.q_bias",
@@ -42,7 +42,7 @@ PUBLISHED_TEACHER = "teacher_model.bin"
 
 
 def published_file(student: ResMLP) -> str:
-    """Return where the published archive keeps a student: `bspline_65_1e-5/h_div_2_model.bin`."""
+    """Return the path of a student in the published archive (bspline_65_1e-5/h_div_2_model.bin)."""
     mlp = student.blocks[0].mlp
     hidden_dim, embed_dim = mlp.linear_1.weight.shape
     folder = "baseline"
@@ -57,12 +57,15 @@ def published_file(student: ResMLP) -> str:
 
 
 def save_published(network: ResMLP, path: Path | str) -> None:
-    """Write a network in the published layout, which does not store its mean and std."""
+    """Write a network in the published layout, which has no mean and std of the pixels."""
     write_state(published_state(network), path)
 
 
 def load_published_into(network: ResMLP, path: Path | str, file: BinaryIO | None = None) -> None:
-    """Load a published FP32 file into the network that it must fit (`file`: see `read_state`)."""
+    """Load a published FP32 file into a network (`file`: see `read_state`).
+
+    Raises PipelineError if the file does not fit the network.
+    """
     state = read_state(path, file)
     try:
         fill(network, state)
@@ -88,7 +91,7 @@ def published_state(network: ResMLP) -> StateDict:
 
 
 def fill(network: ResMLP, state: StateDict) -> None:
-    """Load a published state dict into a network; ValueError unless it is exactly of that form."""
+    """Load a published state dict into a network; ValueError unless names, shapes and types fit."""
     expected = published_state(network)
     for words, keys in (("no", expected.keys() - state), ("the unknown", state.keys() - expected)):
         if keys:
@@ -101,12 +104,16 @@ def fill(network: ResMLP, state: StateDict) -> None:
 
 
 def _is_lerp_psa(act: nn.Module) -> bool:
-    """Tell by the parameters: were its class imported, an edit of it would mark all networks."""
+    """Return whether `act` is a LerpPsa, judged by its parameters.
+
+    Its class is not imported: then an edit of the class would change the fingerprint of all
+    networks.
+    """
     return hasattr(act, "query") and hasattr(act, "knots")
 
 
 def _published_keys(network: ResMLP) -> dict[str, str]:
-    """Return the published name of every key of a network except mean and std."""
+    """Return our key -> published key for every key of a network except mean and std."""
     keys = {}
     for key in network.state_dict():
         module, _, leaf = key.rpartition(".")
@@ -129,7 +136,8 @@ def _published_module(network: ResMLP, name: str) -> str:
 def _constants(act: nn.Module) -> StateDict:
     """Return the constants that the published LERP-PSA stores beside its weights.
 
-    Our options hold the first two; the third, where each channel begins in a table, is only theirs.
+    The first two follow from our options. The third, the start of each channel in a flat table,
+    exists only in the published files.
     """
     channels = torch.arange(len(act.scale), device=act.knots.device)
     return {

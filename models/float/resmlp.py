@@ -1,8 +1,8 @@
-"""The ResMLP for square RGB images, with pluggable activations (published system §1).
+"""The ResMLP for square RGB images, with pluggable activations (docs/published-system.md §1).
 
-One class for every network of the paper: the activation is an argument. The same modules serve
-training, the folded network (`models.qat.fold`) and INT8 (`models.qat.layers`), which replace parts
-but never the data flow written here.
+One class covers all ResMLPs of the paper; the activation is an argument. The folded network
+(`models.qat.fold`) and the INT8 network (`models.qat.layers`) are the same modules with some parts
+replaced; they keep the data flow of this module.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,7 +30,7 @@ class Affine(nn.Module):
 
 
 class ChannelNorm(nn.BatchNorm1d):
-    """BatchNorm over the channels of [batch, tokens, channels], statistics over the first two."""
+    """BatchNorm per channel of [batch, tokens, channels]; statistics over batch and tokens."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Map [..., channels] to the same shape."""
@@ -39,7 +39,7 @@ class ChannelNorm(nn.BatchNorm1d):
 
 
 class TokenLinear(nn.Linear):
-    """A linear layer over the tokens of [batch, tokens, channels], the same for every channel."""
+    """A linear layer over the tokens of [batch, tokens, channels]; all channels share weights."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Map [batch, in_tokens, channels] to [batch, out_tokens, channels]."""
@@ -47,7 +47,7 @@ class TokenLinear(nn.Linear):
 
 
 class Residual(nn.Module):
-    """The addition that closes a sublayer; a module because INT8 replaces it."""
+    """The addition at the end of a sublayer; it is a module so that INT8 can replace it."""
 
     def forward(self, x: Tensor, branch: Tensor) -> Tensor:
         """Return x + branch."""
@@ -55,9 +55,9 @@ class Residual(nn.Module):
 
 
 class Normalize(nn.Module):
-    """Pixels 0..255 of [batch, 3, height, width] to zero mean and unit deviation per colour.
+    """Normalise pixels 0..255 [batch, 3, height, width] to zero mean and unit deviation per colour.
 
-    `mean` and `std` are those of pixel / 255. They are buffers, so a checkpoint carries them.
+    `mean` and `std` [3] refer to pixel / 255. They are buffers, so checkpoints contain them.
     """
 
     def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
@@ -72,9 +72,10 @@ class Normalize(nn.Module):
 
 
 class Patchify(nn.Module):
-    """Images [batch, 3, height, width] to tokens [batch, patches, patch_dim].
+    """Cut images [batch, 3, height, width] into tokens [batch, patches, patch_dim].
 
-    Token order is row-major over the patch grid, inside a patch (row, column, channel).
+    Tokens are in row-major order over the patch grid; values inside a patch are in the order (row,
+    column, channel).
     """
 
     def __init__(self, patch_size: int) -> None:
@@ -82,7 +83,7 @@ class Patchify(nn.Module):
         self.patch_size = patch_size
 
     def forward(self, images: Tensor) -> Tensor:
-        """Cut the images into patches."""
+        """Map images [batch, 3, height, width] to tokens [batch, patches, patch_dim]."""
         batch, channels, height, width = images.shape
         size = self.patch_size
         grid = images.view(batch, channels, height // size, size, width // size, size)
@@ -91,7 +92,7 @@ class Patchify(nn.Module):
 
 
 class MeanPool(nn.Module):
-    """Average over the tokens; a module because INT8 replaces it."""
+    """Average over the tokens; it is a module so that INT8 can replace it."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Map [batch, tokens, channels] to [batch, channels]."""
@@ -138,7 +139,7 @@ class ChannelMlp(nn.Module):
 
 
 class ResMlpBlock(nn.Module):
-    """Cross-patch, then cross-channel."""
+    """One block: the cross-patch sublayer, then the cross-channel sublayer."""
 
     def __init__(self, token_mixer: TokenMixer, mlp: ChannelMlp) -> None:
         super().__init__()
@@ -153,10 +154,11 @@ class ResMlpBlock(nn.Module):
 class ResMLP(nn.Module):
     """Patches, an embedding, `num_blocks` blocks, a norm, the mean over tokens, a classifier.
 
-    Takes pixels: normalisation is its first layer, so that float and INT8 share one input; `mean`
-    and `std` are those of pixel / 255, per colour. Images have `image_size` pixels a side.
-    `activation` is a name in `models.float.activations.registry`, built with `options` for every
-    place: a tabulated one is before and after `linear_1`, ReLU only after.
+    The input is pixels: normalisation is the first layer, so that the float and the INT8 network
+    have the same input. `mean` and `std` (per colour) refer to pixel / 255. Images have
+    `image_size` x `image_size` pixels. `activation` is a name in
+    `models.float.activations.registry`; `options` are its options. A tabulated activation is used
+    before and after `linear_1`, ReLU only after it.
     """
 
     def __init__(
@@ -206,7 +208,7 @@ class ResMLP(nn.Module):
         return self.embed_linear(self.patchify(self.input(images)))
 
     def features(self, images: Tensor, block: int) -> Tensor:
-        """Map pixels to the features [batch, patches, embed_dim] after a block; -1: embedding."""
+        """Map pixels to the features [batch, patches, embed_dim] after `block`; -1: embedding."""
         x = self.embed(images)
         for part in self.blocks[: block + 1]:
             x = part(x)

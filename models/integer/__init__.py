@@ -1,1 +1,1 @@
-"""The integers: arithmetic, schema and files, the network in numpy. Needs no torch."""
+"""The INT8 network: integer arithmetic, parameter schema and files, numpy network; no torch."""

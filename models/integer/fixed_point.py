@@ -1,23 +1,24 @@
-"""The integer arithmetic of the network: each rule once, for numpy and for torch.
+"""The integer arithmetic of the network, defined once for numpy and torch.
 
-Everything is int8 in, int8 out, with one power-of-two rescaling per output channel, as in the
-authors' hardware. The functions use operators and methods that numpy arrays and torch tensors
-share, so the QAT forward, the numpy network and the tests call the same code;
-`hls/cpp/common/fixed_point.hpp` holds the C++ twin of each under the same name, and
-`tests/hls/cpp/test_parity.py` compares the two. In the words of `ap_fixed`: rounding_shift is
-AP_RND, saturate is AP_SAT.
+Inputs and outputs of all layers are int8, with one power-of-two rescaling per output channel, as in
+the authors' hardware. The functions use only operators and methods that numpy arrays and torch
+tensors share, so the QAT forward pass, the numpy network and the tests call the same code.
+`hls/cpp/common/fixed_point.hpp` has the same functions under the same names in C++, and
+`tests/hls/cpp/test_parity.py` compares the two. In terms of `ap_fixed`, rounding_shift is AP_RND
+and saturate is AP_SAT.
 """
 
 from typing import Any
 
 INT8_MIN = -128
 INT8_MAX = 127
-MAX_SHIFT = 16  # a larger shift turns every accumulator of this network into 0 or -1
+MAX_SHIFT = 16  # `check_shift` refuses larger shifts
 TABLE_BITS = 2  # low bits of the int8 input that interpolate between two knots
 TABLE_SEGMENTS = 256 >> TABLE_BITS
 TABLE_KNOTS = TABLE_SEGMENTS + 1
 
-# An int8 product is at most 2^14, so a sum of up to 1,024 is at most 2^24 and exact in float32.
+# An int8 product is at most 2^14, so a sum of up to 1,024 products is at most 2^24 and exact in
+# float32.
 MAX_FAN_IN = 1 << 10
 
 IntArray = Any  # a numpy array or a torch tensor of a signed integer type of 32 bits or more
@@ -26,9 +27,12 @@ IntArray = Any  # a numpy array or a torch tensor of a signed integer type of 32
 def rounding_shift(value: IntArray, shift: IntArray | int) -> IntArray:
     """Divide by 2^shift and round half up: floor(value / 2^shift + 1/2).
 
-    `value` holds signed integers of at least 32 bits, |value| < 2^30; `shift` (broadcast) is
-    between 1 and MAX_SHIFT. Shift 0 has no half to add; `check_shift` refuses it where shifts
-    enter the program.
+    `value` holds signed integers of at least 32 bits, |value| < 2^30. `shift` broadcasts and is
+    between 1 and MAX_SHIFT. The formula fails for shift 0; `check_shift` refuses it when parameters
+    are read or made.
+
+    >>> rounding_shift(6, 2), rounding_shift(-6, 2)  # 1.5 -> 2, -1.5 -> -1
+    (2, -1)
     """
     return (value + (1 << (shift - 1))) >> shift
 
@@ -41,30 +45,42 @@ def check_shift(shift: IntArray | int) -> None:
 
 
 def saturate(value: IntArray) -> IntArray:
-    """Clamp to the int8 range: min(127, max(-128, value))."""
+    """Clamp to the int8 range: min(127, max(-128, value)).
+
+    >>> saturate(np.array([-200, 5, 200])).tolist()
+    [-128, 5, 127]
+    """
     return value.clip(INT8_MIN, INT8_MAX)
 
 
 def requantize(acc: IntArray, shift: IntArray | int, bias: IntArray | int) -> IntArray:
-    """Bring an accumulator onto the output's grid: saturate(rounding_shift(acc, shift) + bias).
+    """Requantise an accumulator to int8: saturate(rounding_shift(acc, shift) + bias).
 
-    `acc` is a sum of int8 products; `shift` and `bias` broadcast over the output channels.
+    `acc` is a sum of int8 products. `shift` and `bias` (int8 values) broadcast over the output
+    channels.
+
+    >>> requantize(np.array([1000, 10000]), 4, -3).tolist()  # 62.5 -> 63, 625 -> saturated
+    [60, 127]
     """
     return saturate(rounding_shift(acc, shift) + bias)
 
 
 def saturating_add(a: IntArray, b: IntArray) -> IntArray:
-    """Add two int8 values on one grid: saturate(a + b)."""
+    """Add int8 values that have the same scale: saturate(a + b)."""
     return saturate(a + b)
 
 
 def relu(value: IntArray) -> IntArray:
-    """max(0, value)."""
+    """Return max(0, value)."""
     return value.clip(0)
 
 
 def table_index(value: IntArray) -> tuple[IntArray, IntArray]:
-    """Split an int8 value into (segment 0..63, remainder 0..3) of a 65-knot table."""
+    """Return the segment (0..63) of a 65-knot table for an int8 value, and the remainder (0..3).
+
+    >>> table_index(-128), table_index(0), table_index(127)
+    ((0, 0), (32, 0), (63, 3))
+    """
     offset = value - INT8_MIN
     return offset >> TABLE_BITS, offset & ((1 << TABLE_BITS) - 1)
 
@@ -72,19 +88,32 @@ def table_index(value: IntArray) -> tuple[IntArray, IntArray]:
 def lerp(left: IntArray, right: IntArray, remainder: IntArray) -> IntArray:
     """Interpolate between two knots: left + rounding_shift((right - left) * remainder, 2).
 
-    `remainder` is 0..3. The result lies between the knots, so it needs no saturation.
+    `remainder` is 0..3. The result is between the knots, so it needs no saturation.
+
+    >>> lerp(10, 13, 2)  # 11.5 is rounded up
+    12
     """
     return left + rounding_shift((right - left) * remainder, TABLE_BITS)
 
 
 def table_lookup(knots: IntArray, channel: IntArray, value: IntArray) -> IntArray:
-    """Evaluate per-channel tables: knots [F, 65], `channel` and int8 `value` broadcast together."""
+    """Evaluate per-channel tables at int8 values.
+
+    knots are [F, 65]; `channel` (0..F-1) and `value` broadcast together and give the result's
+    shape.
+    """
     segment, remainder = table_index(value)
     return lerp(knots[channel, segment], knots[channel, segment + 1], remainder)
 
 
 def mean_shift(count: int) -> int:
-    """Return log2(count), the shift that averages `count` tokens; count is 2, 4, 8, …."""
+    """Return log2(count), the shift that averages `count` tokens.
+
+    Raises ValueError unless count is a power of two of at least 2.
+
+    >>> mean_shift(64)
+    6
+    """
     shift = count.bit_length() - 1
     if count < 2 or count != 1 << shift:
         raise ValueError(f"the mean of {count} tokens is no shift; use a power of two >= 2")

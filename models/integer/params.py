@@ -1,13 +1,14 @@
-"""The one schema of integer parameters, and the published pickle files that carry them.
+"""The schema of integer parameters, and the pickle files in the published layout.
 
-`IntResMlp` is what QAT produces and what numpy, the header generator and C++ consume; no other
-module touches dictionary keys. Files keep the authors' layout: a pickled dictionary
-`{'embed_linear': {w, b, s}, 'blocks': [...], 'classifier_linear': {w, b, s}}` of int32 arrays, with
-two additions that old readers can ignore: a table also carries its 65 `knots`, and `input` holds
-the int8 value of every pixel value, so that a network is complete without its training code.
+QAT produces an `IntResMlp`; the numpy network, the header generator and the C++ use it. Only this
+module handles the dictionary keys of the files. The files have the authors' layout: a pickled
+dictionary `{'embed_linear': {w, b, s}, 'blocks': [...], 'classifier_linear': {w, b, s}}` of int32
+arrays. There are two additions that older readers can ignore. A table also has its 65 `knots`, and
+`input` holds the int8 value of every pixel value, so that a network is complete without its
+training code.
 
-In memory a layer has the name it has in models/float/resmlp.py. The authors call three of them
-otherwise (`PUBLISHED_NAMES`); their words stand in files and generated C++ alone.
+In memory a layer has its name in models/float/resmlp.py. The authors use other names for three
+layers (`PUBLISHED_NAMES`); those names occur only in files and in generated C++.
 """
 
 import pickle
@@ -38,14 +39,22 @@ PUBLISHED_NAMES = {"residual": "res_affine", "act_in": "psa_1", "act_hidden": "p
 
 
 def published_name(name: str) -> str:
-    """Return what published files call a layer: `blocks_0_mlp_psa_1` for `blocks_0_mlp_act_in`."""
+    """Return the name of a layer in published files.
+
+    >>> published_name("blocks_0_mlp_act_in")
+    'blocks_0_mlp_psa_1'
+    """
     for ours, theirs in PUBLISHED_NAMES.items():
         name = name.replace(ours, theirs)
     return name
 
 
 def name_of_published(name: str) -> str:
-    """Return the name in memory of a layer of a published file: the inverse of `published_name`."""
+    """Return the name in memory of a layer of a published file, the inverse of `published_name`.
+
+    >>> name_of_published("blocks_0_mlp_psa_1")
+    'blocks_0_mlp_act_in'
+    """
     for ours, theirs in PUBLISHED_NAMES.items():
         name = name.replace(theirs, ours)
     return name
@@ -63,9 +72,10 @@ def _int8(name: str, array: object, ndim: int) -> Array:
 
 @dataclass(frozen=True)
 class IntLayer:
-    """saturate(rounding_shift(sum x*w, s) + b): a linear layer (w [out, in]) or an affine (w [C]).
+    """A linear layer (w [out, in]) or an affine (w [C]): saturate(rounding_shift(sum x*w, s) + b).
 
-    w and b are int8 values, s is 1..16, one per output channel; all are held as int32.
+    w holds int8 values; b (int8 values) and s (1..16) have one value per output channel. All are
+    stored as int32. Raises ValueError if the arrays do not fit.
     """
 
     w: Array
@@ -86,7 +96,11 @@ class IntLayer:
 
 @dataclass(frozen=True)
 class IntTable:
-    """A 1-D function per channel: int8 knots [F, 65] at inputs -128, -124, …, 124, 128."""
+    """A 1-D function per channel: int8 knots [F, 65] at the inputs -128, -124, …, 124, 128.
+
+    >>> IntTable(np.arange(-64, 1)[None]).lut[0, :6].tolist()
+    [-64, -64, -63, -63, -63, -63]
+    """
 
     knots: Array
 
@@ -97,14 +111,14 @@ class IntTable:
 
     @property
     def lut(self) -> Array:
-        """The function at every int8 input: [F, 256], index x + 128."""
+        """The function at every int8 input x: [F, 256], index x + 128."""
         channel = np.arange(len(self.knots))[:, None]
         inputs = np.arange(INT8_MIN, INT8_MAX + 1, dtype=np.int32)
         return np.asarray(table_lookup(self.knots, channel, inputs[None, :]))
 
     @staticmethod
     def from_points(points: Array) -> "IntTable":
-        """Build from the published 64 points [F, 64]; the last knot repeats the last point."""
+        """Build a table from the 64 published points [F, 64]; knot 65 repeats the last point."""
         return IntTable(np.concatenate([points, points[:, -1:]], axis=1))
 
 
@@ -122,7 +136,7 @@ class IntTokenMixer:
 class IntChannelMlp:
     """The cross-channel sublayer: add(linear_2(act_hidden(linear_1(act_in(x)))), residual(x)).
 
-    act_in and act_hidden are both tables, or both None: then they are the identity and ReLU.
+    act_in and act_hidden are both tables, or both None; None means identity and ReLU.
     """
 
     linear_1: IntLayer
@@ -134,7 +148,7 @@ class IntChannelMlp:
 
 @dataclass(frozen=True)
 class IntBlock:
-    """One block: cross-patch, then cross-channel."""
+    """One block: the cross-patch sublayer, then the cross-channel sublayer."""
 
     token_mixer: IntTokenMixer
     mlp: IntChannelMlp
@@ -142,10 +156,11 @@ class IntBlock:
 
 @dataclass(frozen=True)
 class IntResMlp:
-    """A whole INT8 ResMLP; sizes are read off the arrays and checked against each other.
+    """A whole INT8 ResMLP; its sizes follow from its arrays.
 
-    `input_lut` [3, 256] gives the int8 input of every pixel value per colour channel; None where
-    the scale of the input is not known (published headers do not hold it).
+    `input_lut` [3, 256] maps every pixel value of each colour to the int8 input. It is None if the
+    scale of the input is unknown (published headers do not contain it). Raises ValueError, with the
+    published name of the array, if two arrays do not fit together.
     """
 
     embed_linear: IntLayer
@@ -175,7 +190,7 @@ class IntResMlp:
 
     @property
     def num_blocks(self) -> int:
-        """Blocks, each a cross-patch and a cross-channel sublayer."""
+        """Number of blocks, each with a cross-patch and a cross-channel sublayer."""
         return len(self.blocks)
 
     @property
@@ -195,7 +210,7 @@ class IntResMlp:
             object.__setattr__(self, "input_lut", _int8("input_lut", self.input_lut, 2))
             if self.input_lut.shape != (3, 256):
                 raise ValueError(f"input_lut must be [3, 256], found {self.input_lut.shape}")
-        # Arrays that disagree come from a file, so errors say the names that stand in it.
+        # Arrays that do not fit come from a file, so errors use the names in the file.
         for name, array, shape in self._expected_shapes():
             if array.shape != shape:
                 raise ValueError(
@@ -240,8 +255,11 @@ class IntResMlp:
 
 @dataclass(frozen=True)
 class Samples:
-    """Golden inputs and outputs: input [n, T, P], labels [n], inter (blocks + 1) x [n, T, C],
-    output [n, classes]; `layers` holds the output of every layer by name, for tracing a mismatch.
+    """Golden inputs and outputs of n images.
+
+    input [n, T, P], labels [n], output [n, classes]; inter: the embedding and the output of each
+    block, (blocks + 1) x [n, T, C]. `layers` holds the output of every layer by name; it helps to
+    locate a mismatch.
     """
 
     input: Array
@@ -252,7 +270,7 @@ class Samples:
 
 
 def save_int_params(network: IntResMlp, path: Path | str) -> None:
-    """Write the published parameter dump of a network (see the module docstring)."""
+    """Write the parameter dump of a network in the published layout (see the module docstring)."""
     _dump(_to_dict(network), path)
 
 
@@ -262,7 +280,7 @@ def load_int_params(path: Path | str) -> IntResMlp:
 
 
 def save_samples(samples: Samples, path: Path | str) -> None:
-    """Write the published sample dump (with `layers` added), its values as int8."""
+    """Write the sample dump in the published layout, plus `layers`; values are stored as int8."""
     samples = _narrow(samples)
     data = {item.name: getattr(samples, item.name) for item in fields(samples)}
     data["inter"] = list(samples.inter)
@@ -276,8 +294,8 @@ def load_samples(path: Path | str) -> Samples:
 
 
 def _narrow(samples: Samples) -> Samples:
-    """Return the samples with int8 arrays, but for the labels: a quarter of the bytes."""
-    kept: dict[int, npt.NDArray[np.int8]] = {}  # what is also a layer is written once
+    """Return the samples as int8 (except the labels), in a quarter of the bytes."""
+    kept: dict[int, npt.NDArray[np.int8]] = {}  # by id, so that shared arrays are written once
 
     def narrow(name: str, array: Array) -> npt.NDArray[np.int8]:
         if id(array) not in kept:
@@ -297,7 +315,7 @@ T = TypeVar("T")
 
 
 def _dump(data: dict[str, Any], path: Path | str) -> None:
-    # Protocol 4 is the newest that every supported Python and numpy reads alike.
+    # Protocol 4 is the newest that all supported versions of Python and numpy read.
     with replace_on_success(path) as temporary, temporary.open("wb") as file:
         pickle.dump(data, file, protocol=4)
 
@@ -339,7 +357,7 @@ def _to_dict(network: IntResMlp) -> dict[str, Any]:
 
 def _sublayer_to_dict(sublayer: IntTokenMixer | IntChannelMlp) -> dict[str, Any]:
     leaves = {item.name: getattr(sublayer, item.name) for item in fields(sublayer)}
-    # Pickle writes a string object once: looked up, not built anew, a key is short in all blocks.
+    # Pickle writes each string object once. Keys that are looked up, not built, are shared.
     return {
         PUBLISHED_NAMES.get(name, name): _leaf_to_dict(leaf)
         for name, leaf in leaves.items()
@@ -402,7 +420,7 @@ def _table(name: str, data: object) -> IntTable:
         lut = _int8("lut", data.get("lut"), 2)
         if lut.shape[1] != 256 or data.get("offset") != -INT8_MIN:
             raise ValueError(f"lut must be [F, 256] with offset 128, found {lut.shape}")
-        if "knots" not in data:  # a published dump: the hardware keeps every fourth entry
+        if "knots" not in data:  # a published dump; the hardware uses every fourth entry
             return IntTable.from_points(lut[:, :: 1 << TABLE_BITS])
         table = IntTable(data["knots"])
         if not np.array_equal(table.lut, lut):

@@ -1,10 +1,11 @@
-"""The integer ResMLP in numpy: what the hardware computes, from `IntResMlp` parameters.
+"""The integer ResMLP in numpy: computes with `IntResMlp` parameters what the hardware computes.
 
-Two ways through the layers, equal bit for bit: int32 arrays and the rules of `fixed_point`
-(`exact_integers=True`, the reference), and the same integers held in float32, where BLAS does the
-products. Float32 holds every sum exactly while |sum x*w| <= 2^24, which is asserted per layer. Then
-floor(v·2^-s + ½ + b) is rounding_shift(v, s) + b: exactly where the result is inside int8 (s <= 16
-and |b| <= 128 leave it 24 bits), and beyond that both saturate alike.
+There are two modes with bit-identical results. The reference (`exact_integers=True`) uses int32
+arrays and the rules of `fixed_point`. The fast mode stores the same integers in float32 and uses
+BLAS for the products. Float32 is exact for sums with |sum x*w| <= 2^24; an assertion checks this
+bound for each layer. Then floor(v·2^-s + ½ + b) equals rounding_shift(v, s) + b if the result is in
+the int8 range (s <= 16 and |b| <= 128 need at most 24 bits); outside, both saturate to the same
+value.
 """
 
 import os
@@ -28,16 +29,16 @@ from models.integer.params import (
     Samples,
 )
 
-Values = npt.NDArray[Any]  # integers, as int32 or held in float32
+Values = npt.NDArray[Any]  # integers, stored as int32 or float32
 Record = Callable[[str, Array], None]  # called with the name and output of each layer
 _FLOAT32_EXACT = 1 << 24
 
 
 def make_input_lut(abs_max: float, mean: Sequence[float], std: Sequence[float]) -> Array:
-    """Return the int8 value of every pixel value per colour channel, [3, 256].
+    """Return the int8 value of every pixel value for each colour, [3, 256].
 
-    clamp(round((pixel/255 - mean) / std · 128/abs_max)): `abs_max` is the normalised magnitude that
-    the int8 range stands for (2.0901384 for the published ReLU-96).
+    The value is clamp(round((pixel/255 - mean) / std · 128/abs_max)). `abs_max` is the normalised
+    magnitude that 128 stands for (2.0901384 for the published ReLU-96).
     """
     pixels = np.arange(256) / 255
     real = (pixels - np.reshape(mean, (3, 1))) / np.reshape(std, (3, 1))
@@ -46,9 +47,10 @@ def make_input_lut(abs_max: float, mean: Sequence[float], std: Sequence[float]) 
 
 
 def patchify(images: npt.NDArray[np.integer], patch_dim: int) -> Array:
-    """Cut images [n, 32, 32, 3] into tokens [n, patches, patch_dim].
+    """Cut images [n, height, width, 3] into tokens [n, patches, patch_dim].
 
-    Token order is row-major over the patch grid, inside a patch (row, column, channel).
+    Tokens are in row-major order over the patch grid; values inside a patch are in the order (row,
+    column, channel).
     """
     count, height, width, channels = images.shape
     size = round((patch_dim / channels) ** 0.5)
@@ -58,7 +60,10 @@ def patchify(images: npt.NDArray[np.integer], patch_dim: int) -> Array:
 
 
 def quantize_images(network: IntResMlp, images: npt.NDArray[np.uint8]) -> Array:
-    """Turn uint8 images [n, 32, 32, 3] into int8 tokens [n, patches, patch_dim]."""
+    """Map uint8 images [n, height, width, 3] to int8 tokens [n, patches, patch_dim].
+
+    Raises ValueError if the network has no `input_lut`.
+    """
     if network.input_lut is None:
         raise ValueError("this network has no input_lut: the scale of its input is not known")
     quantized = np.stack([network.input_lut[c][images[..., c]] for c in range(3)], axis=-1)
@@ -71,10 +76,11 @@ def forward(
     record: Record | None = None,
     exact_integers: bool = False,
 ) -> Array:
-    """Compute int8 logits [n, classes] of int8 tokens [n, patches, patch_dim].
+    """Map int8 tokens [n, patches, patch_dim] to int8 logits [n, classes].
 
-    `record(name, values)` is called with the name and output of every layer: names are those of
-    `IntResMlp.leaves`, `blocks_0_mlp_relu` (where there are no tables) and those of the sublayers.
+    `record(name, values)` is called with the name and output of every layer. The names are those of
+    `IntResMlp.leaves`, of the sublayers (`blocks_0_mlp`), `mean` and, without tables,
+    `blocks_0_mlp_relu`. For `exact_integers` see the module docstring.
     """
 
     def note(name: str, values: Values) -> None:
@@ -100,10 +106,10 @@ def evaluate(
     batch_size: int = 32,
     threads: int | None = None,
 ) -> Array:
-    """Return the int8 logits [n, classes] of uint8 images.
+    """Return the int8 logits [n, classes] of uint8 images [n, height, width, 3].
 
-    Memory is bounded by the batch: about 60 kB per image and layer, small enough for the
-    processor's caches. Each of the `threads` (default: one per core) takes whole batches.
+    The batch size bounds the memory: about 60 kB per image and layer, which fits the processor's
+    caches. Each of the `threads` (default: one per core) processes whole batches.
     """
     batches = [images[start : start + batch_size] for start in range(0, len(images), batch_size)]
     if not batches:
@@ -118,12 +124,15 @@ def evaluate(
 
 
 def accuracy(logits: npt.NDArray[np.integer], labels: npt.NDArray[np.integer]) -> float:
-    """Return the top-1 accuracy in percent; the first of equal logits is the class."""
+    """Return the top-1 accuracy in percent; of equal logits the first one counts.
+
+    `logits` are [n, classes], `labels` [n].
+    """
     return float(100 * np.mean(logits.argmax(axis=1) == labels))
 
 
 def make_samples(network: IntResMlp, tokens: Array, labels: npt.NDArray[np.integer]) -> Samples:
-    """Run the network on `tokens` and keep the output of every layer."""
+    """Run the network on int8 `tokens` [n, T, P] and return the outputs of all layers."""
     layers: dict[str, Array] = {}
     output = forward(network, tokens, layers.__setitem__)
     names = ["embed_linear", *(f"blocks_{i}_mlp" for i in range(len(network.blocks)))]
@@ -192,14 +201,14 @@ def _token_linear(layer: IntLayer, x: Values) -> Values:
 
 
 def _weights(layer: IntLayer, x: Values) -> Values:
-    """Return w in the type of x; float32 only where every possible sum is exact in it."""
+    """Return w in the type of x; for float32 assert that every possible sum is exact."""
     bound = int(np.abs(layer.w).sum(axis=1).max()) * -fixed_point.INT8_MIN
     assert x.dtype != np.float32 or bound <= _FLOAT32_EXACT, f"a sum may reach {bound}, not exact"
     return layer.w.astype(x.dtype)
 
 
 def _requantize(acc: Values, shift: Array, bias: Array) -> Values:
-    """Apply `fixed_point.requantize`; a float32 `acc` is overwritten."""
+    """Return `fixed_point.requantize` in the type of `acc`; a float32 `acc` is overwritten."""
     if acc.dtype == np.int32:
         return np.asarray(fixed_point.requantize(acc, shift, bias))
     acc *= np.exp2(-shift).astype(np.float32)

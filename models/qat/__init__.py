@@ -1,1 +1,1 @@
-"""The network in integer units while it trains: folded, calibrated, quantised."""
+"""Quantisation-aware training: fold, calibrate, and train the network in integer units."""

@@ -1,7 +1,7 @@
-"""Choose the first scales and shifts of an INT8 network from images it has not been tested on.
+"""Choose the initial scales and shifts of an INT8 network from validation images.
 
-Activation ranges come from a search over clipping points, weight shifts from the two powers of two
-around the largest weight; both keep what loses least in the mean square (published system §3).
+Activation ranges are searched over clipping points; weight shifts are chosen from the two powers of
+two around the largest weight. Both minimise the mean square error (docs/published-system.md §3).
 """
 
 import torch
@@ -13,15 +13,15 @@ from models.integer.resmlp import make_input_lut
 from models.qat.layers import QuantLayer
 
 _CLIPPING_POINTS = torch.logspace(-1.3, 0, 48)  # fractions of the largest magnitude
-_MAX_VALUES = 1 << 18  # enough for a mean square; more only costs time
+_MAX_VALUES = 1 << 18  # values per tensor for the mean square error; more would only cost time
 
 
 @torch.no_grad()
 def calibrate(network: ResMLP, folded: ResMLP, images: Tensor, batch_size: int = 256) -> None:
     """Set every scale and shift of `network`, which `prepare` made from a copy of `folded`.
 
-    `images` are pixels [n, 3, 32, 32] of the validation split. A layer's scale is fitted to the
-    tensor that finally stays on it: after ReLU, after the residual addition.
+    `images` are pixels [n, 3, 32, 32] of the validation split. Each scale is calibrated on the last
+    tensor that uses it, i.e. after the ReLU or the residual addition.
     """
     abs_max = _observe(folded, _observed(folded), images, batch_size)
     owners = dict(network.named_modules())
@@ -36,7 +36,7 @@ def calibrate(network: ResMLP, folded: ResMLP, images: Tensor, batch_size: int =
 
 
 def _observed(folded: ResMLP) -> dict[str, str]:
-    """Return the owner of each scale and the module of the folded network whose output it fits."""
+    """Return owner of a scale -> module of the folded network whose output it is calibrated on."""
     observed = {name: name for name in ("input", "embed_linear", "classifier")}
     for index, block in enumerate(folded.blocks):
         mixer, mlp = f"blocks.{index}.token_mixer", f"blocks.{index}.mlp"
@@ -53,7 +53,10 @@ def _observed(folded: ResMLP) -> dict[str, str]:
 def _observe(
     folded: ResMLP, observed: dict[str, str], images: Tensor, batch_size: int
 ) -> dict[str, float]:
-    """Run the images and return the best magnitude for the int8 range of each scale's owner."""
+    """Run the images and return, for the owner of each scale, the best magnitude of its range.
+
+    `observed` is the result of `_observed`.
+    """
     batches = images.split(batch_size)
     kept: dict[str, list[Tensor]] = {name: [] for name in observed}
     per_batch = _MAX_VALUES // len(batches) + 1
@@ -81,7 +84,7 @@ def _every_nth(values: Tensor, count: int) -> Tensor:
 def best_abs_max(values: Tensor) -> float:
     """Return the magnitude of the int8 range that quantises `values` [n] with least square error.
 
-    The range is symmetric: one unit is abs_max / 128. All-zero values give 1.
+    One unit of the range is magnitude / 128. If all values are zero, the result is 1.
     """
     largest = float(values.abs().max())
     if largest == 0:
@@ -96,7 +99,7 @@ def _square_error(values: Tensor, step: Tensor | float) -> float:
 
 
 def _choose_shifts(network: ResMLP, image: Tensor) -> None:
-    """Set the shifts layer by layer, each on the scale of the input that reaches it."""
+    """Set the shifts of each layer from the scale of its input, in a forward pass of `image`."""
     hooks = [
         part.register_forward_pre_hook(lambda part, inputs: _set_shift(part, inputs[0].scale))
         for part in network.modules()
@@ -109,7 +112,7 @@ def _choose_shifts(network: ResMLP, image: Tensor) -> None:
 
 def _set_shift(layer: QuantLayer, in_scale: Tensor) -> None:
     rows = layer.weight.view(len(layer.weight), -1)
-    unit = layer.scale() / in_scale  # the weight's scale at shift 0
+    unit = layer.scale() / in_scale  # the scale of the weights for shift 0
     widest = fixed_point.INT8_MAX * unit / rows.abs().amax(dim=1).clamp_min(1e-12)
     no_clipping = widest.log2().floor()
     errors = []

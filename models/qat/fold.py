@@ -1,8 +1,9 @@
-"""Fold a trained ResMLP: BatchNorms become affines, affines go into their neighbours.
+"""Fold a trained ResMLP: BatchNorms become affines, and neighbouring layers absorb affines.
 
-Published system §3. The folded network is a `ResMLP` too and computes the same function in eval
-mode, with these parts left: per block the cross-patch affine_1, linear, affine_2; the cross-channel
-linear_1, linear_2 and, where learnable, the two activations; the embedding and the classifier.
+See docs/published-system.md §3. The folded network is also a `ResMLP` and computes the same
+function in eval mode. These parts remain: the embedding and the classifier; per block, the
+cross-patch affine_1, linear and affine_2, the cross-channel linear_1 and linear_2 and, if
+learnable, the two activations.
 """
 
 import copy
@@ -15,7 +16,7 @@ from models.float.resmlp import Affine, ChannelMlp, ChannelNorm, ResMLP
 
 @torch.no_grad()
 def fold(network: ResMLP) -> ResMLP:
-    """Return a folded copy of `network`, which keeps its own weights and running statistics."""
+    """Return a folded copy of `network`, in eval mode; `network` itself is not changed."""
     folded = copy.deepcopy(network).eval()
     for block in folded.blocks:
         block.token_mixer.affine_1 = norm_to_affine(block.token_mixer.affine_1)
@@ -27,9 +28,9 @@ def fold(network: ResMLP) -> ResMLP:
 
 @torch.no_grad()
 def norm_to_affine(norm: ChannelNorm) -> Affine:
-    """Return the affine that a BatchNorm is in eval mode."""
+    """Return the affine that equals a BatchNorm in eval mode."""
     scale, offset = _affine_of(norm)
-    affine = Affine(norm.num_features).to(norm.weight)  # its device and dtype
+    affine = Affine(norm.num_features).to(norm.weight)  # same device and dtype
     affine.weight.copy_(scale)
     affine.bias.copy_(offset)
     return affine
@@ -37,14 +38,20 @@ def norm_to_affine(norm: ChannelNorm) -> Affine:
 
 @torch.no_grad()
 def absorb_input(linear: nn.Linear, affine: Affine) -> None:
-    """Make `linear` compute linear(affine(x)): W <- W·a, b <- b + W·d."""
+    """Change `linear`, in place, to compute linear(affine(x)): W <- W·a, b <- b + W·d.
+
+    a and d are weight and bias of the affine.
+    """
     linear.bias += linear.weight @ affine.bias
     linear.weight *= affine.weight
 
 
 @torch.no_grad()
 def absorb_output(linear: nn.Linear, affine: Affine) -> None:
-    """Make `linear` compute affine(linear(x)): W <- a·W, b <- a·b + d."""
+    """Change `linear`, in place, to compute affine(linear(x)): W <- a·W, b <- a·b + d.
+
+    a and d are weight and bias of the affine.
+    """
     linear.weight *= affine.weight.unsqueeze(1)
     linear.bias.mul_(affine.weight).add_(affine.bias)
 

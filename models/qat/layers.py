@@ -1,16 +1,16 @@
-"""INT8 quantisation-aware training in integer units (published system §3).
+"""INT8 quantisation-aware training in integer units (docs/published-system.md §3).
 
-`prepare` replaces the parts of a folded ResMLP by parts that pass on `IntTensor`s: int8 values held
-in float32 and the scale of one unit. Every value between layers is computed by `fixed_point`'s
-integer rules (or, in tables, by an operation tested to equal them), so the network that is trained
-is, bit for bit, the one that numpy and C++ run; gradients pass roundings straight through and stop
-where a value saturates. Sums of products stay below 2^24, hence exact in float32 - on CUDA with
-TF32 off, which is PyTorch's default.
+`prepare` replaces the parts of a folded ResMLP by parts that pass on `IntTensor`s: int8 values in
+float32, and the scale of one unit. Every value between layers is computed with the integer rules of
+`fixed_point` (tables use an operation that is tested to be equal). So the trained network is, bit
+for bit, the network that numpy and C++ run. Gradients pass roundings unchanged (straight-through)
+and are zero where a value saturates. Sums of products are at most 2^24, so they are exact in
+float32; on CUDA this requires TF32 to be off, which is PyTorch's default.
 
-Scales are learned step sizes (Esser et al., "Learned step size quantization", 2020): deriving
-the integer form with straight-through roundings gives LSQ's gradient, round(x/s) - x/s inside the
-range and the clipping bound outside. A scale is one number per tensor; a weight's scale follows
-from those of its layer's input and output and a power of two per output channel, the shift:
+Scales are learned step sizes (Esser et al., "Learned step size quantization", 2020). The derivative
+of the integer form with straight-through roundings is LSQ's gradient: round(x/s) - x/s inside the
+range, the clipping bound outside. A tensor has one scale. The scale of a weight follows from the
+scales of its layer's input and output and from the shift, a power of two per output channel:
 step = 2^-shift · out_scale / in_scale.
 """
 
@@ -40,13 +40,13 @@ _KNOT_STEP = 1 << fixed_point.TABLE_BITS
 
 
 class IntTensor(NamedTuple):
-    """Int8 values held in float32, and the real number that one unit stands for (0-dim)."""
+    """Int8 values in a float32 tensor, and the scale: the real number per unit (0-dim)."""
 
     values: Tensor
     scale: Tensor
 
     def real(self) -> Tensor:
-        """Return what the integers stand for."""
+        """Return the real values: integers times scale."""
         return self.values * self.scale
 
 
@@ -56,12 +56,12 @@ def round_half_up(x: Tensor) -> Tensor:
 
 
 def to_int8(x: Tensor) -> Tensor:
-    """Round and saturate to int8 values held in float; the gradient stops where it saturates."""
+    """Round and saturate to int8 values in float; the gradient is zero where a value saturates."""
     return round_half_up(fixed_point.saturate(x))
 
 
 class _Requantize(torch.autograd.Function):
-    """`fixed_point.requantize` on float-held integers, straight-through gradients."""
+    """`fixed_point.requantize` for integers in float tensors, with straight-through gradients."""
 
     @staticmethod
     def forward(ctx: FunctionCtx, acc: Tensor, shift: Tensor, bias: Tensor) -> Tensor:
@@ -79,14 +79,18 @@ class _Requantize(torch.autograd.Function):
 
 
 def requantize(acc: Tensor, shift: Tensor, bias: Tensor) -> Tensor:
-    """Apply `fixed_point.requantize` to float-held integers; differentiable in acc and bias."""
+    """Apply `fixed_point.requantize` to integers in float tensors; differentiable in acc and bias.
+
+    `shift` is int32; `shift` and `bias` broadcast over `acc`.
+    """
     return _Requantize.apply(acc, shift, bias)
 
 
 class QuantLayer(nn.Module):
-    """What linear layers and affines share: int8 weights and bias, shifts, the output's scale.
+    """Base class of linear layers and affines: int8 weights and bias, shifts, the output's scale.
 
-    Parameters: weight and bias in real units, log2_scale of the output. Buffer: shift [out] int32.
+    Parameters: weight [out, in] or [channels] and bias [out] in real units, log2_scale (0-dim) of
+    the output. Buffer: shift [out] int32.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor) -> None:
@@ -105,7 +109,7 @@ class QuantLayer(nn.Module):
         return torch.exp2(-self.shift.float()) * self.scale() / in_scale
 
     def integers(self, in_scale: Tensor) -> dict[str, Tensor]:
-        """Return {w, b, s}: int8 weights and bias (float-held, differentiable) and shifts."""
+        """Return {w, b, s}: int8 weights and bias (in float, differentiable) and int32 shifts."""
         step = self.step(in_scale).view(-1, *(1,) * (self.weight.dim() - 1))
         return {
             "w": to_int8(self.weight / step),
@@ -125,7 +129,7 @@ class QuantLinear(QuantLayer):
 
 
 class QuantTokenLinear(QuantLayer):
-    """The same over the tokens of [batch, tokens, channels]."""
+    """saturate(rounding_shift(sum x·w, s) + b) over the tokens of [batch, tokens, channels]."""
 
     def forward(self, x: IntTensor) -> IntTensor:
         """Map values [batch, tokens, channels] to the same shape."""
@@ -146,7 +150,7 @@ class QuantAffine(QuantLayer):
 class QuantResidual(nn.Module):
     """Rescale the shortcut to the branch's scale, then add and saturate.
 
-    The factor is w · 2^-s with 64 <= w <= 127, the nearest to in_scale / branch_scale.
+    The rescaling factor is w · 2^-s, the closest to in_scale / branch_scale with 64 <= w <= 127.
     """
 
     def integers(self, in_scale: Tensor, branch_scale: Tensor) -> dict[str, Tensor]:
@@ -158,14 +162,14 @@ class QuantResidual(nn.Module):
         return {"w": w, "b": torch.zeros_like(w), "s": shift}
 
     def forward(self, x: IntTensor, branch: IntTensor) -> IntTensor:
-        """Add two tensors of one shape; the sum is on the branch's scale."""
+        """Add two tensors of the same shape; the sum has the branch's scale."""
         p = self.integers(x.scale, branch.scale)
         shortcut = requantize(x.values * p["w"], p["s"], p["b"])
         return IntTensor(fixed_point.saturating_add(branch.values, shortcut), branch.scale)
 
 
 class QuantReLU(nn.Module):
-    """ReLU on integers; the scale stays."""
+    """ReLU on integers; it keeps the scale."""
 
     def forward(self, x: IntTensor) -> IntTensor:
         """Map values to the same shape."""
@@ -175,8 +179,8 @@ class QuantReLU(nn.Module):
 class QuantTable(nn.Module):
     """A per-channel function as 65 int8 knots with linear interpolation (64 segments).
 
-    The knots are recomputed from the wrapped float function in every forward pass, so its
-    parameters keep training; what is trained is what the table computes.
+    Every forward pass computes the knots from the wrapped float function, so the function's
+    parameters are trained through the table.
     """
 
     def __init__(self, function: nn.Module) -> None:
@@ -189,7 +193,7 @@ class QuantTable(nn.Module):
         return torch.exp2(self.log2_scale)
 
     def knots(self, in_scale: Tensor, channels: int) -> Tensor:
-        """Return the int8 knots [channels, 65] (float-held, differentiable)."""
+        """Return the int8 knots [channels, 65] (in float, differentiable)."""
         points = fixed_point.INT8_MIN + _KNOT_STEP * torch.arange(
             fixed_point.TABLE_KNOTS, dtype=torch.float32, device=in_scale.device
         )
@@ -199,14 +203,14 @@ class QuantTable(nn.Module):
     def forward(self, x: IntTensor) -> IntTensor:
         """Map values [..., channels] to the same shape."""
         knots = self.knots(x.scale, x.values.shape[-1])
-        # Exact in float32, and round_half_up of it equals fixed_point.table_lookup: knots are
-        # integers and the way into a segment is a multiple of 1/4.
+        # Exact in float32, and after round_half_up equal to fixed_point.table_lookup: knots are
+        # integers, and the position in a segment is a multiple of 1/4.
         between = lerp(x.values, knots, float(fixed_point.INT8_MIN), float(_KNOT_STEP))
         return IntTensor(round_half_up(between), self.scale())
 
 
 class QuantMeanPool(nn.Module):
-    """rounding_shift(sum over tokens, log2 tokens); the scale stays."""
+    """Mean over the tokens, rounding_shift(sum, log2 tokens); it keeps the scale."""
 
     def forward(self, x: IntTensor) -> IntTensor:
         """Map values [batch, tokens, channels] to [batch, channels]."""
@@ -215,7 +219,7 @@ class QuantMeanPool(nn.Module):
 
 
 class QuantInput(nn.Module):
-    """Pixels to int8 tokens through a table, the one that numpy uses: lut [3, 256], scale 0-dim."""
+    """Map pixels to int8 tokens with the table that numpy uses: lut [3, 256], scale 0-dim."""
 
     def __init__(self, patchify: nn.Module) -> None:
         super().__init__()
@@ -232,8 +236,9 @@ class QuantInput(nn.Module):
 def prepare(folded: ResMLP) -> ResMLP:
     """Replace the parts of a folded ResMLP, in place, by their INT8 counterparts; return it.
 
-    Scales and shifts are still to be set, by `models.qat.calibrate.calibrate` or `load_state_dict`.
-    The network then maps pixels to an `IntTensor` of logits. TypeError if a part has no INT8 form.
+    The caller must then set scales and shifts with `models.qat.calibrate.calibrate` or
+    `load_state_dict`. The network maps pixels to an `IntTensor` of logits. Raises TypeError if a
+    part has no INT8 form.
     """
     folded.input, folded.patchify = QuantInput(folded.patchify), nn.Identity()
     folded.pool = QuantMeanPool()
@@ -270,8 +275,8 @@ def _quantized(module: nn.Module) -> nn.Module:
 def export(network: ResMLP) -> IntResMlp:
     """Return the integer parameters of a network that `prepare` made and QAT trained.
 
-    They come from the same `integers` and `knots` methods that the forward pass calls, on the
-    scales that reach each part when an image passes through.
+    The same `integers` and `knots` methods compute them as in the forward pass. The input scale of
+    each part is recorded in a forward pass of a black image.
     """
     leaves: dict[nn.Module, IntLayer | IntTable] = {}
     hooks = [

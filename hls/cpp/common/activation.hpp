@@ -1,10 +1,10 @@
 /// 1-D activations as policy types.
 ///
 /// Contract: `static Int8 apply<lanes>(int channel, int value)` maps one int8 value of one channel
-/// to its activation. It holds no state and starts a new value every cycle in each of `lanes`
-/// neighbouring channels (channel mod lanes is constant where it is called). The fork of a residual
-/// sublayer (stream.hpp) and the matrix-vector unit (linear.hpp) take any such type; the generated
-/// parameters name the one of each place.
+/// to its activation. It has no state. It accepts a new value every cycle in each of `lanes`
+/// neighbouring channels (at each call site, channel mod lanes is constant). The fork of a residual
+/// sublayer (stream.hpp) and the matrix-vector unit (linear.hpp) take any such type. The generated
+/// params.hpp selects one for each position.
 #pragma once
 
 #include "fixed_point.hpp"
@@ -25,10 +25,12 @@ struct Relu {
   }
 };
 
-/// Evaluate the table of one of `features` channels: one read of one ROM.
+/// Evaluate the table of one channel with one read of one ROM.
 ///
-/// `lanes` ROMs hold every lanes-th channel each, knot and slope side by side; a channel's 64 words
-/// are as deep as a LUT.
+/// There are `lanes` ROMs; each holds every lanes-th channel. A word holds a knot and a slope. A
+/// channel takes 64 words, which is the depth of one LUT.
+/// \tparam lanes     Number of ROMs, i.e. of channels read in a cycle; divides `features`
+/// \tparam features  Number of channels
 template <int lanes, int features>
 Int8 read_table(const Segment (&segments)[features][table_segments], int channel, int value) {
 #pragma HLS INLINE
@@ -39,9 +41,9 @@ Int8 read_table(const Segment (&segments)[features][table_segments], int channel
   return table_lookup(segments[channel], value);
 }
 
-/// y = the channel's table at x; the tables are a constant array, so each use gets its own ROMs.
+/// y = the channel's table at x. The tables are a constant array, so each use gets its own ROMs.
 /// \tparam features  Number of channels
-/// \tparam segments  Their tables, one row of 64 segments per channel
+/// \tparam segments  The tables: one row of 64 segments per channel
 template <int features, const Segment (&segments)[features][table_segments]>
 struct Table {
   template <int lanes = 1>

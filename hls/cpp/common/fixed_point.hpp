@@ -1,13 +1,13 @@
-/// The integer arithmetic of the network: the C++ twin of models/integer/fixed_point.py, name by
-/// name.
+/// The integer arithmetic of the network. models/integer/fixed_point.py has the same functions
+/// under the same names.
 ///
 ///     rounding_shift(v, s) = floor(v / 2^s + 1/2)              AP_RND
 ///     saturate(v)          = min(127, max(-128, v))            AP_SAT
 ///     requantize(v, s, b)  = saturate(rounding_shift(v, s) + b)
 ///     lerp(l, r, k)        = l + rounding_shift((r - l) * k, 2)
 ///
-/// Sums are native ints, so that g++ vectorises them; `narrow` passes a result through the ap_int
-/// of its proven width, and the HLS compiler then drops the upper bits of the whole adder tree.
+/// Sums are native ints, so that g++ vectorises them. `narrow` passes a result through an ap_int of
+/// its proven width; the HLS compiler then drops the unused upper bits of the whole adder tree.
 #pragma once
 
 #include <ap_int.h>
@@ -29,20 +29,20 @@ static_assert(sizeof(int) == 4, "sums of int8 products are held in a native int 
 static_assert((-3 >> 1) == -2, "rounding needs >> of a negative int to round down");
 static_assert(table_knots == (1 << (8 - table_bits)) + 1, "the last segment must have two knots");
 
-/// Bits of the smallest two's complement type that holds -magnitude to magnitude.
+/// Return the bits of the smallest two's complement type that holds -magnitude to magnitude.
 constexpr int signed_bits(int magnitude) {
   int bits = 1;
   for (; magnitude > 0; magnitude >>= 1) ++bits;
   return bits;
 }
 
-/// Bits that hold any sum of `products` products of two int8 values: |a * b| <= 2^14.
+/// Return the bits that hold any sum of `products` products of two int8 values: |a * b| <= 2^14.
 constexpr int accumulator_bits(int products) { return signed_bits(products << 14); }
 
 static_assert(accumulator_bits(1) == 16, "(-128)^2 = 2^14 needs 16 bits");
 static_assert(accumulator_bits(max_fan_in) <= 30, "a rounded sum must stay inside a native int");
 
-/// The same number, which fits `bits` bits: the hardware carries no more of it.
+/// Return `value` unchanged and assert that it fits `bits` bits; the hardware has only these bits.
 /// \tparam bits  Width of the two's complement type
 template <int bits>
 int narrow(int value) {
@@ -51,8 +51,9 @@ int narrow(int value) {
   return held;
 }
 
-/// A register for a sum of `products` int8 products, or for a part of it. C-simulation may hold it
-/// in a native int, several times as fast: `requantize` asserts that the whole sum would have fit.
+/// A register for a full or partial sum of `products` int8 products. With NATIVE_SUMS it is a
+/// native int, which makes C-simulation several times faster; `requantize` still asserts that the
+/// full sum fits the ap_int.
 #ifdef NATIVE_SUMS
 template <int products>
 using Sum = int;
@@ -61,10 +62,10 @@ template <int products>
 using Sum = ap_int<accumulator_bits(products)>;
 #endif
 
-/// Divide by 2^shift, rounding half up; shift is 1 to max_shift.
+/// Divide by 2^shift and round half up; shift is 1 to max_shift.
 ///
-/// Shifting by shift - 1 first gives the same number as adding 2^(shift - 1) first, with one
-/// shifter instead of two and an adder as narrow as the result.
+/// Shifting by shift - 1 before the addition gives the same result as adding 2^(shift - 1) before
+/// the shift. It takes one shifter instead of two, and the adder is as narrow as the result.
 inline int rounding_shift(int value, int shift) {
   assert(1 <= shift && shift <= max_shift);
   return ((value >> (shift - 1)) + 1) >> 1;
@@ -75,7 +76,7 @@ inline Int8 saturate(int value) {
   return value > int8_max ? int8_max : value < int8_min ? int8_min : value;
 }
 
-/// Bring a sum of int8 products onto the output's grid.
+/// Requantise a sum of int8 products to int8: shift with rounding, add the bias, saturate.
 /// \tparam products  Number of products in the sum
 template <int products>
 Int8 requantize(int sum, int shift, int bias) {
@@ -84,13 +85,13 @@ Int8 requantize(int sum, int shift, int bias) {
   return saturate(rounding_shift(acc, shift) + bias);
 }
 
-/// Add two int8 values on one grid.
+/// Add two int8 values that have the same scale.
 inline Int8 saturating_add(int a, int b) { return saturate(a + b); }
 
 /// max(0, value).
 inline Int8 relu(int value) { return value > 0 ? value : 0; }
 
-/// Where an int8 value lies in a table: in segment 0..63, `remainder` quarters past its left knot.
+/// Position of an int8 value in a table: segment 0..63, `remainder` quarters past its left knot.
 struct TableIndex {
   uint8_t segment;
   uint8_t remainder;
@@ -104,13 +105,13 @@ inline TableIndex table_index(int value) {
   return {static_cast<uint8_t>(offset >> table_bits), static_cast<uint8_t>(remainder)};
 }
 
-/// Walk `remainder` quarters of the slope from a knot to the next one; the result lies between
-/// them, so it needs no saturation.
+/// Add `remainder` quarters of the slope to a knot. The result is between the two knots, so it
+/// needs no saturation.
 inline Int8 interpolate(int knot, int slope, int remainder) {
   return knot + rounding_shift(slope * remainder, table_bits);
 }
 
-/// Interpolate between two knots.
+/// Interpolate between two knots; remainder is 0 to 3 quarters.
 inline Int8 lerp(int left, int right, int remainder) {
   return interpolate(left, right - left, remainder);
 }
@@ -121,8 +122,8 @@ inline Int8 table_lookup(const int8_t (&knots)[table_knots], int value) {
   return lerp(knots[at.segment], knots[at.segment + 1], at.remainder);
 }
 
-/// A segment of a table: its left knot and what leads to its right one. Both lie in one memory
-/// word, so that a lookup is one read.
+/// A segment of a table: its left knot and the difference to its right knot. Both are stored in one
+/// memory word, so a lookup is one read.
 struct Segment {
   int8_t knot;
   int16_t slope;  // right knot - left knot: -255 to 255
@@ -135,7 +136,8 @@ inline Int8 table_lookup(const Segment (&segments)[table_segments], int value) {
   return interpolate(segment.knot, segment.slope, at.remainder);
 }
 
-/// log2(count): the shift that averages `count` values; 0 where no shift does.
+/// Return log2(count), the shift that averages `count` values; 0 if count is not a power of two >=
+/// 2.
 constexpr int mean_shift(int count) {
   int shift = 0;
   while ((2 << shift) <= count) ++shift;

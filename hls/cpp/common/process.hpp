@@ -1,8 +1,9 @@
-/// The calls of a dataflow region.
+/// Markers for the calls in a dataflow region.
 ///
-/// PROCESS marks the call of a unit and REGION the call of a region inside; to the HLS compiler and
-/// in C-simulation both are the plain call. hls/cpp/threaded/hls_stream.h, found instead of the
-/// tool's, defines them as threads, which checks the FIFO depths without a licence.
+/// PROCESS marks the call of a unit, REGION the call of a nested region. For the HLS compiler and
+/// in C-simulation both are plain calls. In the deadlock check, hls/cpp/threaded/hls_stream.h
+/// replaces the tool's header and defines them as threads; this checks the FIFO depths without a
+/// licence.
 #pragma once
 
 #ifndef PROCESS

@@ -1,8 +1,8 @@
-/// Streams of int8 elements, `lanes` to a word, and the units that only move them.
+/// Streams of int8 elements, `lanes` per word, and the units that move elements without computing.
 ///
 ///     duplicate:  branch[v][c] = act(c, in[v][c]),  shortcut[v][c] = in[v][c]
-///     pack:       a word of `to` elements out of to / from words of `from` elements
-///     unpack:     from / to words of `to` elements out of a word of `from` elements
+///     pack:       joins to / from words of `from` elements into a word of `to` elements
+///     unpack:     splits a word of `from` elements into from / to words of `to` elements
 ///     transpose:  out[c][r] = in[r][c]
 #pragma once
 
@@ -11,7 +11,7 @@
 #include "activation.hpp"
 #include "process.hpp"
 
-/// Elements that move together: a word of a stream or, held in registers, a whole vector.
+/// Elements that move together: a word of a stream, or a whole vector in registers.
 /// \tparam width  Number of elements
 template <int width>
 struct Vector {
@@ -23,7 +23,7 @@ struct Vector {
 template <int lanes>
 using Stream = hls::stream<Vector<lanes>>;
 
-/// Fork the input of a residual sublayer; the activation of its branch, if any, sits on the way.
+/// Fork the input of a residual sublayer and apply the activation, if any, to the branch.
 /// \tparam vectors     Number of vectors
 /// \tparam channels    Elements per vector
 /// \tparam Activation  Policy of activation.hpp, applied to the branch
@@ -50,9 +50,9 @@ vectors:
   }
 }
 
-/// Collect words into wider ones.
+/// Join words into wider ones.
 /// \tparam words     Number of outgoing words
-/// \tparam handover  1: the collected word leaves in a cycle of its own; 0: with its last part
+/// \tparam handover  1: sending the wide word takes an extra cycle; 0: it leaves with its last part
 /// \tparam from      Elements per incoming word
 /// \tparam to        Elements per outgoing word
 template <int words, int handover, int from, int to>
@@ -79,7 +79,7 @@ words:
   }
 }
 
-/// Send words in parts.
+/// Split words into narrower ones.
 /// \tparam words  Number of incoming words
 /// \tparam from   Elements per incoming word
 /// \tparam to     Elements per outgoing word
@@ -118,8 +118,8 @@ rows:
   }
 }
 
-/// Second half of a transpose: send the map column by column; a word takes one element from each
-/// of `lanes` rows.
+/// Second half of a transpose: send the map column by column. A word holds one element from each of
+/// `lanes` rows.
 template <int rows, int words, int lanes>
 void drain(const Vector<lanes> (&map)[rows][words], Stream<lanes>& out) {
 columns:
@@ -143,10 +143,11 @@ columns:
 
 /// Turn a row-major map into a column-major one.
 ///
-/// The map is a ping-pong buffer between two processes: one image is stored while the one before is
-/// sent. It is the only memory between processes, in a region of its own, because a free-running
-/// region (ap_ctrl_none) may hold nothing but FIFOs (UG1399). It lies in `lanes` memories of whole
-/// words, row by row: each takes or gives at most one word per cycle.
+/// The map is a ping-pong buffer between two processes: one image is stored while the previous one
+/// is sent. It is the only memory between processes that is not a FIFO. It has its own region
+/// because a free-running region (ap_ctrl_none) may contain only FIFOs (UG1399). Its rows are
+/// distributed over `lanes` memories of whole words; each is read or written at most once per
+/// cycle.
 /// \tparam rows     Rows of the incoming map
 /// \tparam columns  Columns of the incoming map
 /// \tparam lanes    Elements per word

@@ -1,8 +1,8 @@
-/// Taps for C-simulation: a test bench sees each layer's output as it lies in the stream.
+/// Taps for C-simulation: they show each layer's output to the test bench.
 ///
-/// C-simulation runs one process after the other, so between two of them a stream holds the whole
-/// output of a layer. TRACE shows it to the tracer, if there is one, and changes nothing; the
-/// synthesised design has no taps.
+/// C-simulation runs one process after the other, so between two processes a stream holds the whole
+/// output of a layer. TRACE passes it to the tracer, if there is one, and leaves the stream as it
+/// was. The synthesised design has no taps.
 #pragma once
 
 #ifdef __SYNTHESIS__
@@ -21,7 +21,7 @@ class Tracer {
   virtual ~Tracer() = default;
   /// \param block   Index of the block, or -1 outside of the blocks
   /// \param layer   Name of the layer inside the block, as in models/integer/resmlp.py
-  /// \param values  Its whole output for one image
+  /// \param values  The layer's whole output for one image
   virtual void see(int block, const char* layer, const std::vector<int8_t>& values) = 0;
 };
 
@@ -42,7 +42,7 @@ std::vector<int8_t> contents(Stream<lanes>& stream) {
   return values;
 }
 
-/// Put elements into a stream; their number is a multiple of `lanes`.
+/// Put `size` elements into a stream; `size` is a multiple of `lanes`.
 template <int lanes>
 void send(const int8_t* values, size_t size, Stream<lanes>& stream) {
   for (size_t i = 0; i < size; i += lanes) {

@@ -1,5 +1,5 @@
-/// How the test bench calls the fixed-size accelerator; its memory holds parameters, images,
-/// logits.
+/// Driver of the fixed-size accelerator for the test bench: fills its memories with parameters and
+/// images, calls it and reads the logits.
 #pragma once
 
 #include <algorithm>
@@ -10,6 +10,7 @@
 
 /// Classify up to images_per_call images in one call.
 /// \param tokens  int8 patches: num_patches x patch_dim values per image
+/// \param count   Number of images
 /// \return        int8 scores: num_classes per image
 inline std::vector<int8_t> classify(const int8_t* tokens, int count) {
   static_assert(sizeof(parameters) == parameter_words * sizeof(Word),

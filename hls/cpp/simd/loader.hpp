@@ -1,17 +1,17 @@
-/// Where the words of the parameters go: the next tile, or the memories beside the array.
+/// Load parameter words into the next tile or into the memories beside the array.
 #pragma once
 
 #include "program.hpp"
 #include "stream.hpp"
 
-/// The weights in the array, and what is done to its sums.
+/// The weights in the array, and the parameters of its outputs (bias, shift, residual).
 template <int rows, int columns>
 struct Tile {
   Int8 w[rows][columns];
   Int8 outputs[output::count][rows];
 };
 
-/// Take all of another tile in one cycle, register by register.
+/// Copy a whole tile in one cycle, register by register.
 template <int rows, int columns>
 void copy_tile(const Tile<rows, columns>& from, Tile<rows, columns>& to) {
 #pragma HLS INLINE
@@ -31,7 +31,7 @@ rows:
   }
 }
 
-/// Put word `index` of a tile into its place.
+/// Store word `index` of a tile: first the `rows` rows of weights, then the output parameters.
 template <int rows, int columns>
 void load_tile(Tile<rows, columns>& tile, int index, const Vector<columns>& word) {
 #pragma HLS INLINE
@@ -48,8 +48,7 @@ lanes:
   }
 }
 
-/// A segment of a table: both its knots. They fill a memory word without a gap, and a lookup is one
-/// read.
+/// A segment of a table: its two knots. They fill a 16-bit memory word, and a lookup is one read.
 struct Knots {
   Int8 left, right;
 };
@@ -61,17 +60,18 @@ inline Int8 table_lookup(const Knots (&segments)[table_segments], int value) {
   return lerp(segment.left, segment.right, at.remainder);
 }
 
-/// Parameters that are in no tile: they come during the step before the one that uses them.
+/// Parameters outside the tiles. They are read during the step before the one that uses them.
 ///
-/// The tables are as wide as the squares of the store. A word holds one knot of `columns` channels;
-/// with the knot before, it makes a segment of each.
+/// The tables have as many memories as a square of the store has rows (`side`). A word holds one
+/// knot of each of `columns` channels; together with the previous word it gives one segment per
+/// channel.
 /// \tparam Config  Sizes
 /// \tparam Design  rows and columns of multipliers
 template <class Config, class Design>
 struct Beside {
   using Steps = Program<Config, Design>;
   static constexpr int columns = Steps::columns, side = Steps::side;
-  /// Channels of a table memory; one unused word where activations are no tables.
+  /// Channels of a table memory, rounded up to whole squares; `side` unused ones without tables.
   static constexpr int padded(int features) {
     return Config::has_tables ? divide_up(features, side) * side : side;
   }
@@ -80,17 +80,17 @@ struct Beside {
   Knots act_in[padded(Config::embed_dim)][table_segments];
   Knots act_hidden[padded(Config::hidden_dim)][table_segments];
 
-  Vector<columns> last;  // word of a table
-  int left;              // words to come for the next step
-  int group, part;       // the place of the next word; parts run faster
+  Vector<columns> last;  // the previous word of a table
+  int left;              // words that are still to come for the next step
+  int group, part;       // position of the next word; `part` is the inner index
 
-  /// The next word is the first of `words` for the next step.
+  /// Prepare to receive `words` words for the next step.
   void restart(int words) {
     left = words;
     group = part = 0;
   }
 
-  /// Take a word during a step of this kind, for the next one.
+  /// Store a word for the next step; `kind` is the kind of the current step.
   void take(Kind kind, const Vector<columns>& word) {
 #pragma HLS INLINE
     --left;

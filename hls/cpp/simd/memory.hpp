@@ -1,18 +1,19 @@
-/// Where a memory lies: in LUTs up to lut_memory_words words, in block RAM if it is deeper.
+/// Binding of memories: LUTs up to lut_memory_words words, block RAM above that.
 ///
-/// 256 words are the deepest memory with two ports that one slice of LUTs makes. Beyond, logic has
-/// to choose among several, 40 LUTs and more for 8 bits; a block RAM of 18 kbit has 2048 such
-/// words. hls/plan/simd/resources.py counts by the same rule.
+/// 256 words are the deepest two-port memory that fits in one slice of LUTs. A deeper one needs
+/// multiplexers, at least 40 LUTs for 8 bits; a block RAM of 18 kbit has 2048 words of 8 bits.
+/// hls/plan/simd/resources.py uses the same rule.
 #pragma once
 
 constexpr int lut_memory_words = 256;
 
-/// Tells the tool, which knows no condition in a pragma, by the choice of a function that is
-/// inlined (as finn-hlslib's memory_resource does). The array is partitioned where it stands.
-/// \tparam in_luts  Whether it is shallow enough for LUTs
+/// Binds a memory to LUTs or block RAM. A pragma cannot contain a condition, so the choice is made
+/// by selecting one of two inlined functions (as finn-hlslib's memory_resource does). The caller
+/// partitions the array.
+/// \tparam in_luts  Whether the memory is shallow enough for LUTs
 template <bool in_luts>
 struct Memory {
-  /// One word is written and one read in a cycle.
+  /// One write and one read per cycle.
   template <class Array>
   static void one_reader(Array& memory) {
 #pragma HLS INLINE
@@ -20,7 +21,7 @@ struct Memory {
     (void)memory;  // a pragma does not count as a use
   }
 
-  /// One word is written and several are read in a cycle: a copy of the memory for each reader.
+  /// One write and several reads per cycle: one copy of the memory per reader.
   template <class Array>
   static void several_readers(Array& memory) {
 #pragma HLS INLINE

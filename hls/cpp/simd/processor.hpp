@@ -7,8 +7,8 @@
 ///     mean               m = linear(x), each weight 1, shift log2(tokens)     vectors are channels
 ///     classifier_linear  logits = linear(m)
 ///
-/// What stands around a product is done on the way: affine_1 and act_in to the values that enter
-/// the array, act_hidden, affine_2 and the residual to those that leave it.
+/// The element-wise layers around a product are computed in the same pass: affine_1 and act_in on
+/// the values that enter the array; affine_2, act_hidden and the residual on those that leave it.
 #pragma once
 
 #include "cycle_count.hpp"
@@ -17,7 +17,7 @@
 #include "store.hpp"
 #include "taps.hpp"
 
-/// Scale, shift and offset one value.
+/// Multiply one value by w, requantise it with shift s and add b.
 inline Int8 affine(int value, int w, int b, int s) { return requantize<1>(value * w, s, b); }
 
 /// \tparam Config  Sizes
@@ -33,10 +33,10 @@ struct Processor {
   using Word = Vector<columns>;
   using Results = Vector<rows>;
 
-  /// Classify `count` images; parameters come once for each of them.
+  /// Classify `count` images; the parameters are streamed once per image.
   static void run(Stream<columns>& parameters, Stream<columns>& images, Stream<columns>& logits,
                   int count) {
-    static Store store;  // what is never written, in padding, is 0
+    static Store store;  // static: padding, which is never written, is 0
 #pragma HLS ARRAY_PARTITION variable = store complete dim = 2
 #pragma HLS ARRAY_PARTITION variable = store complete dim = 3
     MemoryOf<Steps::store_squares>::several_readers(store);
@@ -86,7 +86,7 @@ struct Processor {
     }
   }
 
-  /// Multiply all vectors of a step by its matrix, and read what comes next.
+  /// Multiply all vectors of a step by its matrix; read the next parameters in the same cycles.
   static void run_step(const Step& step, Stream<columns>& parameters, Store& store, Tile& next,
                        Beside& beside) {
 #pragma HLS INLINE
@@ -98,7 +98,7 @@ struct Processor {
 #pragma HLS ARRAY_PARTITION variable = sums complete dim = 2
     MemoryOf<Steps::max_vectors>::one_reader(sums);
     NOTE(Taps taps(step);)
-    int v = 0, input = 0, output = 0;  // the vector, and the tile: inputs run faster
+    int v = 0, input = 0, output = 0;  // vector, and tile (input, output); input is the inner index
     beside.restart(step.beside_words);
   cycles:
     for (int cycle = 0; cycle < step.cycles; ++cycle) {
@@ -119,7 +119,7 @@ struct Processor {
                                                   : rows;
       const bool for_tile = v < words;
       const bool for_beside = !for_tile && v < words + step.beside_share && beside.left > 0;
-      if (for_tile || for_beside) {  // the FIFO's only reader: it is read once in a cycle
+      if (for_tile || for_beside) {  // a single read site: the FIFO is read once per cycle
         const Word word = parameters.read();
         if (for_tile) {
           load_tile(next, v, word);
@@ -154,7 +154,8 @@ struct Processor {
     NOTE(taps.show();)
   }
 
-  /// What enters the array: elements from `along` on of vector v, after affine_1 or act_in.
+  /// Return the values that enter the array: `columns` elements of vector v, starting at `along`,
+  /// after affine_1 or act_in.
   static Word operands(const Step& step, int v, int along, const Store& store,
                        const Beside& beside) {
 #pragma HLS INLINE
@@ -173,8 +174,8 @@ struct Processor {
     return x;
   }
 
-  /// The array: rows x columns products, added to the sums of a vector. The totals are given out
-  /// beside the memory, which has one port to read.
+  /// The array: add rows x columns products to the sums of a vector. The totals are also returned
+  /// directly, because the memory of sums has a single read port.
   static void accumulate(const Tile& tile, const Word& x, bool first, Totals& sums,
                          Totals& totals) {
 #pragma HLS INLINE
@@ -192,7 +193,7 @@ struct Processor {
     }
   }
 
-  /// The sums on the outputs' grid.
+  /// Requantise the sums to int8.
   static Results requantized(const Tile& tile, const Totals& totals) {
 #pragma HLS INLINE
     Results y;
@@ -205,7 +206,7 @@ struct Processor {
     return y;
   }
 
-  /// affine_2 of one channel.
+  /// Apply affine_2 of one channel.
   static Results scaled(const Int8 (&of)[channel::count], Results y) {
 #pragma HLS INLINE
   rows:
@@ -217,7 +218,8 @@ struct Processor {
     return y;
   }
 
-  /// What leaves the array: outputs from `along` on of vector v, after act_hidden or the residual.
+  /// Return the values that leave the array: `rows` outputs of vector v, starting at `along`, after
+  /// act_hidden or the residual.
   static Results results(const Step& step, int v, int along, Results y, const Tile& tile,
                          const Store& store, const Beside& beside) {
 #pragma HLS INLINE

@@ -1,13 +1,13 @@
-/// What the SIMD processor does for one image, step by step, and which words it reads meanwhile.
+/// The program of the SIMD processor: the steps for one image and the words read during each.
 ///
 /// A step is one product of a matrix with `vectors` vectors. Its weights are cut into tiles of
 /// rows x columns, and one tile stays in the array while all the vectors pass, one per cycle:
 ///
 ///     for each group of `rows` outputs, for each group of `columns` inputs, for each vector
 ///
-/// Meanwhile the next tile and, word by word, what the next step needs beside its tiles are read:
-/// parameters lie in memory in the order of their use, so each image reads them once, in one sweep.
-/// hls/plan/simd/program.py is the twin of this file, name by name.
+/// In the same cycles the processor reads the next tile and, word by word, the parameters that the
+/// next step needs beside its tiles. Parameters are stored in the order of their use, so each image
+/// reads them once, sequentially. hls/plan/simd/program.py is the same model under the same names.
 #pragma once
 
 #include <cstdint>
@@ -19,17 +19,17 @@ constexpr int larger(int a, int b) { return a > b ? a : b; }
 constexpr int smaller(int a, int b) { return a < b ? a : b; }
 constexpr bool is_power_of_two(int n) { return n > 0 && (n & (n - 1)) == 0; }
 
-/// The products of an image, in their order; those of a block are repeated.
+/// The products of an image, in order; those of a block (token_mixer, mlp_*) repeat per block.
 enum class Kind { embed_linear, token_mixer, mlp_linear_1, mlp_linear_2, mean, classifier_linear };
 constexpr int num_kinds = static_cast<int>(Kind::classifier_linear) + 1;
 
-/// What comes with the last tile of a group of outputs, `rows` values each; the residual's for
-/// mlp_linear_2 alone, which adds the shortcut.
+/// Parameters that follow the last tile of a group of outputs, `rows` values each. The res_affine_*
+/// ones exist only for mlp_linear_2, which adds the shortcut.
 namespace output {
 enum Parameter { b, s, res_affine_w, res_affine_b, res_affine_s, count };
 }
 
-/// What the token mixer needs of a channel, which is a vector there.
+/// Parameters of one channel in the token mixer, where a channel is a vector.
 namespace channel {
 enum Parameter {
   affine_1_w,
@@ -45,10 +45,11 @@ enum Parameter {
 };
 }
 
-/// A sum is read again no sooner than so many cycles after it was read: what adding to it takes.
+/// Least cycles between two reads of the same sum: the latency of adding to it.
 constexpr int sum_cycles = 4;
 
-/// A map of tokens x features in the store: its first square, and squares side by side.
+/// A map of tokens x features in the store: the index of its first square, and its width in
+/// squares.
 struct Map {
   int base, width;
 };
@@ -57,16 +58,16 @@ struct Map {
 struct Step {
   Kind kind;
   int block;        // its index, or -1 outside of the blocks
-  bool by_channel;  // a vector is a channel, its elements tokens; else the other way round
+  bool by_channel;  // true: a vector is a channel over all tokens; false: a token over all channels
   int vectors, inputs, outputs;
   int input_tiles, output_tiles;
   Map source, shortcut, destination;
   int output_words;  // after the weights of the last tile of each group of outputs
   int next_words;    // of the next step's first tile; 0: there is no next step
-  int beside_words;  // that the next step needs beside its tiles
-  int beside_share;  // of them, at most, with each tile
-  int tile_cycles;   // cycles per tile: the vectors, or the words read meanwhile if these are more
-  int cycles;        // of all tiles
+  int beside_words;  // words that the next step needs beside its tiles
+  int beside_share;  // at most so many of them are read per tile
+  int tile_cycles;   // cycles per tile: number of vectors, or of words to read if that is larger
+  int cycles;        // cycles of all tiles
 };
 
 /// An array that a constexpr function can return.
@@ -81,7 +82,7 @@ struct Steps {
 template <class Config, class Design>
 struct Program {
   static constexpr int rows = Design::rows, columns = Design::columns;
-  static constexpr int side = larger(rows, columns);  // of the store's squares
+  static constexpr int side = larger(rows, columns);  // rows and columns of a square of the store
   static_assert(is_power_of_two(rows) && is_power_of_two(columns),
                 "rows and columns of the array must be powers of two");
   static_assert(side <= 64, "rows and columns are at most 64: a word of memory has 512 bits");
@@ -90,13 +91,13 @@ struct Program {
 
   static constexpr int tokens = Config::num_patches, channels = Config::embed_dim;
   static constexpr int num_steps = 3 + 3 * Config::num_blocks;
-  static constexpr int max_vectors = larger(tokens, channels);  // words of a memory of sums
+  static constexpr int max_vectors = larger(tokens, channels);  // depth of the memory of sums
   static constexpr int max_inputs =
       larger(larger(Config::patch_dim, tokens), larger(channels, Config::hidden_dim));
 
   static constexpr int squares(int features) { return divide_up(features, side); }
 
-  // Where the maps lie in the store.
+  // Positions of the maps in the store.
   static constexpr int height = squares(tokens);
   static constexpr Map image{0, squares(Config::patch_dim)};
   static constexpr Map features{image.base + height * image.width, squares(channels)};
@@ -111,12 +112,12 @@ struct Program {
   static constexpr int image_words = tokens * token_words;
   static constexpr int logit_words = divide_up(Config::num_classes, columns);
   static constexpr int fifo_words = 512;  // between a memory port and the processor
-  static constexpr int row_words = divide_up(rows, columns);  // of `rows` values
+  static constexpr int row_words = divide_up(rows, columns);  // words of `rows` values
   static constexpr int channel_words = divide_up(channel::count, columns);
   static constexpr int act_in_groups = divide_up(channels, columns);
   static constexpr int act_hidden_groups = divide_up(Config::hidden_dim, columns);
 
-  // Words of a memory of tables: a lane's share of the channels.
+  // Depth of a memory of tables: 64 words for each channel of its lane.
   static constexpr int act_in_words = table_segments * squares(channels);
   static constexpr int act_hidden_words = table_segments * squares(Config::hidden_dim);
 
@@ -133,7 +134,7 @@ struct Program {
                                     : block_kind((index - 1) % 3);
   }
 
-  /// The step's product and maps.
+  /// Return step `index` with its product and maps, without cycles.
   static constexpr Step product(int index) {
     const int block = (index - 1) / 3;
     switch (kind_of(index)) {
@@ -181,7 +182,7 @@ struct Program {
     return step;
   }
 
-  /// Words that a step needs beside its tiles, read during the step before.
+  /// Return the words that a step needs beside its tiles; they are read during the previous step.
   static constexpr int words_beside(Kind kind) {
     return kind == Kind::token_mixer ? channels * channel_words
            : kind == Kind::mlp_linear_1 && Config::has_tables
@@ -194,7 +195,7 @@ struct Program {
     return rows + (step.input_tiles == 1 ? step.output_words : 0);
   }
 
-  /// Step `index` with its cycles.
+  /// Return step `index` with its cycles.
   static constexpr Step timed(int index) {
     Step step = product(index);
     const int tiles = step.input_tiles * step.output_tiles;
@@ -232,8 +233,8 @@ struct Program {
 
   static constexpr Steps<num_steps> steps = all_steps();
 
-  // Cycles of the shortest step, of the longest one and of all: csynth is told them, because the
-  // loop of a step ends where the table of steps says.
+  // Cycles of the shortest step, of the longest one and of all steps. LOOP_TRIPCOUNT passes them to
+  // csynth, because the trip count of the step loop comes from the table of steps.
   static constexpr int least_cycles() {
     int cycles = timed(0).cycles;
     for (int index = 1; index < num_steps; ++index) cycles = smaller(cycles, timed(index).cycles);
@@ -258,7 +259,7 @@ struct Program {
 
 template <class Config, class Design>
 constexpr Steps<Program<Config, Design>::num_steps> Program<Config, Design>::steps;
-// C++14 wants a definition of what is copied, which unoptimised builds then look for.
+// C++14 requires these definitions: unoptimised builds refer to constexpr members that are copied.
 template <class Config, class Design>
 constexpr Map Program<Config, Design>::image;
 template <class Config, class Design>

@@ -1,5 +1,5 @@
-/// The whole network on one array of multipliers; sizes and array are generated, parameters lie in
-/// memory.
+/// Top function of the SIMD accelerator: the whole network on one array of multipliers. The sizes
+/// of network and array are generated headers; the parameters are read from memory.
 #include "resmlp_simd.hpp"
 
 #include "processor.hpp"
@@ -8,7 +8,8 @@ namespace {
 
 constexpr int columns = Network::columns;
 
-/// Send `words` words, once for each of `count` images: the same ones, or each image's own.
+/// Send `words` words for each of `count` images.
+/// \tparam same  true: the same words for every image; false: the next words for each image
 template <int words, bool same>
 void fetch(const Word* memory, Stream<columns>& out, int count) {
 images:

@@ -1,4 +1,4 @@
-/// The fixed-size accelerator: images in memory, their class scores in memory.
+/// The fixed-size accelerator: reads images from memory and writes their class scores to memory.
 #pragma once
 
 #include "config.hpp"
@@ -6,20 +6,20 @@
 #include "program.hpp"
 #include "stream.hpp"
 
-/// What a memory port moves in a cycle: as many int8 values as the array has columns.
+/// The word of a memory port: as many int8 values as the array has columns.
 using Word = Vector<Design::columns>;
 
 using Network = Program<Config, Design>;
 
-// Words of each memory in the test bench, whose calls hold up to images_per_call images: the depths
-// of the ports, because co-simulation copies so many.
+// Words of each memory in the test bench, which passes up to images_per_call images per call. They
+// are the depths of the ports, because co-simulation copies that many words.
 constexpr int images_per_call = 8;
 constexpr int parameter_words = Network::parameter_words();
 constexpr int image_words = images_per_call * Network::image_words;
 constexpr int logit_words = images_per_call * Network::logit_words;
 
 /// \param parameters  All parameters in the order of their use (hls/headers/simd_parameters.py)
-/// \param images      int8 patches, image after image: each patch begins a word
-/// \param logits      int8 scores, image after image, each image begins a word
-/// \param count       Images
+/// \param images      int8 patches, image after image; each patch starts a new word
+/// \param logits      int8 scores, image after image; each image starts a new word
+/// \param count       Number of images
 void resmlp_simd(const Word* parameters, const Word* images, Word* logits, int count);

@@ -1,8 +1,8 @@
 /// The processor's memory of activations.
 ///
-/// Squares of side x side int8 values, a bank for each value of a square, so that in one cycle a
-/// row of a square can be taken, or a column: products over channels read rows, products over
-/// tokens read columns, and nothing is ever transposed.
+/// It consists of squares of side x side int8 values. Each position in a square has its own bank,
+/// so a row or a column of a square can be read in one cycle. Products over channels read rows,
+/// products over tokens read columns, and no map is ever transposed.
 #pragma once
 
 #include "program.hpp"
@@ -13,15 +13,15 @@
 template <int squares, int side>
 using Store = Int8[squares][side][side];
 
-/// Where neighbouring values lie in a map: from element `along` on, in vector `across`.
+/// Position of neighbouring values in a map: they start at element `along` of vector `across`.
 struct Place {
   Map map;
   bool by_channel;
   int across, along;
 };
 
-/// The rows and columns of a square that hold them: one row and `lanes` columns, or by channel
-/// `lanes` rows and one column.
+/// The rows and columns of a square that hold these values: one row and `lanes` columns or, by
+/// channel, `lanes` rows and one column.
 /// \tparam lanes  Number of values
 /// \tparam side   Rows and columns of a square
 template <int lanes, int side>
@@ -52,7 +52,7 @@ Vector<lanes> load(const Store<squares, side>& store, const Place& place) {
 rows:
   for (int r = 0; r < side; ++r) {
 #pragma HLS UNROLL
-    if (at.in_row(r)) {  // the others would be read in vain, which C-simulation feels
+    if (at.in_row(r)) {  // skipping the other rows makes C-simulation faster
     columns:
       for (int c = 0; c < side; ++c) {
 #pragma HLS UNROLL

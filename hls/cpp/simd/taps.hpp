@@ -1,8 +1,8 @@
-/// What C-simulation sees of the processor: the values of every layer, also of those that exist
-/// for a cycle only, because several layers are one step. The synthesised design has no taps.
+/// Taps of the processor for C-simulation. One step computes several layers, so some values exist
+/// for one cycle only; the taps collect them. The synthesised design has no taps.
 #pragma once
 
-/// The layers in a step, in the order in which a value passes them.
+/// The tapped positions of a step, in the order in which a value passes them.
 enum class Tap { operand, product, scaled, result };
 constexpr int num_taps = static_cast<int>(Tap::result) + 1;
 
@@ -16,7 +16,7 @@ constexpr int num_taps = static_cast<int>(Tap::result) + 1;
 #include "program.hpp"
 #include "trace.hpp"
 
-/// Collects the values of one step, if there is a tracer to show them to.
+/// Collects the values of one step if there is a tracer.
 class Taps {
  public:
   explicit Taps(const Step& step) : step_(step) {
@@ -26,7 +26,7 @@ class Taps {
     }
   }
 
-  /// Keep the elements from `along` on of vector `across`; those beyond the end are padding.
+  /// Record elements of vector `across`, starting at `along`; skip padding beyond its end.
   template <int lanes>
   void keep(Tap which, int across, int along, const Vector<lanes>& values) {
     const int tap = static_cast<int>(which);
@@ -38,7 +38,7 @@ class Taps {
     }
   }
 
-  /// Show every layer of the step.
+  /// Pass every layer of the step to the tracer.
   void show() const {
     for (int tap = 0; tap < num_taps; ++tap) {
       if (!values_[tap].empty()) tracer()->see(step_.block, name(tap), values_[tap]);
@@ -48,7 +48,7 @@ class Taps {
  private:
   int length(int tap) const { return tap == 0 ? step_.inputs : step_.outputs; }
 
-  /// The layer's name as in hls/headers/network.py, or null.
+  /// Return the layer's name as in hls/headers/network.py; null if the position has no tap.
   const char* name(int tap) const {
     static const char* const names[num_kinds][num_taps] = {
         {nullptr, nullptr, nullptr, "embed_linear"},

@@ -7,7 +7,7 @@
 
 #include "stream.hpp"
 
-/// Scale, shift and offset each channel.
+/// Multiply each channel by its weight, requantise with its shift and add its bias.
 /// \tparam vectors   Number of vectors
 /// \tparam channels  Elements per vector
 /// \tparam lanes     Elements per word
@@ -36,7 +36,7 @@ vectors:
   }
 }
 
-/// Bring the shortcut onto the branch's grid and add the two.
+/// Requantise the shortcut to the branch's scale and add the two.
 /// \tparam vectors   Number of vectors
 /// \tparam channels  Elements per vector
 /// \tparam lanes     Elements per word
@@ -68,7 +68,7 @@ vectors:
   }
 }
 
-/// Average the vectors; the mean of int8 values is an int8 value.
+/// Average the vectors. The mean of int8 values fits int8.
 /// \tparam vectors   Number of vectors, a power of two
 /// \tparam channels  Elements per vector
 /// \tparam lanes     Elements per word

@@ -1,4 +1,4 @@
-/// How the test bench calls the streaming accelerator: one call is one image through the streams.
+/// Driver of the streaming accelerator for the test bench: sends one image per call.
 #pragma once
 
 #include <vector>
@@ -7,11 +7,12 @@
 #include "resmlp_top.hpp"
 #include "trace.hpp"
 
-/// Images in a call of the test bench, at most.
+/// Most images per call of the test bench.
 constexpr int images_per_call = 1;
 
 /// Classify images.
 /// \param tokens  int8 patches: num_patches x patch_dim values per image
+/// \param count   Number of images
 /// \return        int8 scores: num_classes per image
 inline std::vector<int8_t> classify(const int8_t* tokens, int count) {
   constexpr int image_size = Config::num_patches * Config::patch_dim;

@@ -3,15 +3,15 @@
 ///     linear:        y[v][o] = act(o, requantize(sum_i x[v][i] * w[o][i], s[o], b[o]))
 ///     token_linear:  the same over the tokens: y[t][c] = requantize(sum_u x[u][c] * w[t][u], ...)
 ///
-/// In FINN's words a product is folded by PE (outputs per cycle) and SIMD (inputs per cycle): it
-/// owns PE * SIMD multipliers. Its vectors of r inputs and y outputs follow each other every
+/// In FINN's terms a product is folded by PE (outputs per cycle) and SIMD (inputs per cycle); it
+/// has PE * SIMD multipliers. A product with r inputs and y outputs accepts a vector every
 ///
 ///     max(r / lanes, (y / PE) * (r / SIMD), y / lanes) + handover
 ///
-/// cycles, because `pack` collects the next vector while `matrix_vector` works on this one and
-/// the results before leave. PE = 1, SIMD = r, lanes = 1, handover = 1 is the published design.
+/// cycles: `pack` collects the next vector while `matrix_vector` works on the current one and the
+/// previous results leave. The published design has PE = 1, SIMD = r, lanes = 1, handover = 1.
 ///
-/// `Design` gives what is common to all products: handover, link_depth (generated, design.hpp).
+/// `Design` (generated, design.hpp) holds the constants of all products: handover and link_depth.
 #pragma once
 
 #include "stream.hpp"
@@ -20,7 +20,8 @@
 /// \tparam vectors     Number of vectors
 /// \tparam Activation  Policy of activation.hpp, applied to the outputs
 /// \tparam simd        Inputs per cycle
-/// \tparam handover    1: a vector enters in a cycle of its own; 0: in its first products' cycle
+/// \tparam handover    1: one extra cycle per vector loads it into the multiplier registers; 0: the
+///                     vector is loaded in the cycle of its first products
 /// \tparam inputs      Elements per incoming vector
 /// \tparam outputs     Elements per outgoing vector
 /// \tparam pe          Outputs per cycle, the elements of an outgoing word
@@ -38,7 +39,7 @@ void matrix_vector(Stream<inputs>& in, Stream<pe>& out, const int8_t (&w)[output
 #pragma HLS ARRAY_PARTITION variable = x.lane complete
   Sum<inputs> sums[pe];
 #pragma HLS ARRAY_PARTITION variable = sums complete
-  int group = 0, part = 0;  // of outputs and of inputs; parts run faster
+  int group = 0, part = 0;  // group of outputs and part of inputs; part is the inner index
 vectors:
   for (int v = 0; v < vectors; ++v) {
   folds:
@@ -73,12 +74,13 @@ vectors:
   }
 }
 
-/// Turn groups of PE results into words: through whole vectors, where neither divides the other.
+/// Convert groups of PE results to words of `lanes` elements. If neither PE nor `lanes` divides the
+/// other, the results are first collected into whole vectors.
 /// \tparam Design  See above
 /// \tparam pe      Elements per incoming word
 /// \tparam lanes   Elements per outgoing word
-/// \tparam joins   Whether a word is a whole number of groups
-/// \tparam cuts    Whether a group is a whole number of words
+/// \tparam joins   Whether `pe` divides `lanes`: a word is a whole number of groups
+/// \tparam cuts    Whether `lanes` divides `pe`: a group is a whole number of words
 template <class Design, int pe, int lanes, bool joins = lanes % pe == 0,
           bool cuts = pe % lanes == 0>
 struct Regroup {
@@ -136,7 +138,7 @@ struct Linear {
   }
 };
 
-/// The same where a group of results is a word.
+/// The special case lanes = PE: a group of results is a word, so nothing is regrouped.
 template <class Design, int lanes, int simd>
 struct Linear<Design, lanes, simd, lanes> {
   template <int vectors, class Activation, int lanes_in, int inputs, int outputs>
@@ -166,7 +168,7 @@ void linear(Stream<lanes_in>& in, Stream<lanes>& out, const int8_t (&w)[outputs]
   Linear<Design, pe, simd, lanes>::template run<vectors, Activation>(in, out, w, b, s);
 }
 
-/// The cross-patch linear layer: buffers the whole map, because an output needs every token.
+/// The cross-patch linear layer. It buffers the whole map, because every output needs all tokens.
 /// \tparam channels  Channels, each a vector of tokens for the matrix product
 /// \tparam Design    See above
 /// \tparam pe        Outputs per cycle

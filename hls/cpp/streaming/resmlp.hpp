@@ -1,18 +1,18 @@
-/// The blocks of the ResMLP; each layer is a process of its own, connected by streams.
+/// The blocks of the ResMLP. Each layer is a separate process; streams connect the processes.
 ///
 ///     token_mixer:  y = residual(affine_2(token_linear(affine_1(x))), x)
 ///     channel_mlp:  y = residual(linear_2(act_hidden(linear_1(act_in(x)))), x)
 ///     block:        y = channel_mlp(token_mixer(x))
 ///
-/// `Config` holds the sizes, `Design` the folding and the depths of the FIFOs, `Block<i>` the
-/// parameters of block i, all generated (hls/headers). README.md in this folder is the map.
+/// `Config` holds the sizes, `Design` the folding and the FIFO depths, `Block<i>` the parameters of
+/// block i. All are generated (hls/headers). README.md in this folder gives an overview.
 #pragma once
 
 #include "affine.hpp"
 #include "linear.hpp"
 #include "trace.hpp"
 
-/// The cross-patch sublayer; the shortcut waits while the branch stores two maps.
+/// The cross-patch sublayer. The shortcut waits while the branch stores two maps.
 /// \tparam Config  Sizes
 /// \tparam Design  Folding and depths
 /// \tparam Params  Parameters of the block
@@ -49,8 +49,8 @@ void token_mixer(Stream<Design::lanes>& in, Stream<Design::lanes>& out) {
   TRACE(Params::index, "token_mixer", out);
 }
 
-/// The cross-channel sublayer; the shortcut waits while linear_1 and linear_2 collect a vector
-/// each.
+/// The cross-channel sublayer. The shortcut waits while linear_1 and linear_2 each collect a
+/// vector.
 /// \tparam Config  Sizes
 /// \tparam Design  Folding and depths
 /// \tparam Params  Parameters of the block
@@ -95,7 +95,7 @@ void block(Stream<Design::lanes>& in, Stream<Design::lanes>& out) {
   REGION(channel_mlp<Config, Design, Params>(mixed, out));
 }
 
-/// Block `first` and all that follow: one dataflow region per block, each holding the next.
+/// Block `first` and all later blocks: one dataflow region per block, each nested in the previous.
 /// \tparam Config  Sizes
 /// \tparam Design  Folding and depths
 /// \tparam Block   Parameters of block i as Block<i>

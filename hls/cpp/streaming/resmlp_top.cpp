@@ -1,5 +1,5 @@
-/// The whole network as one free-running dataflow design; sizes, folding and parameters are
-/// generated.
+/// Top function of the streaming accelerator: the whole network as one free-running dataflow
+/// design. Sizes, folding and parameters are generated headers.
 #include "resmlp_top.hpp"
 
 #include "config.hpp"

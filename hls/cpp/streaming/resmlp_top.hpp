@@ -1,4 +1,4 @@
-/// The accelerator: one image in, its class scores out.
+/// The streaming accelerator: reads one image and writes its class scores.
 #pragma once
 
 #include "design.hpp"

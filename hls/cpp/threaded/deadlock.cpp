@@ -1,11 +1,11 @@
-/// Does the accelerator come to a standstill? Runs it as threads on bounded FIFOs (hls_stream.h).
+/// Deadlock check: runs the streaming accelerator as threads with bounded FIFOs (hls_stream.h).
 ///
 ///     deadlock TOKENS LOGITS COUNT [STREAM=DEPTH ...]
 ///
-/// streams COUNT images of the files through it, one behind the other. STREAM is a name in the
-/// source; its FIFOs get another depth than there. Prints COMPLETE or DEADLOCK, the level of every
-/// FIFO and who waits. Returns 0 if all logits arrived and are right, 1 after a deadlock, 2 if a
-/// logit is wrong or the files are too short.
+/// Streams COUNT images of the files through the accelerator without a pause. STREAM is the name of
+/// a stream in the source; DEPTH replaces the depth of its FIFOs. Prints COMPLETE or DEADLOCK, the
+/// level of every FIFO and the processes that wait. Returns 0 if all logits arrived and are
+/// correct, 1 after a deadlock, 2 if a logit is wrong or the files are too short.
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
@@ -18,7 +18,7 @@
 
 namespace {
 
-/// One image after the other, out of a file.
+/// Reads a file of int8 values, one image per call of `next`.
 class Images {
  public:
   Images(const char* path, int size) : file_(path, std::ios::binary), values_(size) {}

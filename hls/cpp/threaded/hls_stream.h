@@ -1,13 +1,13 @@
-/// hls::stream as bounded, blocking FIFOs, and the calls of dataflow regions as threads.
+/// hls::stream as a bounded, blocking FIFO, and the calls of dataflow regions as threads.
 ///
-/// Found instead of the tool's header, it turns the accelerator's source into the process network
-/// that the hardware is: PROCESS runs a unit in a thread of its own, again for every image; REGION
-/// runs the units inside. A read waits for a word and a write for room. If all processes wait, it
-/// is a deadlock. Whether it comes to that does not depend on how the threads are scheduled (a Kahn
+/// This header replaces the tool's hls_stream.h and turns the accelerator's source into a process
+/// network, as in hardware. PROCESS runs a unit in its own thread, once per image; REGION runs the
+/// units of a nested region. A read waits for a word, a write waits for room. If all processes
+/// wait, the design deadlocks. This result does not depend on the scheduling of the threads (a Kahn
 /// network); the high-water marks do.
 ///
-/// A transpose is one process here, that stores a map and then sends it: no less than the hardware,
-/// which overlaps the two, needs from the FIFOs.
+/// Here a transpose is one process that stores a map and then sends it. The hardware overlaps the
+/// two, so the check demands at least as much of the FIFOs as the hardware does.
 #pragma once
 
 #include <deque>
@@ -22,7 +22,7 @@
 
 namespace hls {
 
-/// \tparam Word  What a write puts in and a read takes out
+/// \tparam Word  Type of the words in the FIFO
 template <class Word>
 class stream {
  public:

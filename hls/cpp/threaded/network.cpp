@@ -1,4 +1,4 @@
-/// See network.hpp. One mutex guards all that is here.
+/// Implementation of network.hpp. One mutex guards all variables of this file.
 #include "network.hpp"
 
 #include <cstdio>
@@ -13,13 +13,13 @@ std::map<std::string, int> depths;
 namespace {
 
 std::mutex mutex;
-int num_running = 1;                  // threads that do not wait: at first the main one
-std::map<std::string, Level> levels;  // of every FIFO so far, by name
+int num_running = 1;                  // threads that do not wait; starts with the main thread
+std::map<std::string, Level> levels;  // levels of all FIFOs, by name
 std::set<const Thread*> threads;
 thread_local Thread main_thread;
 thread_local Thread* self = &main_thread;
 
-/// Let a thread go on that waited.
+/// Wake a waiting thread.
 void resume(Thread* thread) {
   thread->waits = false;
   thread->fifo.clear();
@@ -27,7 +27,7 @@ void resume(Thread* thread) {
   thread->wake.notify_one();
 }
 
-/// Stand still until somebody calls `resume`; the last one to stand still finds the deadlock.
+/// Block until another thread calls `resume`. If no thread is left running, report the deadlock.
 void stand_still(Lock& lock) {
   self->waits = true;
   if (--num_running == 0) {
@@ -39,7 +39,7 @@ void stand_still(Lock& lock) {
   self->wake.wait(lock, [] { return !self->waits; });
 }
 
-/// What stands in `text` after `begin` and before `end`; empty if it is not there.
+/// Return the part of `text` between `begin` and `end`; empty if one of them is missing.
 std::string between(const std::string& text, const std::string& begin, const std::string& end) {
   const size_t start = text.find(begin);
   if (start == std::string::npos) return "";

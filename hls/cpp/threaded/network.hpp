@@ -1,5 +1,5 @@
-/// Processes that wait for each other at FIFOs: who may run, who waits for what, and whether
-/// anybody is left who can go on.
+/// Threads and bounded FIFOs for the deadlock check. Tracks which process waits for which FIFO, and
+/// reports a deadlock when no process can continue.
 #pragma once
 
 #include <condition_variable>
@@ -11,18 +11,18 @@
 
 namespace network {
 
-using Lock = std::unique_lock<std::mutex>;  // of all FIFOs at once: few threads run anyway
+using Lock = std::unique_lock<std::mutex>;  // one lock for all FIFOs: few threads run at a time
 
-/// Images that each process handles.
+/// Number of images that each process handles.
 extern long images;
-/// Depths, in words, that replace those of the source, by the name of the stream there.
+/// Depths, in words, that replace those of the source; keys are the stream names in the source.
 extern std::map<std::string, int> depths;
 
-/// One thread: where it is in the design, and what it waits for.
+/// State of one thread: its position in the design, and the FIFO for which it waits.
 struct Thread {
   int block = -1;          // index of the block; -1 outside of the blocks
-  std::string layer;       // linear layer, where it is inside of one
-  std::string name;        // of the process
+  std::string layer;       // name of the linear layer; empty outside of one
+  std::string name;        // name of the process
   const char* lacks = "";  // "a word in" or "room in" ...
   std::string fifo;        // ... this FIFO; empty if it waits for no FIFO
   bool waits = false;
@@ -31,7 +31,7 @@ struct Thread {
   std::condition_variable wake;
 };
 
-/// How full a FIFO is, in words.
+/// Fill level, depth and high-water mark of a FIFO, in words.
 struct Level {
   int words = 0;
   int depth = 2;  // the HLS compiler's default
@@ -56,15 +56,17 @@ class Fifo {
 
   const std::string stream_, name_;
   Level& level_;
-  Thread* reader_ = nullptr;  // that waits for a word
-  Thread* writer_ = nullptr;  // that waits for room
+  Thread* reader_ = nullptr;  // the thread that waits for a word, or null
+  Thread* writer_ = nullptr;  // the thread that waits for room, or null
 };
 
-/// A call of a dataflow region, in a thread that ends before this object does.
+/// A call of a dataflow region in its own thread; the destructor waits until the thread ends.
 class Process {
  public:
-  /// \param call     Its source text: the name of the function, and the layer's as Design::..._pe
-  /// \param repeats  Whether it handles one image and is called again for each
+  /// \param call     Source text of the call. It contains the function's name and, for a linear
+  ///                 layer, the layer's name as Design::<layer>_pe.
+  /// \param repeats  true: `body` handles one image and is called once per image; false: once
+  /// \param body     The call itself
   Process(const std::string& call, bool repeats, const std::function<void()>& body);
   ~Process();
   Process(const Process&) = delete;
@@ -75,7 +77,7 @@ class Process {
   std::thread thread_;
 };
 
-/// Print the level of every FIFO, and what each process waits for.
+/// Print the level of every FIFO, and the FIFO for which each process waits.
 void print_state();
 
 }  // namespace network

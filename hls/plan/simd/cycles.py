@@ -1,27 +1,27 @@
-"""How many cycles the SIMD accelerator takes for one image: a model, from the loops of its C++.
+"""Cycle model of the SIMD accelerator: cycles per image, derived from the loops of its C++.
 
-A call of one image is, one after the other,
+A call with one image consists of these parts, one after the other:
 
     call        CALL_CYCLES: start and end of the regions
-    start       READ_CYCLES + start_cycles: the first word arrives, then the image and, beside it,
-                the first tile of parameters are read, a word each per cycle
-    each kind   tiles * vectors of its steps (hls/plan/simd/program.py): a vector per cycle. The
-                next tile is read in the same cycles, a word in each
-    reload      tiles * (tile_cycles - vectors) of all steps: the vectors are through and the array
-                waits for words (in the published networks only the classifier, with one vector)
-    pipeline    depth per step: the last value of a step is stored before the next step begins
-    logits      logit_words + WRITE_CYCLES: until memory has answered
+    start       READ_CYCLES + start_cycles: wait for the first word, then read the image and the
+                first tile of parameters in parallel, one word of each per cycle
+    each kind   tiles * vectors, summed over its steps (hls/plan/simd/program.py): one vector per
+                cycle. The next tile is read in the same cycles, one word per cycle
+    reload      tiles * (tile_cycles - vectors), summed over all steps: all vectors are done and
+                the array waits for words (in the published networks only for the classifier,
+                which has one vector)
+    pipeline    depth per step: the last value of a step is stored before the next step starts
+    logits      logit_words + WRITE_CYCLES: write the logits and wait for the memory's response
 
-All loops of the processor have II = 1; hls/cpp/simd holds the same loops, and a test counts their
-trips (COUNT_CYCLES). What is assumed of the C++ before synthesis is `depth` and the cycles of the
-ports:
+All loops of the processor have II = 1. hls/cpp/simd has the same loops, and a test counts their
+iterations (COUNT_CYCLES). Before synthesis, these figures are assumptions:
 
-    depth       per step: CONTROL (reading the step, entering and leaving the loop), then a value
-                on its way: _STAGES, and log2(columns) levels of adders
-    ports       memory that, once it delivers, keeps up with the processor, which takes a word in
-                fewer than half of all cycles; FIFOs of FIFO_WORDS lie between the two
+    depth       per step: CONTROL (read the step, enter and leave the loop), then the latency of a
+                value: _STAGES, and log2(columns) levels of adders
+    ports       after its latency, memory keeps up with the processor, which takes a word in fewer
+                than half of all cycles; FIFOs of FIFO_WORDS words lie between the two
 
-In a batch the ports run ahead, so `interval` (an image to the next) has none of their cycles.
+In a batch the ports work ahead, so `interval` (from one image to the next) excludes their cycles.
 """
 
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ from hls.plan.simd.program import KINDS, Program, Step
 from hls.plan.sizes import Sizes
 
 CALL_CYCLES = 10
-READ_CYCLES = 72  # 64 that Vitis HLS schedules for a read of memory, and the adapter
+READ_CYCLES = 72  # 64 cycles that Vitis HLS schedules for a memory read, plus the adapter
 WRITE_CYCLES = 72  # the same for a write and its response
 CONTROL = 6
 _STAGES = {
@@ -49,14 +49,14 @@ _STAGES = {
 
 @dataclass(frozen=True)
 class Cycles:
-    """Cycles of a call of one image, by part, and of one more image in the same call."""
+    """Cycles of a call with one image, by part; `interval`: cycles of each further image."""
 
     parts: Mapping[str, int]
     interval: int
 
     @property
     def total(self) -> int:
-        """All parts."""
+        """Cycles of all parts."""
         return sum(self.parts.values())
 
 
@@ -83,7 +83,7 @@ def cycles(sizes: Sizes, array: tuple[int, int]) -> Cycles:
 
 
 def depth(program: Program) -> int:
-    """Return the cycles from the last vector of a step to the first of the next."""
+    """Return the cycles from the last vector of a step to the first vector of the next step."""
     return CONTROL + sum(_STAGES.values()) + program.columns.bit_length() - 1
 
 

@@ -1,4 +1,4 @@
-"""The plan of a SIMD design: cycles (model) and resources (estimate) of its array."""
+"""Plan a SIMD design: cycles (model) and resources (estimate) of its array."""
 
 from collections.abc import Sequence
 
@@ -12,9 +12,10 @@ from hls.plan.sizes import Sizes
 
 
 def plan_simd(variant: str, sizes: Sizes, array: tuple[int, int], clock_ns: float) -> Plan:
-    """Plan a design of one image per call, whose interval is therefore its latency.
+    """Plan a design with one image per call; its interval is therefore its latency.
 
-    `array` holds rows and columns of multipliers; PipelineError if it cannot be built.
+    `array` holds the rows and columns of multipliers, `clock_ns` the clock period. Raises
+    PipelineError if the array or the network cannot be built.
     """
     model = cycles(sizes, array)
     rows = usage(sizes, array)

@@ -1,12 +1,13 @@
-"""What the SIMD processor does for one image: hls/cpp/simd/program.hpp, name by name.
+"""The program of the SIMD processor for one image; same model and names as program.hpp.
 
-Each step is one matrix product. Its weights are cut into tiles of rows x columns; a tile stays in
-the array while all vectors pass, one per cycle, and meanwhile the next tile and what the next step
-needs beside its tiles are read. So a tile takes
+(The C++ is hls/cpp/simd/program.hpp.) Each step is one matrix product. Its weights are cut into
+tiles of rows x columns. A tile stays in the array while all vectors pass, one per cycle. In the
+same cycles the processor reads the next tile and the parameters that the next step needs beside its
+tiles. So a tile takes
 
     tile_cycles = max(vectors, words of a tile + share of the words beside, SUM_CYCLES)
 
-cycles, and parameters lie in memory in the order of their use (hls/headers/simd_parameters.py).
+cycles. Parameters are stored in the order of their use (hls/headers/simd_parameters.py).
 """
 
 from collections.abc import Iterator
@@ -17,8 +18,8 @@ from hls.plan.sizes import Sizes
 from models.files.errors import PipelineError
 from models.integer.fixed_point import MAX_SHIFT, TABLE_KNOTS
 
-MAX_SIDE = 64  # rows and columns: a word of columns is one of memory, of 512 bits at most
-SUM_CYCLES = 4  # a sum is read again no sooner: what adding to it takes
+MAX_SIDE = 64  # most rows or columns: a word of `columns` int8 values has at most 512 bits
+SUM_CYCLES = 4  # least cycles between two reads of the same sum: the latency of adding to it
 FIFO_WORDS = 512  # between a memory port and the processor
 
 _SEGMENTS = TABLE_KNOTS - 1
@@ -39,11 +40,12 @@ CHANNEL_PARAMETERS = tuple(
 
 @dataclass(frozen=True)
 class Step:
-    """One product; `block` is -1 outside of the blocks.
+    """One matrix product; `block` is the index of its block, -1 outside of the blocks.
 
-    Words: `output_words` follow the weights of the last tile of each group of outputs, `next_words`
-    is the next step's first tile, `beside_words` are what the next step needs beside its tiles,
-    and `beside_share` comes of them with each tile.
+    `by_channel`: a vector is a channel over all tokens; otherwise a token over all channels.
+    `output_words` follow the weights of the last tile of each group of outputs. `next_words` is the
+    size of the next step's first tile. `beside_words` are the words that the next step needs beside
+    its tiles; up to `beside_share` of them are read with each tile.
     """
 
     kind: str
@@ -62,18 +64,22 @@ class Step:
 
     @property
     def tiles(self) -> int:
-        """Tiles of the matrix."""
+        """Number of tiles of the matrix."""
         return self.input_tiles * self.output_tiles
 
     @property
     def cycles(self) -> int:
-        """Trips of the step's loop."""
+        """Iterations of the step's loop."""
         return self.tiles * self.tile_cycles
 
 
 @dataclass(frozen=True)
 class Program:
-    """The steps of a network of these sizes on an array of rows x columns multipliers."""
+    """The steps of a network on an array of rows x columns multipliers.
+
+    Raises PipelineError if rows or columns are not powers of two up to MAX_SIDE, or if the number
+    of tokens is not a power of two of at least 2.
+    """
 
     sizes: Sizes
     rows: int
@@ -102,22 +108,22 @@ class Program:
 
     @property
     def max_vectors(self) -> int:
-        """Most vectors of a step: the words of a memory of sums."""
+        """Most vectors of a step: the depth of a memory of sums."""
         return max(self.sizes.num_patches, self.sizes.embed_dim)
 
     @property
     def act_in_words(self) -> int:
-        """Words of a memory of the first tables: a lane's share of the channels."""
+        """Depth of a memory of the act_in tables: 64 words for each channel of its lane."""
         return _SEGMENTS * ceil(self.sizes.embed_dim / self.side)
 
     @property
     def act_hidden_words(self) -> int:
-        """Words of a memory of the second tables."""
+        """Depth of a memory of the act_hidden tables: 64 words for each channel of its lane."""
         return _SEGMENTS * ceil(self.sizes.hidden_dim / self.side)
 
     @property
     def store_squares(self) -> int:
-        """Squares of all maps: image, two maps of features, hidden features, mean, scores."""
+        """Squares of the store: maps of image, features (two), hidden features, mean and scores."""
         sizes, side = self.sizes, self.side
         height = ceil(sizes.num_patches / side)
         features = ceil(sizes.embed_dim / side)
@@ -151,7 +157,7 @@ class Program:
 
     @property
     def start_cycles(self) -> int:
-        """Trips of the loop that reads the image and the first tile."""
+        """Iterations of the loop that reads the image and the first tile."""
         return max(self.image_words, self.rows + 2 * self.row_words)
 
     @property
@@ -164,7 +170,7 @@ class Program:
         )
 
     def words_beside(self, kind: str) -> int:
-        """Return the words that a step needs beside its tiles."""
+        """Return the words that a step of this kind needs beside its tiles."""
         if kind == "token_mixer":
             return self.sizes.embed_dim * self.channel_words
         if kind == "mlp_linear_1" and self.sizes.has_tables:
@@ -173,11 +179,11 @@ class Program:
         return 0
 
     def tile_words(self, step: Step, last_input: bool) -> int:
-        """Return the words of a tile of a step."""
+        """Return the words of a tile; `last_input`: it is the last tile of a group of outputs."""
         return self.rows + (step.output_words if last_input else 0)
 
     def steps(self) -> list[Step]:
-        """Return all steps with their cycles."""
+        """Return all steps, in order, with their cycles."""
         products = [*self._products()]
         return [
             self._timed(step, next_step)

@@ -1,25 +1,27 @@
-"""What a SIMD design takes, before any synthesis: an estimate by part, from sizes and array.
+"""Resource estimate of a SIMD design by part, from its sizes and array, before synthesis.
 
-The rules for LUTs, block RAMs and DSPs are those of hls/plan/streaming/resources.py: a memory lies
-in LUTs up to 256 words (w x ceil(d / 64) LUTs), else in block RAM. hls/cpp/simd/memory.hpp says the
-same to the tool, memory by memory (BIND_STORAGE), so both move at the same depth. S is the larger
-one of rows and columns, ceil to whole squares, groups or words where a size does not divide.
+The rules for LUTs, block RAMs and DSPs are those of hls/plan/streaming/resources.py: a memory of up
+to 256 words is built of LUTs (w x ceil(d / 64) LUTs), a deeper one of block RAM.
+hls/cpp/simd/memory.hpp requests the same binding from the tool (BIND_STORAGE), so estimate and C++
+switch at the same depth. S is the larger of rows and columns. Sizes that do not divide are rounded
+up to whole squares, groups or words.
 
-    array       rows x columns multipliers; paired, as two rows share an input:
+    array       rows x columns multipliers; as pairs of products that share an input:
                 columns x ceil(rows / 2)
-    affines     affine_1 for what enters (columns multipliers), affine_2 and the residual for what
-                leaves (rows each)
-    store       S x S memories of 8 bits, a word per square of any map; twice, because operand and
-                shortcut are read in the same cycle
-    sums        rows memories of as many words as vectors, as wide as the widest sum
-    channels    9 memories of 8 bits, one for each parameter that the token mixer needs of a
-                channel; a word per channel
-    tables      two of S memories of 16 bits, both knots of a segment; 64 words per channel of a
-                lane's share
-    FIFOs       FIFO_WORDS words of columns x 8 bits, for parameters and for images, in block RAM
+    affines     affine_1 on the inputs of the array (columns multipliers); affine_2 and the residual
+                on its outputs (rows multipliers each)
+    store       S x S memories of 8 bits with one word per square of each map; two copies, because
+                operand and shortcut are read in the same cycle
+    sums        `rows` memories, as deep as the most vectors and as wide as the widest sum
+    channels    9 memories of 8 bits, one for each parameter of a channel in the token mixer; one
+                word per channel
+    tables      S memories for act_in and S for act_hidden, of 16 bits (the two knots of a segment);
+                64 words for each channel of a lane
+    FIFOs       FIFO_WORDS words of columns x 8 bits, one for parameters and one for images, in
+                block RAM
 
-The two tiles of weights are registers. Logic, wiring and the adapters of the memory ports are left
-to the tool.
+The two tiles of weights are registers. The estimate excludes logic, wiring and the adapters of the
+memory ports.
 """
 
 from math import ceil
@@ -32,7 +34,10 @@ _SEGMENT_BITS = 2 * 8
 
 
 def usage(sizes: Sizes, array: tuple[int, int]) -> list[Usage]:
-    """Return a row per part; PipelineError if the array cannot be built (estimate)."""
+    """Return one row per part (estimate); PipelineError if the array cannot be built.
+
+    `array` holds the rows and columns of multipliers.
+    """
     program = Program(sizes, *array)
     rows, columns, side = program.rows, program.columns, program.side
     steps = program.steps()

@@ -1,13 +1,13 @@
-"""The streaming accelerator as a network of processes and FIFOs, from its sizes and folding.
+"""Describe the streaming accelerator as a network of processes and FIFOs.
 
-One process per function call in the DATAFLOW regions of hls/cpp/streaming, one FIFO per stream
-variable; hls/cpp/streaming/README.md is the map that this file follows.
-hls/plan/streaming/dataflow_simulation.py runs the network, hls/plan/streaming/fifo_depths.py sizes
-its FIFOs.
+There is one process per function call in the DATAFLOW regions of hls/cpp/streaming and one FIFO per
+stream variable; hls/cpp/streaming/README.md describes the same structure.
+hls/plan/streaming/dataflow_simulation.py simulates the network,
+hls/plan/streaming/fifo_depths.py sizes its FIFOs.
 
-What is assumed of the C++ before synthesis: loops at II = 1 that start their next round without a
-pause, and pipelines as deep as `_LATENCY` says. The depths shift the latency of an image by some
-hundred cycles; the interval does not depend on them.
+Assumptions about the C++ before synthesis: loops have II = 1 and start their next round without a
+pause, and pipelines are as deep as `_LATENCY` says. These depths change the latency of an image by
+some hundred cycles; the interval does not depend on them.
 """
 
 from collections.abc import Sequence
@@ -23,18 +23,21 @@ _LATENCY = {"move": 1, "table": 3, "affine": 4, "add": 1, "map": 2, "product": 4
 
 
 def streaming_network(sizes: Sizes, folding: Folding) -> ProcessNetwork:
-    """Describe a streaming design; PipelineError if the folding is impossible."""
+    """Return the process network of a streaming design; PipelineError for an impossible folding."""
     check_folding(folding, sizes)
     return _Builder(sizes, folding).build()
 
 
 class _Builder:
-    """Adds processes and FIFOs in the order of the C++ calls; methods have the functions' names."""
+    """Adds processes and FIFOs in the order of the C++ calls.
+
+    A method that mirrors a C++ function has its name.
+    """
 
     def __init__(self, sizes: Sizes, folding: Folding) -> None:
         self.sizes, self.folding, self.products = sizes, folding, products(sizes)
         self.network = ProcessNetwork()
-        self.block = ""  # the prefix of all names in the block that is being built
+        self.block = ""  # prefix of the names in the current block
         self.token_words = sizes.embed_dim // folding.lanes
         self.map_words = sizes.num_patches * self.token_words
 
@@ -57,7 +60,7 @@ class _Builder:
         return self.network
 
     def token_mixer(self, name: str, stream: str) -> str:
-        """Mirror token_mixer; return the output stream."""
+        """Mirror token_mixer; return the name of the output stream."""
         words, affine = self.map_words, _LATENCY["affine"]
         branch, shortcut = self.fork(name, "branch", "token_mixer_shortcut")
         scaled, mixed = self.link(f"{name}_affine_1"), self.link(f"{name}_linear")
@@ -70,7 +73,7 @@ class _Builder:
         return out
 
     def channel_mlp(self, name: str, stream: str, out: str) -> None:
-        """Mirror channel_mlp; the first table is part of duplicate."""
+        """Mirror channel_mlp; duplicate also evaluates the act_in table."""
         words, tables = self.map_words, self.sizes.has_tables
         branch, shortcut = self.fork(name, "act_in", "mlp_shortcut")
         hidden, y = self.link(f"{name}_act_hidden"), self.link(f"{name}_linear_2")
@@ -82,7 +85,7 @@ class _Builder:
         self.each(f"{name}_residual", words, residual, [y, shortcut], [out])
 
     def fork(self, name: str, branch: str, kind: str) -> tuple[str, str]:
-        """Add the two FIFOs behind duplicate."""
+        """Add the two FIFOs that duplicate writes; return their names (branch, shortcut)."""
         bits = 8 * self.folding.lanes
         return self.link(f"{name}_{branch}"), self.fifo(f"{name}_shortcut", kind, bits)
 
@@ -94,7 +97,7 @@ class _Builder:
         self.transpose(f"{name}_transpose_out", mixed, out)
 
     def transpose(self, name: str, stream: str, out: str) -> None:
-        """Mirror transpose: fill stores a map while drain sends the one before."""
+        """Mirror transpose: fill stores a map while drain sends the previous one."""
         bits = 8 * self.sizes.num_patches * self.sizes.embed_dim
         filled = self.fifo(f"{name}_filled", "map", bits)
         free = self.fifo(f"{name}_free", "map", bits, initial=2)
@@ -106,13 +109,13 @@ class _Builder:
         self.add(f"{name}_drain", self.map_words, 1, _LATENCY["map"], whole, sent)
 
     def linear(self, layer: str, stream: str, out: str, table: bool = False) -> None:
-        """Mirror linear: pack collects the next vector while matrix_vector works on this one."""
+        """Mirror linear: pack collects the next vector while matrix_vector processes this one."""
         product, fold = self.products[layer], self.folding.fold(layer)
         name, handover, lanes = self.block + layer, self.folding.handover, self.folding.lanes
         vectors, inputs, outputs = product.vectors, product.inputs, product.outputs
         packed = self.link(f"{name}_packed", lanes=inputs)
         self.pack(layer, "pack", vectors, (lanes, inputs), stream, packed, handover)
-        groups = np.arange(outputs // fold.pe)  # of outputs that are complete in the same cycle
+        groups = np.arange(outputs // fold.pe)  # the `pe` outputs of a group finish together
         period = inputs // fold.simd
         result = self.result(layer, out)
         reads = (Access(packed, np.array([0])),)
@@ -123,14 +126,14 @@ class _Builder:
         self.regroup(layer, result, out)
 
     def result(self, layer: str, out: str) -> str:
-        """Add the FIFO behind matrix_vector, unless its words are those of the output."""
+        """Return the stream that matrix_vector writes: `out` if pe = lanes, else a new FIFO."""
         pe = self.folding.fold(layer).pe
         if pe == output_lanes(layer, self.folding):
             return out
         return self.link(f"{self.block}{layer}_groups", lanes=pe)
 
     def regroup(self, layer: str, stream: str, out: str) -> None:
-        """Mirror linear's tail: words of `pe` elements become words of the output's lanes."""
+        """Mirror Regroup: convert words of `pe` elements to words of the output's lanes."""
         product, pe = self.products[layer], self.folding.fold(layer).pe
         lanes, elements = output_lanes(layer, self.folding), product.vectors * product.outputs
         if pe == lanes:
@@ -155,7 +158,7 @@ class _Builder:
         out: str,
         handover: int = 0,
     ) -> None:
-        """Mirror pack: collect `many` elements, `few` at a time, and send them as one word."""
+        """Mirror pack: join words of `few` elements into words of `many`; widths = (few, many)."""
         few, many = widths
         steps = np.arange(many // few)
         reads, writes = (Access(stream, steps),), (Access(out, steps[-1:] + handover),)
@@ -165,7 +168,7 @@ class _Builder:
     def unpack(
         self, layer: str, elements: int, widths: tuple[int, int], stream: str, out: str
     ) -> None:
-        """Mirror unpack: send a word of `many` elements as words of `few`."""
+        """Mirror unpack: split words of `many` elements into words of `few` (widths: many, few)."""
         many, few = widths
         steps = np.arange(many // few)
         reads, writes = (Access(stream, steps[:1]),), (Access(out, steps),)
@@ -173,7 +176,7 @@ class _Builder:
         self.add(f"{self.block}{layer}_unpack", len(steps), rounds, latency, reads, writes, layer)
 
     def mean(self, stream: str, out: str) -> None:
-        """Mirror mean: the averages leave with the last token."""
+        """Mirror mean: the averages are sent during the last token."""
         words = np.arange(self.map_words)
         reads, writes = (Access(stream, words),), (Access(out, words[-self.token_words :]),)
         self.add("mean", self.map_words, 1, _LATENCY["mean"], reads, writes)
@@ -181,7 +184,7 @@ class _Builder:
     def each(
         self, name: str, words: int, latency: int, reads: Sequence[str], writes: Sequence[str]
     ) -> None:
-        """Add a loop that reads a word of each input and writes one to each output per cycle."""
+        """Add a process that reads a word of each input and writes one to each output per cycle."""
         step = np.array([0])
         inputs, outputs = (tuple(Access(fifo, step) for fifo in side) for side in (reads, writes))
         self.add(name, 1, words, latency, inputs, outputs)
@@ -196,16 +199,16 @@ class _Builder:
         writes: tuple[Access, ...],
         layer: str = "",
     ) -> None:
-        """Add a process; without a `layer` it is one of its own."""
+        """Add a process; without a `layer` it is a layer of its own, named after the process."""
         layer = layer or name.removeprefix(self.block)
         process = Process(name, layer, steps, rounds, latency, reads, writes)
         self.network.processes.append(process)
 
     def link(self, name: str, lanes: int | None = None) -> str:
-        """Add a FIFO of the common depth; `lanes` elements per word, the design's by default."""
+        """Add a FIFO of kind link with `lanes` elements per word (default: the design's lanes)."""
         return self.fifo(name, "link", 8 * (self.folding.lanes if lanes is None else lanes))
 
     def fifo(self, name: str, kind: str, bits: int, initial: int = 0) -> str:
-        """Add a FIFO."""
+        """Add a FIFO with words of `bits` bits and `initial` words in it; return its name."""
         self.network.fifos[name] = Fifo(name, kind, bits, initial)
         return name

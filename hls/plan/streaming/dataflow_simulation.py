@@ -1,14 +1,14 @@
-"""Run a process network word by word: when each word is written and read, or who waits for whom.
+"""Simulate a process network: when each word is written and read, or which processes deadlock.
 
-A process runs its steps in order, one per cycle at best. A step waits until each word it reads is
-there, and until each FIFO it writes has room: a word can be read in the cycle after it was written,
-and its place used again in the cycle after it was read. A blocked step holds up all later ones.
-The times are unique (a Kahn network), so processes are advanced one after the other as far as the
-known times allow, not cycle by cycle. If nobody can advance before the last image is through, the
-design deadlocks.
+A process runs its steps in order, at most one per cycle. A step waits until every word that it
+reads is available and every FIFO that it writes has room. A word can be read in the cycle after its
+write; its place is free in the cycle after its read. A blocked step delays all later steps. The
+times are unique (a Kahn network). Therefore the simulation does not go cycle by cycle: it advances
+one process after the other as far as the known times allow. If no process can advance before the
+last image is through, the design deadlocks.
 
-What a pipeline keeps in flight does not add to the room in the FIFOs. So completion or deadlock is
-that of the sequential C++ processes on bounded, blocking streams.
+Words in flight in a pipeline do not count as room in the FIFOs. So the simulation deadlocks exactly
+when the sequential C++ processes deadlock on bounded, blocking streams.
 """
 
 from collections.abc import Mapping
@@ -24,12 +24,12 @@ from models.files.errors import PipelineError
 Numbers = npt.NDArray[np.int64]
 
 UNBOUNDED = 2**40  # words
-IMAGES = 4  # enough for the third to leave at the steady pace
+IMAGES = 4  # enough images to reach the steady interval
 
 
 @dataclass(frozen=True)
 class Wait:
-    """A process that stands still at a FIFO which `other`, at its far end, would have to serve."""
+    """A blocked process and its FIFO; `other` is the process at the other end of the FIFO."""
 
     process: str
     verb: str  # "read" (the FIFO is empty) or "write" (it is full)
@@ -38,7 +38,7 @@ class Wait:
 
 
 class Deadlock(PipelineError):
-    """Processes that wait for each other in a circle; `cycle` holds them in order."""
+    """Processes wait for each other in a cycle; `cycle` holds their waits in order."""
 
     def __init__(self, cycle: tuple[Wait, ...], depths: Mapping[str, int]) -> None:
         self.cycle = cycle
@@ -50,11 +50,12 @@ class Deadlock(PipelineError):
 
 @dataclass(frozen=True)
 class Result:
-    """What a run shows, in cycles; `high_water` in words per FIFO (maps of transposes left out).
+    """The result of a simulation.
 
-    `interval` is the time between the last two images, `latency` that from the first input word to
-    the last logit of the first image. `limiting` names the processes with the most cycles per
-    image, or "FIFO depths" where the interval is longer than those.
+    `interval`: cycles between the last two images. `latency`: cycles from the first input word to
+    the last logit of the first image. `limiting`: the processes with the most cycles per image, or
+    "FIFO depths" if the interval is longer than that. `high_water`: words per FIFO, without the
+    maps of the transposes.
     """
 
     interval: int
@@ -64,10 +65,11 @@ class Result:
 
 
 def simulate(network: ProcessNetwork, depths: Mapping[str, int], images: int = IMAGES) -> Result:
-    """Send `images` images, at least 2, through the design without a pause.
+    """Simulate `images` images (at least 2) that follow each other without a pause.
 
-    `depths` gives the words per FIFO by its name or, for all of them, by its kind; a link has 2 by
-    default, a shortcut no bound. Raises Deadlock.
+    `depths` maps the name or the kind of a FIFO to its depth in words; a name takes precedence. By
+    default a link has 2 words and a shortcut is unbounded. Raises Deadlock, and PipelineError for
+    an unknown FIFO.
     """
     state = _State(network, depths, images)
     state.run()
@@ -85,7 +87,7 @@ def _state(wait: Wait, depths: Mapping[str, int]) -> str:
 
 
 def depths_by_name(network: ProcessNetwork, depths: Mapping[str, int]) -> dict[str, int]:
-    """Return the depth of every FIFO of the network; PipelineError for a name that is none."""
+    """Return the depth in words of every FIFO; PipelineError for an unknown name or kind."""
     kinds = {"link": 2, "map": 2}
     known = {*network.fifos, *(fifo.kind for fifo in network.fifos.values())}
     for name, depth in depths.items():
@@ -99,7 +101,11 @@ def depths_by_name(network: ProcessNetwork, depths: Mapping[str, int]) -> dict[s
 
 
 class _State:
-    """The arrays of a run: flat lists of operations, and the times of all words."""
+    """The arrays of a simulation: flat lists of operations, and the times of all words.
+
+    Per process: starts (first row in operations), position (next row), rounds (left), latencies.
+    Per FIFO: bounds (depth), first (offset into the times), written and read (words so far).
+    """
 
     def __init__(self, network: ProcessNetwork, depths: Mapping[str, int], images: int) -> None:
         self.network, self.images = network, images
@@ -119,7 +125,7 @@ class _State:
         self.position = self.starts[:-1].copy()
 
     def run(self) -> None:
-        """Fill in the times; raise Deadlock."""
+        """Compute the times of all words; raise Deadlock if a process does not finish."""
         _advance(
             self.operations,
             self.starts,
@@ -144,7 +150,7 @@ class _State:
         return times[self.first[number] : self.first[number] + count]
 
     def high_water(self) -> dict[str, int]:
-        """Return the most words that were ever in each FIFO at once."""
+        """Return the most words that each FIFO held at once."""
         marks = {}
         for name, fifo in self.network.fifos.items():
             if fifo.kind != "map":
@@ -154,7 +160,7 @@ class _State:
         return marks
 
     def _words(self) -> Numbers:
-        """Return the words that pass through each FIFO in the whole run."""
+        """Return the number of words that pass through each FIFO in the whole run."""
         words = np.zeros(len(self.index), dtype=np.int64)
         for process in self.network.processes:
             for access in process.writes:
@@ -162,7 +168,7 @@ class _State:
         return words
 
     def _cycle(self) -> tuple[Wait, ...]:
-        """Follow the graph of who waits for whom until it closes a cycle."""
+        """Follow the wait-for graph until it closes a cycle; return the waits of the cycle."""
         waits = {wait.process: wait for wait in map(self._wait, np.flatnonzero(self.rounds))}
         seen: list[str] = []
         name = next(iter(waits))
@@ -172,7 +178,7 @@ class _State:
         return tuple(waits[process] for process in seen[seen.index(name) :])
 
     def _wait(self, number: np.int64) -> Wait:
-        """Return what the process stands at."""
+        """Return the wait of a blocked process."""
         _, is_write, fifo = self.operations[self.position[number]]
         name = list(self.network.fifos)[fifo]
         side = "reads" if is_write else "writes"
@@ -186,7 +192,7 @@ class _State:
 
 
 def _operations(process: Process, index: Mapping[str, int]) -> Numbers:
-    """Return a round as rows (cycles after the operation before, is write, FIFO), in order."""
+    """Return one round as rows (cycles since the previous operation, is write, FIFO), in order."""
     rows = []
     for rank, access in enumerate((*process.reads, *process.writes)):
         is_write = rank >= len(process.reads)
@@ -212,9 +218,9 @@ def _advance(
     write_times: Numbers,
     read_times: Numbers,
 ) -> None:
-    """Advance every process until nobody can; on return `rounds` holds the rounds left."""
+    """Advance the processes until none can advance; on return `rounds` holds the rounds left."""
     now = np.zeros_like(rounds)
-    for p in range(len(rounds)):  # the first operation comes at its step, counted from cycle 0
+    for p in range(len(rounds)):  # so that the first operation runs at its step, from cycle 0
         now[p] = -operations[starts[p], 0]
     moved = True
     while moved:
@@ -225,7 +231,7 @@ def _advance(
                 time = now[p] + gap
                 if is_write:
                     word = written[f]
-                    reused = word - bounds[f]  # the word whose place this one takes
+                    reused = word - bounds[f]  # the earlier word that leaves room for this one
                     if reused >= read[f]:
                         break
                     done = time + latencies[p]

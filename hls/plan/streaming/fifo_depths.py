@@ -1,15 +1,16 @@
-"""How deep the FIFOs of a streaming design must be: simulated high-water marks plus a margin.
+"""Compute the FIFO depths of a streaming design: simulated high-water marks plus a margin.
 
-A shortcut holds what waits for the branch beside it. Its mark is taken with unbounded shortcuts and
-images that arrive at the pace of the slowest stage; a source in a hurry would only fill it with
-words that come too early. A link (any other FIFO) starts at 2 words, enough to write and read in
-the same cycle, and is deepened as long as the design is slower than its slowest stage.
+A shortcut holds the words that wait for the parallel branch. Its high-water mark is simulated with
+unbounded shortcuts and images that arrive at the pace of the slowest stage; a faster source would
+fill the shortcut with words that arrive too early. A link (any other FIFO) starts at 2 words,
+enough to write and read in the same cycle, and is made deeper while the design is slower than its
+slowest stage.
 
-The margin is for what only synthesis decides (UG1448, data FIFO sizing). A pipeline that does not
-flush keeps a word per stage until new input pushes it on, so a branch can hold back as many words
-as its pipelines are deep, and the shortcut must take as many more. Their depths are assumptions
-(hls/plan/streaming/dataflow.py), so the margin of a shortcut is twice their sum, and a link gets
-twice its words.
+The margin covers what only synthesis decides (UG1448, data FIFO sizing). A pipeline that does not
+flush keeps one word per stage until new input arrives. So a branch can hold back as many words as
+its pipelines have stages, and the shortcut must hold as many more. The pipeline depths are
+assumptions (hls/plan/streaming/dataflow.py). Therefore the margin of a shortcut is twice their sum,
+and a link gets twice its words.
 """
 
 from dataclasses import dataclass, replace
@@ -26,9 +27,10 @@ SHORTCUTS = ("token_mixer_shortcut", "mlp_shortcut")
 
 @dataclass(frozen=True)
 class Sizing:
-    """Depth, high-water mark (without margin) and word width of each kind of FIFO; a run with them.
+    """Depth and high-water mark (without margin) of each kind of FIFO, in words.
 
-    The mark of the links is the depth that the full speed needs.
+    The mark of the links is the depth that full speed needs. `result` is a simulation with
+    `depths`.
     """
 
     depths: dict[str, int]
@@ -37,7 +39,7 @@ class Sizing:
 
 
 def size_fifos(network: ProcessNetwork) -> Sizing:
-    """Return depths, in words per kind, with which the slowest stage alone sets the interval."""
+    """Return depths at which the interval is that of the slowest stage (links: up to 32 words)."""
     paced = _paced(network)
     for link in LINK_WORDS:
         marks = _shortcut_marks(paced, link)
@@ -50,7 +52,7 @@ def size_fifos(network: ProcessNetwork) -> Sizing:
 
 
 def _shortcut_marks(paced: ProcessNetwork, link: int) -> dict[str, int]:
-    """Return the highest mark among all blocks, which share a depth."""
+    """Return the highest mark of each shortcut over all blocks, because the blocks share depths."""
     marks = simulate(paced, {"link": link}).high_water
     return {
         kind: max(marks[fifo.name] for fifo in paced.fifos.values() if fifo.kind == kind)
@@ -59,14 +61,14 @@ def _shortcut_marks(paced: ProcessNetwork, link: int) -> dict[str, int]:
 
 
 def _margin(network: ProcessNetwork, kind: str) -> int:
-    """Return twice the pipeline stages of one branch, from its fork to its sum."""
+    """Return twice the number of pipeline stages of one branch, from its fork to its addition."""
     branch = f"blocks_0_{kind.removesuffix('_shortcut')}_"
     stages = sum(p.latency for p in network.processes if p.name.startswith(branch))
     return MARGIN_FACTOR * stages
 
 
 def _paced(network: ProcessNetwork) -> ProcessNetwork:
-    """Return the network with a source that spreads an image over the longest stage's cycles."""
+    """Return the network with a source that spreads an image over `longest_stage` cycles."""
     source, *others = network.processes
     [write] = source.writes
     cycles = network.longest_stage

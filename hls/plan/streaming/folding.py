@@ -1,9 +1,9 @@
-"""Folding of the streaming accelerator: how many products each layer makes per cycle.
+"""Folding of the streaming accelerator: how many products each layer computes per cycle.
 
-In FINN's words a matrix product has PE outputs and SIMD inputs per cycle, so it owns PE x SIMD
+In FINN's terms a matrix product processes PE outputs and SIMD inputs per cycle. It has PE x SIMD
 multipliers and needs (outputs / PE) x (inputs / SIMD) cycles per vector. Every stream of a design
-carries `lanes` int8 elements per word, and all blocks share one folding. PE = 1, SIMD = all inputs
-and one lane are the published design.
+carries `lanes` int8 elements per word, and all blocks share one folding. The published design has
+PE = 1, SIMD = all inputs and one lane.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,11 @@ from models.files.errors import PipelineError
 
 @dataclass(frozen=True)
 class Fold:
-    """One matrix product: `pe` outputs and `simd` inputs per cycle."""
+    """The folding of one matrix product: `pe` outputs and `simd` inputs per cycle.
+
+    >>> Fold(pe=2, simd=4).compute_cycles(Product(vectors=64, inputs=8, outputs=6))
+    6
+    """
 
     pe: int
     simd: int
@@ -28,17 +32,17 @@ class Fold:
         return self.pe * self.simd
 
     def compute_cycles(self, product: Product) -> int:
-        """Return the cycles in which the multipliers work on one vector."""
+        """Return the cycles that the multipliers need for one vector."""
         return (product.outputs // self.pe) * (product.inputs // self.simd)
 
 
 @dataclass(frozen=True)
 class Folding:
-    """The factors of one design; the fields of type Fold have the names of `products`.
+    """The folding of one design; the fields of type Fold are named as in `hls.plan.sizes.products`.
 
-    `handover` is 1 if a matrix product spends a cycle between two vectors, as the published design
-    does, and 0 if the next vector follows at once. It costs little at one lane (65 cycles in place
-    of 64), but a ninth of the speed at eight.
+    `handover` is 1 if a matrix product spends an extra cycle between two vectors, as in the
+    published design, and 0 if the next vector follows at once. The extra cycle costs little at one
+    lane (65 cycles instead of 64), but a ninth of the speed at eight lanes.
     """
 
     lanes: int
@@ -50,14 +54,14 @@ class Folding:
     handover: int = 1
 
     def fold(self, name: str) -> Fold:
-        """Return the factors of one matrix product."""
+        """Return the folding of one matrix product."""
         fold = getattr(self, name)
         assert isinstance(fold, Fold), name
         return fold
 
     @staticmethod
     def from_dict(values: Mapping[str, Any]) -> "Folding":
-        """Build from `{lanes: 1, embed_linear: {pe: 1, simd: 48}, ..., handover: 1}`."""
+        """Build a folding from `{lanes: 1, embed_linear: {pe: 1, simd: 48}, ..., handover: 1}`."""
         folds: dict[str, Any] = {
             name: Fold(**value) for name, value in values.items() if isinstance(value, Mapping)
         }
@@ -65,26 +69,31 @@ class Folding:
 
 
 def published_folding(sizes: Sizes) -> Folding:
-    """Return the published design: one lane, PE = 1, SIMD = all inputs, a hand-over cycle."""
+    """Return the published folding: one lane, PE = 1, SIMD = all inputs, a hand-over cycle."""
     folds = {name: Fold(1, product.inputs) for name, product in products(sizes).items()}
     return Folding(lanes=1, handover=1, **folds)
 
 
 def possible_lanes(sizes: Sizes) -> list[int]:
-    """Return every width that all streams can have: the divisors of all vector lengths."""
+    """Return the possible numbers of lanes: the common divisors of all vector lengths."""
     return divisors(gcd(*_lengths(sizes).values()))
 
 
 def divisors(number: int) -> list[int]:
-    """Return the divisors of a positive number, in ascending order."""
+    """Return the divisors of a positive number, in ascending order.
+
+    >>> divisors(12)
+    [1, 2, 3, 4, 6, 12]
+    """
     return [candidate for candidate in range(1, number + 1) if number % candidate == 0]
 
 
 def check_folding(folding: Folding, sizes: Sizes) -> None:
-    """Raise PipelineError for a folding that cannot be built with these sizes.
+    """Raise PipelineError if the folding cannot be built with these sizes.
 
-    `lanes` divides every vector length, `pe` a product's outputs and `simd` its inputs. The
-    classifier writes one element per word, so its outputs need not divide.
+    `lanes` must divide every vector length, `pe` the outputs of its product and `simd` the inputs.
+    `lanes` need not divide the number of classes, because the classifier writes one element per
+    word.
     """
     if folding.handover not in (0, 1):
         raise PipelineError(
@@ -111,7 +120,7 @@ def check_folding(folding: Folding, sizes: Sizes) -> None:
 
 
 def output_lanes(name: str, folding: Folding) -> int:
-    """Return the elements per word of a result; the classifier writes single elements."""
+    """Return the elements per word of a product's output stream: 1 for the classifier, or lanes."""
     return 1 if name == "classifier_linear" else folding.lanes
 
 

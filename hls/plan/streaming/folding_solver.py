@@ -1,8 +1,8 @@
-"""Find the folding for a target: the slowest stage in time, and no multiplier more than it takes.
+"""Find the folding for a target rate or DSP budget, with as few multipliers as possible.
 
-All stages work at once, so the time for an image is that of the slowest, and a stage faster than
-that is wasted hardware. For a given number of cycles the words get as many lanes as the map needs
-to pass in time, and each matrix product takes the fewest multipliers with which it keeps up.
+All stages work in parallel, so the slowest stage determines the time per image; a faster stage
+wastes hardware. For a given number of cycles, the solver chooses the fewest lanes with which the
+maps pass in time, and for each matrix product the fewest multipliers that are fast enough.
 """
 
 from collections.abc import Iterator
@@ -12,11 +12,14 @@ from hls.plan.streaming.folding import Fold, Folding, divisors, possible_lanes
 from hls.plan.streaming.resources import dsp_total
 from models.files.errors import PipelineError
 
-HANDOVER = 0  # the published cycle between two vectors would cost multipliers
+HANDOVER = 0  # the extra cycle of the published design would cost multipliers
 
 
 def fold_for_cycles(sizes: Sizes, cycles: int) -> Folding | None:
-    """Return the folding with the fewest multipliers that needs at most `cycles` per image."""
+    """Return the folding with the fewest multipliers that needs at most `cycles` per image.
+
+    Returns None if no folding is that fast.
+    """
     for lanes in possible_lanes(sizes):
         if _stream_cycles(sizes, lanes) <= cycles:
             folds = {
@@ -28,7 +31,10 @@ def fold_for_cycles(sizes: Sizes, cycles: int) -> Folding | None:
 
 
 def fold_for_rate(sizes: Sizes, images_per_second: float, clock_ns: float) -> Folding:
-    """Return the smallest folding that is at least this fast; PipelineError states the fastest."""
+    """Return the smallest folding that reaches a rate at a clock period of `clock_ns`.
+
+    PipelineError states the highest possible rate.
+    """
     cycles = int(1e9 / clock_ns / images_per_second)
     folding = fold_for_cycles(sizes, cycles)
     if folding is None:
@@ -44,8 +50,8 @@ def fold_for_rate(sizes: Sizes, images_per_second: float, clock_ns: float) -> Fo
 def fold_for_dsp(sizes: Sizes, dsp: int) -> Folding:
     """Return the fastest folding within a budget of DSPs (estimate).
 
-    Among equally fast ones it is that with the fewest multipliers. PipelineError states the least
-    budget.
+    Among equally fast foldings it has the fewest multipliers. PipelineError states the smallest
+    possible number of DSPs.
     """
     candidates = sorted(_possible_cycles(sizes))
     if _dsp(sizes, candidates[-1]) > dsp:
@@ -63,21 +69,21 @@ def fold_for_dsp(sizes: Sizes, dsp: int) -> Folding:
 
 
 def fastest_cycles(sizes: Sizes) -> int:
-    """Return the fewest cycles per image of any folding: the map in words of the most lanes."""
+    """Return the fewest cycles per image of any folding: those of the streams with most lanes."""
     return _stream_cycles(sizes, possible_lanes(sizes)[-1])
 
 
 def _stream_cycles(sizes: Sizes, lanes: int) -> int:
-    """Return the cycles in which the longest stream of an image passes."""
+    """Return the cycles per image of the longest stream."""
     widest = max(sizes.patch_dim, sizes.embed_dim, sizes.hidden_dim)
     return max(sizes.num_patches * widest // lanes, sizes.num_classes)
 
 
 def _fewest_multipliers(product: Product, cycles: int) -> Fold:
-    """Return the smallest factors in time; among equals those with the largest SIMD.
+    """Return the fold with the fewest multipliers that needs at most `cycles` per vector.
 
-    `cycles`, per vector, are at least 1: what streams in time can be multiplied in time. A large
-    SIMD needs no sums that wait for the next cycle.
+    Among equals it has the largest SIMD, which needs fewer partial sums. `cycles` is at least 1: if
+    the streams pass in time, then a fold exists that is fast enough.
     """
     folds = (fold for fold in _folds(product) if fold.compute_cycles(product) <= cycles)
     return min(folds, key=lambda fold: (fold.multipliers, -fold.simd))
@@ -90,7 +96,7 @@ def _folds(product: Product) -> Iterator[Fold]:
 
 
 def _possible_cycles(sizes: Sizes) -> set[int]:
-    """Return every number of cycles per image that some stage can have and all can keep."""
+    """Return the cycles per image that some stage can take and that all stages can reach."""
     streams = {_stream_cycles(sizes, lanes) for lanes in possible_lanes(sizes)}
     computing = {
         product.vectors * fold.compute_cycles(product)

@@ -1,4 +1,4 @@
-"""The plan of a streaming design: cycles and FIFO depths (model), resources (estimate)."""
+"""Plan a streaming design: cycles and FIFO depths (model), resources (estimate)."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,10 @@ from hls.plan.streaming.resources import usage
 
 
 def plan_streaming(variant: str, sizes: Sizes, folding: Folding, clock_ns: float) -> Plan:
-    """Plan a design of this folding; PipelineError if it cannot be built."""
+    """Plan a design with this folding; `clock_ns` is the clock period.
+
+    Raises PipelineError if the folding cannot be built.
+    """
     network = streaming_network(sizes, folding)
     sizing = size_fifos(network)
     rows = usage(sizes, folding, network, sizing.depths)
@@ -30,10 +33,10 @@ def plan_streaming(variant: str, sizes: Sizes, folding: Folding, clock_ns: float
 
 
 def limiting_layers(slowest: Sequence[Process], sizes: Sizes) -> list[str]:
-    """Return the layers of the slowest processes, each once.
+    """Return the layers of the slowest processes, without duplicates.
 
-    In a balanced design other processes take as long as matrix products; then only the products,
-    which own the multipliers, are named.
+    In a balanced design other processes take as long as the matrix products. Then only the products
+    are returned, because they have the multipliers.
     """
     layers = list(dict.fromkeys(process.layer for process in slowest))
     return [layer for layer in layers if layer in products(sizes)] or layers

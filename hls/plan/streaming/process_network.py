@@ -1,7 +1,8 @@
-"""Sequential processes that move words through FIFOs at fixed steps: the terms of dataflow.py.
+"""Data types of the dataflow model: sequential processes that move words through FIFOs.
 
-A process repeats a round of `steps` cycles: the loop over one vector, over one word where all words
-are alike, or over the whole image where it has no smaller unit.
+A process repeats a round of `steps` cycles. A round handles one vector, one word if all words are
+treated alike, or the whole image if there is no smaller unit. In each round, words are read and
+written at fixed steps.
 """
 
 from dataclasses import dataclass, field
@@ -14,7 +15,10 @@ Steps = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Access:
-    """The words that a process moves through one FIFO in a round: the step of each, ascending."""
+    """The words that a process reads from or writes to one FIFO per round: one step for each word.
+
+    `steps` is ascending.
+    """
 
     fifo: str
     steps: Steps
@@ -24,10 +28,11 @@ class Access:
 class Process:
     """A sequential process: `rounds` rounds of `steps` cycles per image.
 
-    `layer` is the matrix product that it is a part of (a key of hls.plan.sizes.products); another
-    process is a layer of its own. Either is the same in all blocks, while `name` says the block.
+    `layer` is the matrix product to which the process belongs (a key of hls.plan.sizes.products); a
+    process outside the products is a layer of its own. `layer` is the same in all blocks; `name`
+    contains the block.
 
-    In a step all reads come before all writes, each in the order of the tuples; what is written
+    Within a step, all reads come before all writes, each in the order of the tuples. A written word
     appears `latency` cycles after its step.
     """
 
@@ -41,16 +46,17 @@ class Process:
 
     @property
     def cycles(self) -> int:
-        """Cycles per image if nothing holds the process up."""
+        """Cycles per image if the process never waits."""
         return self.steps * self.rounds
 
 
 @dataclass(frozen=True)
 class Fifo:
-    """A FIFO from one process to one other; all of one `kind` get the same depth.
+    """A FIFO between two processes; all FIFOs of one `kind` have the same depth.
 
-    Kinds: token_mixer_shortcut, mlp_shortcut, and link for all others. The two maps of a transpose
-    are FIFOs of kind map: filled maps go one way, free ones (`initial` words) come back.
+    Kinds are token_mixer_shortcut, mlp_shortcut, map, and link for all others. The ping-pong buffer
+    of a transpose is a pair of FIFOs of kind map: one passes filled maps on, the other returns free
+    ones. `initial` is the number of words at the start.
     """
 
     name: str
@@ -68,11 +74,11 @@ class ProcessNetwork:
 
     @property
     def longest_stage(self) -> int:
-        """Cycles per image of the slowest process: no interval can be shorter."""
+        """Cycles per image of the slowest process, a lower bound of the interval."""
         return max(process.cycles for process in self.processes)
 
     @property
     def slowest(self) -> tuple[str, ...]:
-        """The processes that take that long."""
+        """The names of the processes that take `longest_stage` cycles."""
         longest = self.longest_stage
         return tuple(process.name for process in self.processes if process.cycles == longest)

@@ -1,27 +1,27 @@
-"""What a streaming design takes, before any synthesis: an estimate by layer, from its folding.
+"""Resource estimate of a streaming design by layer, from its folding, before synthesis.
 
-Multipliers are exact: they stand in the C++ (int8 x int8, one per cycle). The rest is what a tool
-would make of them if it followed these rules:
+The number of multipliers is exact: the C++ contains them (int8 x int8, one product per cycle). The
+other figures assume that the tool follows these rules:
 
-    multipliers  matrix product PE x SIMD; affine and residual one per lane
-    DSP          one per multiplier. A DSP48E2 can hold two int8 products that share an operand, as
-                 the PE outputs of one input do; HLS does not do that by itself, but a design whose
-                 products are so paired (or made of LUTs) takes SIMD x ceil(PE / 2): `dsp_paired`.
-                 The interpolation of a table (9 x 2 bits) and the mean are made of LUTs.
-    memory       a memory of d words of w bits, read in one cycle
-                 - lies in LUTs if d <= 256 (four LUT6 of 64 x 1 and the muxes behind them):
-                   w x ceil(d / 64) LUTs; otherwise
-                 - in block RAM of 18 kbit: the fewest blocks of 512 x 36, 1024 x 18, 2048 x 9,
+    multipliers  PE x SIMD per matrix product; one per lane for an affine or a residual
+    DSP          one per multiplier. A DSP48E2 can compute two int8 products that share an operand,
+                 as the PE outputs of one input do. HLS does not pair products by itself; a design
+                 with paired products takes SIMD x ceil(PE / 2) DSPs: `dsp_paired`.
+                 The interpolation of a table (9 x 2 bits) and the mean are built of LUTs.
+    memory       a memory of d words of w bits, read in one cycle, is built of
+                 - LUTs if d <= 256 (four LUT6 of 64 x 1 and the multiplexers behind them):
+                   w x ceil(d / 64) LUTs; otherwise of
+                 - 18-kbit block RAM: the fewest blocks of 512 x 36, 1024 x 18, 2048 x 9,
                    4096 x 4, 8192 x 2 or 16384 x 1
-    weights      PE memories of SIMD x 8 bits, (outputs / PE) x (inputs / SIMD) words; bias (8 bits)
-                 and shift (5 bits) of PE outputs lie beside them
-    affines      one memory of lanes x 21 bits (weight, bias, shift), channels / lanes words
-    tables       always in LUTs (BIND_STORAGE): one memory per lane (first table) or per PE (second)
-                 of 64 x channels / (lanes or PE) words of 17 bits: knot, and slope to the next one
-    transposes   two maps; each in `lanes` memories of lanes x 8 bits
+    weights      PE memories of (outputs / PE) x (inputs / SIMD) words of SIMD x 8 bits; one more
+                 memory for bias (8 bits) and shift (5 bits) of PE outputs per word
+    affines      one memory of channels / lanes words of lanes x 21 bits (weight, bias, shift)
+    tables       always LUTs (BIND_STORAGE): one memory per lane (act_in) or per PE (act_hidden) of
+                 64 x channels / (lanes or PE) words of 17 bits (knot, difference to the next knot)
+    transposes   two maps, each in `lanes` memories of lanes x 8 bits
     FIFOs        up to 32 words: one LUT (SRL32) per bit; deeper: block RAM
 
-LUTs are those of memories alone: logic, registers and wiring are left to the tool.
+The LUTs are those of memories only; the estimate excludes logic, registers and wiring.
 """
 
 from collections.abc import Iterator
@@ -45,7 +45,10 @@ AFFINES = (
 def usage(
     sizes: Sizes, folding: Folding, network: ProcessNetwork, depths: dict[str, int]
 ) -> list[Usage]:
-    """Return a row per layer, one for the transposes and one for the FIFOs (estimate)."""
+    """Return one row per layer, one for all transposes and one for all FIFOs (estimate).
+
+    `depths` are the FIFO depths in words, by kind.
+    """
     rows = [_product(name, product, sizes, folding) for name, product in products(sizes).items()]
     rows += _affines(sizes, folding)
     rows += _tables(sizes, folding)
@@ -55,7 +58,7 @@ def usage(
 
 
 def dsp_total(sizes: Sizes, folding: Folding) -> int:
-    """Return the DSPs of a design: one per multiplier (estimate)."""
+    """Return the number of DSPs of a design: one per multiplier (estimate)."""
     rows = (_product(name, product, sizes, folding) for name, product in products(sizes).items())
     return sum(row.dsp for row in (*rows, *_affines(sizes, folding)))
 

@@ -1,1 +1,1 @@
-"""Learnable 1-D functions, one per channel. Imports nothing from the rest of the project."""
+"""Learnable 1-D functions, one per channel; imports nothing from the rest of the project."""

@@ -15,10 +15,11 @@ _LEAKY_SLOPE = 0.01  # the initial function is a leaky ReLU
 
 
 class BSpline(nn.Module):
-    """Coefficients at knots step*k, k = -(G-1)/2 … (G-1)/2, step = grid_range / ((G-1)/2).
+    """Piecewise linear function per channel; its parameters are the values at the knots.
 
-    Linear between knots, the outer segments extended linearly. `tv2` weighs the regulariser that
-    keeps the function close to few linear pieces. Parameter: coefficients [num_features, G].
+    The G = grid_size knots are step * k for k = -(G-1)/2 … (G-1)/2, step = grid_range / ((G-1)/2).
+    Outside the grid the outer segments are extended linearly. `tv2` is the weight of the
+    regulariser that favours few linear pieces. Parameter: coefficients [num_features, G].
     """
 
     def __init__(
@@ -45,10 +46,13 @@ class BSpline(nn.Module):
         return self.coefficients, self.start, self.step
 
     def penalty(self) -> Tensor:
-        """tv2 · sum |c[k-1] - 2 c[k] + c[k+1]| / step over knots and channels (TV2, §1)."""
+        """Return the TV2 regulariser, summed over knots and channels (published-system.md §1).
+
+        It is tv2 · sum |c[k-1] - 2 c[k] + c[k+1]| / step.
+        """
         second_differences = self.coefficients.diff(n=2, dim=1)
         return self.tv2 * second_differences.abs().sum() / self.step
 
     def spline_parameters(self) -> Iterator[nn.Parameter]:
-        """Yield the coefficients, which the published recipe gives an optimiser of their own."""
+        """Yield the coefficients; the published recipe trains them with a separate optimiser."""
         yield self.coefficients

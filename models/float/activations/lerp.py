@@ -1,10 +1,10 @@
-"""Piecewise linear interpolation, one table per channel: what every learnable activation computes.
+"""Piecewise linear interpolation with one table per channel, used by every learnable activation.
 
-`lerp` is the one entry. It is a torch operator of its own (`lerp_psa::lerp`, with the backward
-`lerp_psa::lerp_backward`), so that torch.compile, autocast and autograd see one opaque node that
-keeps only `x` and the table. `_kernels` chooses the arithmetic behind it: numba on the CPU, Triton
-on CUDA, and for float64, other devices, or where a compiler does not work, plain PyTorch.
-`lerp_reference` is the definition in plain PyTorch that all of them must agree with.
+`lerp` is the only entry point. It is a custom torch operator (`lerp_psa::lerp`, with the backward
+`lerp_psa::lerp_backward`), so torch.compile, autocast and autograd see one opaque node that saves
+only `x` and the table. `_kernels` selects the implementation: numba on the CPU, Triton on CUDA, and
+plain PyTorch for float64, for other devices and if a compiler does not work. `lerp_reference` is
+the definition in plain PyTorch; all implementations must agree with it.
 """
 
 import logging
@@ -21,23 +21,27 @@ _LOG = logging.getLogger(__name__)
 
 
 def lerp(x: Tensor, table: Tensor, start: float, step: float) -> Tensor:
-    """Map every channel of `x` [..., F] through the line segments of its row of `table` [F, G].
+    """Interpolate every channel of `x` [..., F] linearly in its row of `table` [F, G].
 
     Knot g of channel f is the point (start + step * g, table[f, g]); G >= 2, step > 0. Outside the
-    grid the first and the last segment go on (linear extrapolation). At a knot the gradient is that
-    of the segment to its right. Returns a contiguous tensor of x's shape and dtype.
+    grid the first and the last segment are extrapolated linearly. At a knot the gradient is that of
+    the segment to its right. Returns a contiguous tensor with x's shape and dtype.
 
-    The arithmetic is u = (x - start) / step, i = clamp(floor(u), 0, G - 2), r = u - i,
-    y = t[i] + (t[i + 1] - t[i]) * r in x's dtype, for float16 and bfloat16 in float32 with one
-    rounding at the end. Integer tables and u in quarters therefore give the exact result. The
-    table and its gradient are float32 (float64 where x is): a narrower table is widened first, so
-    autocast changes nothing here.
+    >>> lerp(torch.tensor([[0.5], [3.0]]), torch.tensor([[0.0, 2.0, 3.0]]), start=0.0, step=1.0)
+    tensor([[1.],
+            [4.]])
 
-    Not-a-number gives not-a-number (and such a gradient at knots 0 and 1). An infinite u, which an
-    |x| near the largest float also yields, gives an infinity signed by the slope of the outer
-    segment, and not-a-number where that is flat. Differentiable once, in `x` and `table`.
+    The arithmetic is u = (x - start) / step, i = clamp(floor(u), 0, G - 2), r = u - i, y = t[i] +
+    (t[i + 1] - t[i]) * r. It is done in x's dtype; for float16 and bfloat16 it is done in float32
+    with one rounding at the end. Therefore integer tables and u in quarters give the exact result.
+    The table and its gradient are float32 (float64 if x is float64): a narrower table is widened
+    first, so autocast changes nothing here.
 
-    Raises ValueError where the shapes do not match or the grid is impossible.
+    NaN gives NaN (and NaN gradients at knots 0 and 1). An infinite u, which also results from an
+    |x| near the largest float, gives an infinity with the sign of the outer segment's slope, or NaN
+    if the segment is flat. Differentiable once, in `x` and `table`.
+
+    Raises ValueError if the shapes do not match, x is not floating-point or step <= 0.
     """
     _check(x, table, step)
     table = table.to(torch.float64 if x.dtype == torch.float64 else torch.float32)
@@ -45,7 +49,7 @@ def lerp(x: Tensor, table: Tensor, start: float, step: float) -> Tensor:
 
 
 def lerp_reference(x: Tensor, table: Tensor, start: float, step: float) -> Tensor:
-    """Compute `lerp` in plain PyTorch with PyTorch's own gradients: the definition, for tests."""
+    """Compute `lerp` in plain PyTorch with PyTorch's own gradients; this is the definition."""
     _check(x, table, step)
     wide = torch.float64 if x.dtype == torch.float64 else torch.float32
     index, rest = _locate(x.to(wide), table.shape[1], start, step)
@@ -65,14 +69,14 @@ def _check(x: Tensor, table: Tensor, step: float) -> None:
 
 
 def _locate(x: Tensor, knots: int, start: float, step: float) -> tuple[Tensor, Tensor]:
-    """Return the segment of every x (int64, not-a-number in segment 0) and the way into it."""
+    """Return each x's segment (int64; NaN: segment 0) and its position in the segment."""
     u = (x - start) / step
     index = u.detach().floor().clamp(0, knots - 2).nan_to_num(0.0)
     return index.long(), u - index
 
 
 def _ends(table: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the table's values at the left and right end of the segments `index` [..., F]."""
+    """Return the table's values at the left and right ends of the segments `index` [..., F]."""
     columns, rows = table.t(), index.reshape(-1, table.shape[0])
     left, right = columns.gather(0, rows), columns.gather(0, rows + 1)
     return left.view(index.shape), right.view(index.shape)
@@ -137,7 +141,7 @@ _lerp.register_autograd(_autograd, setup_context=_setup_context)
 
 
 def _kernels(device: str, dtype: torch.dtype) -> ModuleType | None:
-    """Return the fused kernels for a device and dtype, None for plain PyTorch: the one choice."""
+    """Return the module with the fused kernels for a device and dtype, None for plain PyTorch."""
     module = {"cpu": "lerp_cpu", "cuda": "lerp_triton"}.get(device)
     narrow = dtype in (torch.float32, torch.float16, torch.bfloat16)
     return _load(module, device) if module is not None and narrow else None
@@ -145,7 +149,7 @@ def _kernels(device: str, dtype: torch.dtype) -> ModuleType | None:
 
 @cache
 def _load(module: str, device: str) -> ModuleType | None:
-    """Import and try the kernels once; where they do not work say so in one line, return None."""
+    """Import and try the kernels once; if they do not work, log one line and return None."""
     try:
         if module == "lerp_cpu":
             from models.float.activations.kernels import lerp_cpu as kernels

@@ -16,11 +16,11 @@ _VALUE_STD = 4.0  # standard deviation of v at initialisation
 
 
 class LerpPsa(nn.Module):
-    """x + psa(x), psa taken at `grid_size` knots over [-grid_range, grid_range].
+    """x + psa(x), with psa evaluated at `grid_size` knots in [-grid_range, grid_range].
 
-    Between knots linear interpolation, outside linear extrapolation of the first and last segment.
-    Parameters: value v, query q, center c [num_features, expansion], scale o, offset p
-    [num_features]. Their gradients flow through the knot values.
+    The function is linear between knots; outside the grid the first and the last segment are
+    extrapolated. Parameters: value v, query q and center c [num_features, expansion], scale o and
+    offset p [num_features]. Their gradients flow through the knot values.
     """
 
     def __init__(
@@ -50,12 +50,12 @@ class LerpPsa(nn.Module):
     def table(self) -> tuple[Tensor, float, float]:
         """Return knots + psa(knots) [num_features, grid_size], the first knot and the step.
 
-        Interpolation keeps straight lines, so this table holds the residual as well.
+        Interpolation reproduces straight lines exactly, so the table includes the residual x.
         """
         knots = self.knots.to(self.value.dtype)
         return knots + self.psa(knots), self.start, self.step
 
     def psa(self, points: Tensor) -> Tensor:
-        """Evaluate psa itself, without grid or residual: points [G] to values [num_features, G]."""
+        """Evaluate psa without grid and residual: map points [G] to values [num_features, G]."""
         channels = Channels(self.value, self.query, self.center, self.scale, self.offset)
         return psa(points, channels, self.epsilon)

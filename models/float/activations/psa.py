@@ -1,8 +1,8 @@
 """Personal self-attention at given points: the function that `LerpPsa` interpolates.
 
-`psa_reference` is the definition. `psa` is, for float32 on a CPU where numba works, a torch
-operator with loops of its own (`lerp_psa::psa`), with and without gradients: the tables that are
-trained and those that are exported are equal to the bit. Elsewhere it is the definition itself.
+`psa_reference` is the definition. For float32 on a CPU where numba works, `psa` is a torch operator
+with compiled loops (`lerp_psa::psa`). It is used with and without gradients, so trained and
+exported tables are equal bit for bit. Otherwise `psa` calls the definition.
 """
 
 import logging
@@ -22,7 +22,7 @@ _LOG = logging.getLogger(__name__)
 
 
 class Channels(NamedTuple):
-    """What a layer learns: value, query and center [F, terms], scale and offset [F]."""
+    """The parameters of a layer: value, query and center [F, terms], scale and offset [F]."""
 
     value: Tensor
     query: Tensor
@@ -32,10 +32,10 @@ class Channels(NamedTuple):
 
 
 def psa(points: Tensor, channels: Channels, epsilon: float) -> Tensor:
-    """Evaluate psa (published system §1) at `points` [G] for every channel: [F, G].
+    """Evaluate psa (docs/published-system.md §1) at `points` [G] for every channel: [F, G].
 
     psa(x) = scale · sum_k value_k x · softmax_k(-(x - center_k)² / (query_k² + epsilon)) + offset.
-    All tensors are of one dtype.
+    All tensors have the same dtype.
     """
     tensors = (points, *channels)
     narrow = all(t.dtype == torch.float32 and t.device.type == "cpu" for t in tensors)
@@ -45,9 +45,9 @@ def psa(points: Tensor, channels: Channels, epsilon: float) -> Tensor:
 
 
 def psa_reference(points: Tensor, channels: Channels, epsilon: float) -> Tensor:
-    """Compute `psa` in plain PyTorch with PyTorch's own gradients: the definition."""
+    """Compute `psa` in plain PyTorch with PyTorch's own gradients; this is the definition."""
     value, query, center, scale, offset = channels
-    # (features, terms, points): sums over the few terms then run along the points
+    # [features, terms, points]: sums over the few terms are then vectorised along the points
     sharpness = -1 / (query.square() + epsilon)
     distances = (points - center.unsqueeze(2)).square()
     weights = (sharpness.unsqueeze(2) * distances).softmax(dim=1)
@@ -62,7 +62,7 @@ def _available() -> bool:
 
 @cache
 def _loops() -> ModuleType | None:
-    """Import and try the loops once; where they do not work say so in one line, return None."""
+    """Import and try the loops once; if they do not work, log one line and return None."""
     try:
         from models.float.activations.kernels import psa_loops as loops
 
@@ -75,7 +75,7 @@ def _loops() -> ModuleType | None:
     return loops
 
 
-# Tensor by tensor, because PyTorch takes much longer over an operator with a list of them.
+# Separate tensor arguments, because PyTorch takes much longer for an operator with a tensor list.
 @torch.library.custom_op("lerp_psa::psa", mutates_args=(), device_types="cpu")
 def _psa(
     points: Tensor,
@@ -117,7 +117,7 @@ def _(points: Tensor, value: Tensor, *others: Tensor | float) -> Tensor:
 @_psa_backward.register_fake
 def _(grad: Tensor, points: Tensor, *inputs: Tensor | float) -> tuple[Tensor, ...]:
     *parameters, scale, _ = inputs
-    like = (*parameters, scale, scale)  # the last is offset's, which no gradient depends on
+    like = (*parameters, scale, scale)  # offset has the shape of scale and is not an input
     return tuple(torch.empty_like(t, memory_format=torch.contiguous_format) for t in like)
 
 

@@ -1,15 +1,15 @@
-"""Learnable 1-D activations by name: which there are, what each may be given, how to build one.
+"""The registry of activations: their names, their options and how to build them.
 
-Contract of an activation (checked by `tests/support/activation_contract.py`): an `nn.Module` built
-as `cls(num_features, **options)` whose `forward(x)` maps `[..., num_features]` to the same shape,
-each channel by a scalar function of its own. The trainer asks for two optional methods:
-`penalty()`, a regulariser already multiplied by its weight, and `spline_parameters()`, parameters
-that want an optimiser group of their own. Quantiser, numpy, headers and HLS need nothing: after
-quantisation every 1-D function is the same thing, a table of knots per channel.
+Contract of an activation (checked by `tests/support/activation_contract.py`): it is an `nn.Module`,
+built as `cls(num_features, **options)`. Its `forward(x)` maps `[..., num_features]` to the same
+shape and applies a separate scalar function to each channel. The trainer calls two optional
+methods: `penalty()` returns a regulariser multiplied by its weight, `spline_parameters()` yields
+the parameters for a separate optimiser group. Quantiser, numpy network, headers and HLS need no
+change: after quantisation every 1-D function is a table of knots per channel.
 
-To add one: a file here, a file in specs/, a row in params.yaml, a test class.
-The folder specs/ is the list of names. This module imports no torch, so that parsers and numpy-only
-stages can read it.
+To add an activation: add a module here, a module of the same name in specs/, a row in params.yaml
+and a test class. The modules in specs/ are the list of names. This module does not import torch, so
+parsers and numpy-only stages can use it.
 """
 
 import importlib
@@ -21,12 +21,16 @@ from models.float.activations.spec import ActivationSpec
 
 
 def activation_names() -> tuple[str, ...]:
-    """Return the names of all activations in alphabetical order: the files in specs/."""
+    """Return the names of all activations in alphabetical order: the modules in specs/.
+
+    >>> activation_names()
+    ('bspline', 'lerp_psa', 'relu')
+    """
     return tuple(sorted(module.name for module in pkgutil.iter_modules(specs.__path__)))
 
 
 def activation_spec(name: object) -> ActivationSpec:
-    """Return what specs/<name>.py says; ValueError lists the known names."""
+    """Return the spec in specs/<name>.py; ValueError lists the known names."""
     if name not in activation_names():
         known = ", ".join(activation_names())
         raise ValueError(f"activation is {name!r}, but must be one of: {known}.")
@@ -42,26 +46,26 @@ def activation_class(name: str) -> Any:  # noqa: ANN401 - a class, whose module 
 
 
 def build_activation(name: str, num_features: int, **options: float) -> Any:  # noqa: ANN401 - nn.Module, not imported here
-    """Build the activation `name` for `num_features` channels after checking its options.
+    """Check the options and build the activation `name` for `num_features` channels.
 
-    Raises ValueError where the name or an option is unknown, or a value is impossible.
+    Raises ValueError if the name or an option is unknown, or a value is not allowed.
     """
     checked = activation_spec(name).check(options, name)
     return activation_class(name)(num_features, **checked)
 
 
 def is_tabulated(module: object) -> bool:
-    """Return whether `module` is an activation that INT8 evaluates by a table per channel."""
+    """Return whether `module` is an activation that the INT8 network evaluates with tables."""
     names = (name for name in activation_names() if activation_spec(name).tabulated)
     return any(type(module) is activation_class(name) for name in names)
 
 
 def penalty(network: Any) -> Any:  # noqa: ANN401 - nn.Module to Tensor, not imported here
-    """Sum the regularisers of all activations of a module; the number 0 where there are none."""
+    """Return the sum of the regularisers of all activations in a module; 0 if there are none."""
     return sum(part.penalty() for part in network.modules() if hasattr(part, "penalty"))
 
 
 def spline_parameters(network: Any) -> list[Any]:  # noqa: ANN401 - nn.Module, not imported here
-    """List the parameters of a module's activations that want their own optimiser group."""
+    """Return the parameters of a module's activations that need a separate optimiser group."""
     owners = [part for part in network.modules() if hasattr(part, "spline_parameters")]
     return [parameter for owner in owners for parameter in owner.spline_parameters()]

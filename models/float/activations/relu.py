@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 
 class ReLU(nn.Module):
-    """max(0, x) in every channel; acts after the first linear layer only (`act_in` is identity)."""
+    """max(0, x) in every channel; used only as `act_hidden` (then `act_in` is the identity)."""
 
     def __init__(self, num_features: int) -> None:
         super().__init__()

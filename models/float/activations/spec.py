@@ -1,23 +1,26 @@
-"""How a file in specs/ describes an activation: its class, its options, its form in INT8."""
+"""The description of an activation in specs/: its class, its options, its form in INT8."""
 
 import reprlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-_LARGEST_INT = 1 << 63  # a larger int may be no number that a float can stand for
+_LARGEST_INT = 1 << 63  # limit for ints that are converted to float
 
 
 @dataclass(frozen=True)
 class Option:
-    """What one option of an activation may be: its type, a test and the words for it."""
+    """The rule for one option: its type, a test of the value, and the description of the rule."""
 
     type: type
     allowed: str
     test: Callable[[Any], bool]
 
     def check(self, key: str, value: object) -> Any:  # noqa: ANN401 - int or float, by `self.type`
-        """Return `value` (an int is taken for a float); ValueError names key, value, allowed."""
+        """Return `value`, an int as float if `type` is float.
+
+        Raises ValueError, with key, value and rule, if it is not allowed.
+        """
         whole = self.type is float and type(value) is int and abs(value) < _LARGEST_INT
         if (not whole and type(value) is not self.type) or not self.test(value):
             raise ValueError(f"{key} is {reprlib.repr(value)}, but must be {self.allowed}.")
@@ -28,8 +31,8 @@ class Option:
 class ActivationSpec:
     """The name of an activation's class, its options, and whether INT8 needs tables for it.
 
-    `tabulated`: the INT8 network evaluates it by a table per channel, and it stands before and
-    after the first linear layer; otherwise it stands after that layer only.
+    `tabulated`: the INT8 network evaluates the activation with a table per channel, and the network
+    has it before and after `linear_1`; otherwise only after `linear_1`.
     """
 
     class_name: str
@@ -37,7 +40,7 @@ class ActivationSpec:
     tabulated: bool
 
     def check(self, options: Mapping[str, object], where: str) -> dict[str, Any]:
-        """Return the checked options, which stand under the key `where`; ValueError names a key."""
+        """Return the checked options; ValueError names the first bad key as `<where>.<key>`."""
         for key in options:
             if key not in self.options:
                 allowed = ", ".join(self.options) or "no options"
@@ -46,7 +49,7 @@ class ActivationSpec:
 
 
 def at_least(minimum: int) -> Option:
-    """Return the rule of a whole number that is not less than `minimum`."""
+    """Return the rule for a whole number >= `minimum`."""
     return Option(int, f"a whole number >= {minimum}", lambda value: value >= minimum)
 
 

@@ -1,1 +1,1 @@
-"""The same ResMLP as few passes over memory, for training."""
+"""The ResMLP in few passes over memory, for fast training."""

@@ -1,7 +1,10 @@
-"""The small algebra of the fused passes, compiled: weights absorb norms; `_back`: the gradients.
+"""Absorb norms and affines into weights for the fused passes, in compiled functions.
 
-With r = 1 / sqrt(variance + eps) a norm is scale * x + offset, scale = gamma r,
-offset = beta - scale * mean. PyTorch would spend as long on these vectors as on the streams.
+A function `<name>_back` computes the gradients of `<name>`. With r = 1 / sqrt(variance + eps) a
+norm is scale * x + offset, scale = gamma r, offset = beta - scale * mean. The functions are
+compiled because PyTorch would take as long for these small vectors as for the streams.
+
+Shapes: C channels, T tokens, H hidden channels; U units (parts of a stream, see `streams`).
 """
 
 import numpy as np
@@ -16,7 +19,7 @@ Halves = NDArray[np.uint16]  # the bits of bfloat16
 
 @compiled
 def absorb_norm(mean: Floats, variance: Floats, eps: float, gamma: Floats, beta: Floats) -> Floats:
-    """Return r, scale and offset [3, C]."""
+    """Return r, scale and offset [3, C] of a norm; the arguments are vectors [C]."""
     norm = np.empty((3, mean.size), np.float32)
     for c in range(mean.size):
         norm[0, c] = 1 / np.sqrt(variance[c] + np.float32(eps))
@@ -27,14 +30,17 @@ def absorb_norm(mean: Floats, variance: Floats, eps: float, gamma: Floats, beta:
 
 @compiled
 def statistics(sums: Floats, count: int) -> Floats:
-    """Return mean and biased variance [2, C] of `count` values from sums of parts [U, 2, C]."""
+    """Return mean and biased variance [2, C] of `count` values.
+
+    `sums` [U, 2, C] holds, per unit, the sums of the values and of their squares.
+    """
     total, result = np.zeros(sums.shape[1:]), np.empty(sums.shape[1:], np.float32)
     for unit in range(sums.shape[0]):
         for row in range(2):
             for c in range(sums.shape[2]):
                 total[row, c] += sums[unit, row, c]
     for c in range(sums.shape[2]):
-        mean = total[0, c] / count  # in float64: the difference below may cancel
+        mean = total[0, c] / count  # float64, because of cancellation in the difference below
         result[0, c] = mean
         result[1, c] = max(total[1, c] / count - mean * mean, 0.0)
     return result
@@ -44,9 +50,9 @@ def statistics(sums: Floats, count: int) -> Floats:
 def through_statistics(
     grad_mean: Floats, grad_variance: Floats, mean: Floats, count: int
 ) -> Floats:
-    """Return [2, C]: mean and variance add [0] + [1] * y to the gradient of the stream y.
+    """Return coefficients [2, C] of the gradient that a stream y gets through its statistics.
 
-    That is grad_mean / count + grad_variance * 2 (y - mean) / count.
+    That gradient is [0] + [1] * y = grad_mean / count + grad_variance * 2 (y - mean) / count.
     """
     grads = np.empty((2, mean.size), np.float32)
     for c in range(mean.size):
@@ -59,7 +65,11 @@ def through_statistics(
 def absorb_norm_back(
     grad_scale: Floats, grad_offset: Floats, mean: Floats, gamma: Floats, norm: Floats
 ) -> Floats:
-    """Return the gradients of mean, variance, gamma and beta [4, C] from those of the affine."""
+    """Return the gradients of mean, variance, gamma and beta [4, C].
+
+    `grad_scale` and `grad_offset` [C] are those of the norm's scale and offset; `norm` is the
+    result of `absorb_norm`.
+    """
     grads = np.empty((4, mean.size), np.float32)
     for c in range(mean.size):
         r = norm[0, c]
@@ -75,7 +85,11 @@ def absorb_norm_back(
 def absorb_mixer(
     norm: Floats, weight: Floats, bias: Floats, outer: Floats, constant: Floats
 ) -> tuple[Halves, Floats, Floats]:
-    """Return weight as bfloat16, scale [C] and shift [T, C] of y = x + scale * (W x) + shift."""
+    """Return the token mixer as y = x + scale * (W x) + shift.
+
+    Arguments: weight [T, T], bias [T]; outer and constant [C] are scale and offset of affine_2.
+    Returns W [T, T] in bfloat16, scale [C] and shift [T, C].
+    """
     tokens, features = bias.size, outer.size
     half = round_weight(weight)
     shift = np.empty((tokens, features), np.float32)
@@ -96,7 +110,10 @@ def absorb_mixer_back(
     bias: Floats,
     outer: Floats,
 ) -> tuple[Floats, Floats, Floats, Floats]:
-    """Return the gradients of weight, bias, outer and constant [2, C], and of the norm [2, C]."""
+    """Return the gradients of weight, bias, (outer, constant), norm: [T, T], [T], [2, C], [2, C].
+
+    The norm's gradients are those of its scale and offset.
+    """
     tokens, features = bias.size, outer.size
     grad_weight, grad_bias = np.empty_like(weight), np.empty_like(bias)
     grad_outer, grad_norm = np.zeros((2, features), np.float32), np.zeros((2, features), np.float32)
@@ -121,7 +138,10 @@ def absorb_mixer_back(
 
 @compiled
 def absorb_input(norm: Floats, weight: Floats, bias: Floats) -> tuple[Halves, Halves]:
-    """Return weight * scale and bias + weight @ offset in bfloat16: a linear layer on norm(x)."""
+    """Return weight [H, C] and bias [H], in bfloat16, of a linear layer that absorbs its norm.
+
+    The new weight is weight * scale, the new bias is bias + weight @ offset.
+    """
     half, half_bias = np.empty(weight.shape, np.uint16), np.empty(bias.shape, np.uint16)
     for h in range(bias.size):
         for c in range(weight.shape[1]):
@@ -134,7 +154,10 @@ def absorb_input(norm: Floats, weight: Floats, bias: Floats) -> tuple[Halves, Ha
 def absorb_input_back(
     grad_half: Floats, grad_bias: Floats, norm: Floats, weight: Floats
 ) -> tuple[Floats, Floats]:
-    """Return the gradients of weight and of the norm [2, C]; the bias keeps its gradient."""
+    """Return the gradients of weight [H, C] and of the norm's scale and offset [2, C].
+
+    The gradient of the bias is `grad_bias`.
+    """
     grad_weight, grad_norm = np.empty_like(weight), np.zeros((2, weight.shape[1]), np.float32)
     for h in range(grad_bias.size):
         for c in range(weight.shape[1]):
@@ -149,7 +172,11 @@ def absorb_input_back(
 def absorb_output(
     weight: Floats, bias: Floats, outer: Floats, constant: Floats
 ) -> tuple[Halves, Floats]:
-    """Return outer * weight in bfloat16 and outer * bias + constant."""
+    """Return a linear layer that absorbs the affine after it.
+
+    The new weight [C, H] is outer * weight in bfloat16, the new bias [C] is outer * bias +
+    constant.
+    """
     half = np.empty(weight.shape, np.uint16)
     for c in range(outer.size):
         for h in range(weight.shape[1]):
@@ -161,7 +188,10 @@ def absorb_output(
 def absorb_output_back(
     grad_half: Floats, grad_bias: Floats, weight: Floats, bias: Floats, outer: Floats
 ) -> tuple[Floats, Floats, Floats]:
-    """Return the gradients of weight, bias and outer; that of the constant is `grad_bias`."""
+    """Return the gradients of weight [C, H], bias [C] and outer [C].
+
+    The gradient of the constant is `grad_bias`.
+    """
     grad_weight, grad_outer = np.empty_like(weight), grad_bias * bias
     products = np.empty(weight.shape[1], np.float32)
     for c in range(outer.size):
@@ -175,7 +205,7 @@ def absorb_output_back(
 
 @compiled
 def add_halves(parts: Halves) -> Floats:
-    """Return the sum over the first of three dimensions of bfloat16 in float32."""
+    """Sum a three-dimensional bfloat16 array over axis 0, in float32."""
     total = np.zeros(parts.shape[1:], np.float32)
     for part in range(parts.shape[0]):
         for i in range(parts.shape[1]):
@@ -186,7 +216,7 @@ def add_halves(parts: Halves) -> Floats:
 
 @compiled
 def round_weight(weight: Floats) -> Halves:
-    """Return a matrix as bfloat16."""
+    """Round a matrix to bfloat16."""
     half = np.empty(weight.shape, np.uint16)
     for i in range(weight.shape[0]):
         for j in range(weight.shape[1]):

@@ -23,14 +23,14 @@ from models.float.activations.kernels import lerp_cpu
 from models.float.fused import algebra, streams
 from models.float.fused.plain import Linear, Norm, Outer, Stream, Table
 
-_SUMS = 8  # parts of a weight gradient
+_SUMS = 8  # partial sums of a weight gradient
 
-Context = Any  # what torch calls FunctionCtx, with the attributes that each forward sets
+Context = Any  # torch's FunctionCtx, with the attributes that each forward sets
 Grads = tuple[Any, ...]
 
 
 class _Branch(NamedTuple):
-    """What the backward pass of y = x + outer(second(v)) needs."""
+    """The tensors that the backward pass of y = x + outer(second(v)) needs."""
 
     v: Tensor  # [T, B, H]
     y: Tensor  # [T, B, C]
@@ -113,7 +113,7 @@ class _Pool(Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Context, grad: Tensor) -> Tensor:
-        return (grad / ctx.shape[0]).bfloat16().expand(ctx.shape)  # one token's rows, for all
+        return (grad / ctx.shape[0]).bfloat16().expand(ctx.shape)  # stride 0 over the tokens
 
 
 class _ReluMlp(Function):
@@ -240,18 +240,21 @@ def pool(x: Tensor) -> Tensor:
 
 
 def _flat(*parts: Iterable[Any]) -> list[Any]:
-    """Return the fields of several parts, one after another."""
+    """Return the fields of several parts as one list."""
     return [value for part in parts for value in part]
 
 
 def _parts(kinds: Sequence[Any], values: Iterable[Any]) -> list[Any]:
-    """Return the parts whose fields `_flat` listed; `kinds` are their NamedTuples, in order."""
+    """Return parts from the list of their fields, the inverse of `_flat`.
+
+    `kinds` are the NamedTuple classes of the parts, in order.
+    """
     rest = iter(values)
     return [kind(*islice(rest, len(kind._fields))) for kind in kinds]
 
 
 def _close(x: Tensor, v: Tensor, second: Linear, outer: Outer) -> tuple[Stream, _Branch]:
-    """Return x + outer(second(v)) with its statistics, and what `_open` needs of it."""
+    """Return x + outer(second(v)) with its statistics, and the tensors for its backward `_open`."""
     half, bias = _tensors(
         *algebra.absorb_output(*_arrays(*second), *_arrays(*outer))
     )  # [C, H], [C]
@@ -265,9 +268,12 @@ def _close(x: Tensor, v: Tensor, second: Linear, outer: Outer) -> tuple[Stream, 
 def _open(
     grads: tuple[Tensor | None, ...], branch: _Branch
 ) -> tuple[Tensor, Tensor, Linear, Outer]:
-    """Return the gradients of x, v, second and outer from those of y, its mean and variance."""
+    """Return the gradients of x, v, second and outer; the backward of `_close`.
+
+    `grads` are the gradients of y, its mean and its variance.
+    """
     g, _, sums = _run_split(grads, branch.y, branch.mean, None)
-    total = sums[:, 0].sum(dim=0)  # [C], the gradient of a constant that is added to y
+    total = sums[:, 0].sum(dim=0)  # [C], gradient of a constant that is added to y
     grad_weight, grad_bias, grad_scale = _tensors(
         *algebra.absorb_output_back(
             weight_gradient(g, branch.v), *_arrays(total, branch.weight, branch.bias, branch.scale)
@@ -278,14 +284,14 @@ def _open(
 
 
 def product(x: Tensor, matrix: Tensor) -> Tensor:
-    """Return x [tokens, batch, A] @ matrix [A, B]."""
+    """Return x [T, B, A] @ matrix [A, D], [T, B, D]."""
     return torch.mm(x.flatten(0, 1), matrix).view(*x.shape[:2], -1)
 
 
 def weight_gradient(grad: Tensor, x: Tensor) -> np.ndarray:
-    """Return the sum over all rows of grad ⊗ x, float32.
+    """Return the sum over all rows of grad ⊗ x, float32 [D, A], for grad [T, B, D] and x [T, B, A].
 
-    PyTorch gives one long sum to one thread; a batch of shorter ones goes to all.
+    PyTorch runs one long sum on one thread, but a batch of shorter sums on all threads.
     """
     parts = math.gcd(len(x), _SUMS)
     grad, x = (stream.view(parts, -1, stream.shape[2]) for stream in (grad, x))
@@ -293,21 +299,24 @@ def weight_gradient(grad: Tensor, x: Tensor) -> np.ndarray:
 
 
 def relu_product(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Return relu(x [tokens, batch, A] @ weight [B, A]^T + bias [B])."""
+    """Return relu(x [T, B, A] @ weight [D, A]^T + bias [D]), [T, B, D]."""
     if torch.backends.mkldnn.is_available():
         return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "relu", [], "")
     return torch.addmm(bias, x.flatten(0, 1), weight.t()).relu_().view(*x.shape[:2], -1)
 
 
 def _statistics(sums: Tensor, y: Tensor) -> list[Tensor]:
-    """Return mean and biased variance [C] of the stream y from its sums."""
+    """Return mean [C] and biased variance [C] of the stream y from its sums [U, 2, C]."""
     return _tensors(*algebra.statistics(sums.numpy(), y.shape[0] * y.shape[1]))
 
 
 def _run_split(
     grads: tuple[Tensor | None, ...], y: Tensor, mean: Tensor, branch: tuple[Tensor, Tensor] | None
 ) -> tuple[Tensor, Tensor | None, Tensor]:
-    """Run the backward pass of a residual addition from the gradients of y, mean and variance."""
+    """Return `streams.split` for the gradients of y, its mean and its variance (None: zero).
+
+    This is the backward pass of a residual addition.
+    """
     grad, *moments = grads
     zero = torch.zeros_like(mean)
     moments = [zero if moment is None else moment for moment in moments]
@@ -327,21 +336,24 @@ def _absorb_norm(norm: Norm) -> np.ndarray:
 def _norm_gradients(
     grad_affine: np.ndarray, mean: Tensor, gamma: Tensor, absorbed: np.ndarray
 ) -> Norm:
-    """Return the gradients of a norm's fields from those of its scale and offset [2, C]."""
+    """Return the gradients of a norm's fields.
+
+    `grad_affine` [2, C] holds the gradients of its scale and offset.
+    """
     grads = algebra.absorb_norm_back(*grad_affine, *_arrays(mean, gamma), absorbed)
     grad_mean, grad_variance, grad_gamma, grad_beta = _tensors(*grads)
     return Norm(grad_mean, grad_variance, eps=None, gamma=grad_gamma, beta=grad_beta)
 
 
 def _arrays(*tensors: Tensor) -> list[np.ndarray]:
-    """View tensors as arrays, bfloat16 as its bits."""
+    """View tensors as numpy arrays, bfloat16 as uint16 bits."""
     return [
         (t.view(torch.uint16) if t.dtype == torch.bfloat16 else t.detach()).numpy() for t in tensors
     ]
 
 
 def _tensors(*arrays: np.ndarray) -> list[Tensor]:
-    """View arrays as tensors, bits as bfloat16."""
+    """View numpy arrays as tensors, uint16 bits as bfloat16."""
     return [
         torch.from_numpy(a).view(torch.bfloat16) if a.dtype == np.uint16 else torch.from_numpy(a)
         for a in arrays

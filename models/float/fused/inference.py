@@ -1,8 +1,8 @@
-"""A trained ResMLP folded once into bfloat16 weights, for many forward passes on the CPU.
+"""Fold a trained ResMLP once into bfloat16 weights, for many forward passes on the CPU.
 
-Every norm is scale * x + offset with its running statistics. The constant that a channel MLP adds
-to a channel is not added to the stream: it is carried on as a vector and absorbed by the layers
-after it. Half of the passes over the stream thereby disappear into matrix products.
+Every norm becomes scale * x + offset with its running statistics. A channel MLP adds a constant to
+each channel. This constant is not added to the stream; it is carried along as a vector, and later
+layers absorb it. As a result half of the passes over the stream become part of matrix products.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ Step = Callable[[Tensor], Tensor]
 
 
 def mixer_step(mixer: TokenMixer, constant: Tensor) -> Step:
-    """Return x + constant -> mixer(x + constant) - constant, on streams [T, B, C]."""
+    """Return the function x -> mixer(x + constant) - constant on streams [T, B, C]."""
     scale, offset = affine(mixer.affine_1)
     weight, outer = mixer.linear.weight, mixer.affine_2
     mixed = torch.outer(weight.sum(dim=1), offset + scale * constant)  # [T, C]
@@ -35,7 +35,10 @@ def mixer_step(mixer: TokenMixer, constant: Tensor) -> Step:
 
 
 def mlp_step(mlp: ChannelMlp, constant: Tensor) -> tuple[Step, Tensor]:
-    """Return x + constant -> mlp(x + constant) - new constant, in place, and the new constant."""
+    """Return the function x -> mlp(x + constant) - new constant, and the new constant [C].
+
+    The function changes its stream [T, B, C] in place.
+    """
     scale, offset = affine(mlp.affine_1)
     offset = offset + scale * constant
     first, second, outer = mlp.linear_1, mlp.linear_2, mlp.affine_2
@@ -71,6 +74,6 @@ def _table_branch(mlp: ChannelMlp, scale: Tensor, offset: Tensor) -> Step:
 
 
 def affine(norm: ChannelNorm) -> tuple[Tensor, Tensor]:
-    """Return a norm as scale and offset [C], with its running statistics."""
+    """Return scale and offset [C] of a norm in eval mode, i.e. with its running statistics."""
     statistics = norm.running_mean, norm.running_var
     return plain.affine(plain.Norm(*statistics, norm.eps, norm.weight, norm.bias))

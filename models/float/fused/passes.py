@@ -1,18 +1,18 @@
-"""ResMLP as few passes over memory: the same mathematics as `models.float.resmlp`, in bfloat16.
+"""The ResMLP in few passes over memory: the mathematics of `models.float.resmlp` in bfloat16.
 
-A residual stream x [tokens, batch, channels] goes from sublayer to sublayer together with mean and
-variance of its channels, which the pass that wrote it has summed up. A norm is then two vectors,
+The sublayers pass on a residual stream x [tokens, batch, channels] with the mean and variance of
+its channels; the pass that writes x also computes these. So a norm is given by two vectors,
 
     s = gamma / sqrt(variance + eps),  d = beta - s * mean,  norm(x) = s * x + d,
 
-and they move into the small tensors beside it, so that no pass over x is left for it:
+which are absorbed into the neighbouring weights. No pass over x remains for the norm:
 
     token mixer    y = x + (a s) (W x) + [a (sum_j W_ij d + b_i) + c]          a, c: affine_2
     channel MLP    y = x + (a V) act(U (s x + d) + b) + (a e + c)              V, e: linear_2
       ReLU         act(...) = relu((U s) x + (U d + b))
-      tables       act_in(s x + d) and act_hidden(x + b) are look-ups of an affine function of x
+      tables       act_in(s x + d) and act_hidden(x + b) are table look-ups of an affine function
 
-Tokens come first because W x is then one matrix product over all images.
+Tokens are the first dimension, so that W x is one matrix product over all images.
 """
 
 import logging
@@ -29,8 +29,8 @@ from models.float.fused import plain
 from models.float.fused.plain import Linear, Norm, Outer, Stream, Table
 from models.float.resmlp import Affine, ChannelMlp, ChannelNorm, ResMLP, TokenMixer
 
-_MIDDLE = 128  # what `center` takes from the pixels
-_RUNS = {2: torch.int16, 4: torch.int32, 8: torch.int64}  # as many pixels, moved as one
+_MIDDLE = 128  # subtracted from the pixels by `center`
+_RUNS = {2: torch.int16, 4: torch.int32, 8: torch.int64}  # type that holds so many uint8 pixels
 
 _AMPERE = (8, 0)  # the first compute capability with bfloat16 products
 
@@ -40,10 +40,11 @@ Logits = Callable[[Tensor], Tensor]
 
 
 def fused_forward(network: ResMLP, images: Tensor, dtype: torch.dtype = torch.bfloat16) -> Tensor:
-    """Map pixels 0..255 [batch, 3, 32, 32] to float32 logits, as `network(images)` does.
+    """Map pixels 0..255 [batch, 3, 32, 32] to float32 logits [batch, classes].
 
-    Every norm follows its own mode: batch statistics (and an update of the running ones) in
-    training mode, running statistics in eval mode. `dtype` is the stream's.
+    Computes the same function as `network(images)`. A norm in training mode uses batch statistics
+    and updates the running ones; in eval mode it uses the running statistics. `dtype` is that of
+    the stream.
     """
     stream = embed(network, images, dtype)
     for block in network.blocks:
@@ -56,9 +57,9 @@ def fused_forward(network: ResMLP, images: Tensor, dtype: torch.dtype = torch.bf
 def fused_features(
     network: ResMLP, images: Tensor, block: int, dtype: torch.dtype = torch.bfloat16
 ) -> Tensor:
-    """Return the features [batch, tokens, channels] after a block; -1 is the embedding.
+    """Return the features [batch, tokens, channels] after block `block`; -1 is the embedding.
 
-    Only the last block gets gradients: what comes before it is frozen in block-wise transfer.
+    Only this block gets gradients, because block-wise transfer freezes the layers before it.
     """
     with torch.no_grad():
         stream = embed(network, images, dtype)
@@ -71,10 +72,11 @@ def fused_features(
 
 
 def fused_available(device: torch.device) -> bool:
-    """Say whether this is the fast way on a device: kernels work, and bfloat16 products are fast.
+    """Return whether the fused passes are fast on a device.
 
-    On CUDA the passes are plain PyTorch's, and fast once torch.compile has made kernels of them.
-    Everything here also runs where it is not the fast way.
+    They are if the kernels work and bfloat16 products are fast. On CUDA the passes are plain
+    PyTorch, which is fast after torch.compile. If False, the functions here still work, only
+    slower.
     """
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= _AMPERE
@@ -83,12 +85,13 @@ def fused_available(device: torch.device) -> bool:
 
 @torch.no_grad()
 def fused_inference(network: ResMLP, dtype: torch.dtype = torch.bfloat16) -> Logits:
-    """Return a function from pixels to the float32 logits of `network` in eval mode.
+    """Return a function that maps pixels to the float32 logits of `network` in eval mode.
 
-    The network is folded here and now: later changes of its weights are not seen. Where there are
-    no kernels (or an activation without `table`) it runs as `fused_forward` does, unfolded, and
-    sees them.
-    Raises ValueError where the network is in training mode.
+    The network is folded when this function is called, so later changes of its weights have no
+    effect. Without kernels, or with an activation that has no `table`, the network is not folded:
+    then the result calls `fused_forward`, and later changes do have an effect.
+
+    Raises ValueError if the network is in training mode.
     """
     if network.training:
         raise ValueError("fused_inference folds running statistics: call network.eval() first.")
@@ -124,14 +127,17 @@ def _folded(network: ResMLP, operations: ModuleType, embedding: Tensor, constant
 
 
 def embed(network: ResMLP, images: Tensor, dtype: torch.dtype) -> Stream:
-    """Cut pixels into patches and embed them; the weights absorb the normalisation."""
+    """Cut pixels into patches and embed them; the weights absorb the normalisation.
+
+    `images` are pixels 0..255 [B, 3, height, width]; returns a stream [T, B, C].
+    """
     pixels = patches(images, network.patchify.patch_size)  # [T, B, P]
     operations = _operations(pixels.new_empty(0, dtype=dtype))
     return operations.embed(operations.center(pixels, dtype), _embedding(network))
 
 
 def _embedding(network: ResMLP) -> Linear:
-    """Return the embedding [C, P] of what `patches` cuts, less `_MIDDLE`."""
+    """Return the embedding layer [C, P] for the output of `patches` minus `_MIDDLE`."""
     linear, normalize, size = network.embed_linear, network.input, network.patchify.patch_size
     weight = linear.weight.view(-1, size, size, 3).permute(0, 3, 1, 2).flatten(2)  # [C, 3, size^2]
     weight = weight / (255 * normalize.std.view(-1, 1))
@@ -140,10 +146,13 @@ def _embedding(network: ResMLP) -> Linear:
 
 
 def patches(images: Tensor, size: int) -> Tensor:
-    """Cut pixels into [tokens, batch, 3 * size * size], inside a patch (colour, row, column)."""
+    """Cut pixels [batch, 3, height, width] into patches [tokens, batch, 3 * size * size].
+
+    The order inside a patch is (colour, row, column).
+    """
     batch, colours, height, width = images.shape
     images = images.contiguous()
-    # The uint8 pixels of a patch's row move as one number.
+    # Move the uint8 pixels of a patch's row as one integer.
     runs = _RUNS[size] if images.dtype == torch.uint8 and size in _RUNS else images.dtype
     # [B, colour, patch row, row in the patch, patch column, runs]
     rows = images.view(runs).view(batch, colours, height // size, size, width // size, -1)
@@ -159,7 +168,7 @@ def token_mixer(mixer: TokenMixer, stream: Stream) -> Stream:
 
 
 def channel_mlp(mlp: ChannelMlp, stream: Stream) -> Stream:
-    """Compute `ChannelMlp.forward`; activations that have no `table` run as they are."""
+    """Compute `ChannelMlp.forward`; activations without a `table` are called directly."""
     x, norm, operations = stream.x, _norm(mlp.affine_1, stream), _operations(stream.x)
     first, second, outer = _linear(mlp.linear_1), _linear(mlp.linear_2), _outer(mlp.affine_2)
     if _is_relu(mlp):
@@ -191,7 +200,7 @@ def _outer(affine: Affine) -> Outer:
 
 
 def _norm(norm: ChannelNorm, stream: Stream) -> Norm:
-    """Return what a norm computes with; in training mode track the statistics of its input."""
+    """Return a norm's statistics and parameters; in training mode update its running statistics."""
     if not norm.training:
         return Norm(norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias)
     _track(norm, stream)
@@ -200,7 +209,7 @@ def _norm(norm: ChannelNorm, stream: Stream) -> Norm:
 
 @torch.no_grad()
 def _track(norm: ChannelNorm, stream: Stream) -> None:
-    """Update the running statistics as BatchNorm does, the variance as an unbiased estimate."""
+    """Update the running statistics as BatchNorm does, with the unbiased variance."""
     count = stream.x.shape[0] * stream.x.shape[1]
     if count < 2:
         raise ValueError("A norm in training mode needs more than one value per channel.")
@@ -216,7 +225,7 @@ def _operations(x: Tensor) -> ModuleType:
 
 @cache
 def _cpu_operations() -> ModuleType | None:
-    """Import the CPU forms once; where they do not work log one line and return None."""
+    """Import the CPU implementation once; if it does not work, log one line and return None."""
     try:
         from models.float.fused import cpu
 

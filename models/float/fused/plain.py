@@ -19,7 +19,7 @@ from models.float.activations.lerp import lerp
 
 
 class Stream(NamedTuple):
-    """Features x [T, B, C], with mean and biased variance of their channels [C]."""
+    """Features x [T, B, C] with the mean [C] and biased variance [C] of their channels."""
 
     x: Tensor
     mean: Tensor
@@ -27,7 +27,7 @@ class Stream(NamedTuple):
 
 
 class Norm(NamedTuple):
-    """A norm and the statistics that it normalises with; vectors [C]."""
+    """A norm's parameters and the statistics with which it normalises; vectors [C]."""
 
     mean: Tensor
     variance: Tensor
@@ -52,14 +52,14 @@ class Table(NamedTuple):
 
 
 class Outer(NamedTuple):
-    """The affine that closes a branch: scale and offset per channel [C]."""
+    """The affine at the end of a branch: scale and offset per channel [C]."""
 
     scale: Tensor
     offset: Tensor
 
 
 def center(pixels: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return pixels - 128: whole numbers of eight bits, exact in bfloat16."""
+    """Return pixels - 128: 8-bit integers, which are exact in bfloat16."""
     return pixels.to(dtype) - 128
 
 
@@ -96,7 +96,7 @@ def table_mlp(
     second: Linear,
     outer: Outer,
 ) -> Stream:
-    """Return x + outer(second(lerp(first(lerp(norm(x)))))) with a table for either lerp."""
+    """Return x + outer(second(lerp(first(lerp(norm(x)))))), with one table for each lerp."""
     scale, offset = affine(norm)
     u = lerp(scale * x + offset, *table_in).to(x.dtype)  # [T, B, C]
     h = functional.linear(u, first.weight.to(x.dtype))  # [T, B, H]
@@ -112,18 +112,18 @@ def add_linear(x: Tensor, v: Tensor, second: Linear, outer: Outer) -> Stream:
 
 
 def pool(x: Tensor) -> Tensor:
-    """Return the mean over the tokens [B, C], at least in float32."""
+    """Return the mean over the tokens [B, C], in float32 or wider."""
     return x.mean(dim=0, dtype=torch.promote_types(x.dtype, torch.float32))
 
 
 def affine(norm: Norm) -> tuple[Tensor, Tensor]:
-    """Return a norm as scale and offset [C]: norm(x) = scale * x + offset."""
+    """Return scale and offset [C] of a norm: norm(x) = scale * x + offset."""
     scale = norm.gamma * (norm.variance + norm.eps).rsqrt()
     return scale, norm.beta - scale * norm.mean
 
 
 def summed(x: Tensor) -> Stream:
-    """Return features [T, B, C] with mean and biased variance of their channels."""
+    """Return features [T, B, C] as a stream with the mean and biased variance of their channels."""
     wide = x.double() if x.dtype == torch.float64 else x.float()
     variance, mean = torch.var_mean(wide, dim=(0, 1), correction=0)
     return Stream(x, mean, variance)

@@ -1,8 +1,8 @@
-"""The passes between the matrix products of the fused network on the CPU, one kernel for each.
+"""The CPU kernels of the fused network, one for each pass between its matrix products.
 
-A stream is bfloat16 [tokens, batch, channels]. It is cut into units, parts of one token's rows, and
-every unit has sums of its own. A unit goes in blocks of whole rows; vectors per channel are
-repeated for every row of a block, because short loops over one row would be twice as slow.
+A stream is bfloat16 [tokens, batch, channels]. It is divided into units; a unit is a part of one
+token's rows and has its own sums. A unit is processed in blocks of whole rows. Per-channel vectors
+are tiled to the size of a block, because short loops over one row would be twice as slow.
 """
 
 # ruff: noqa: ANN001, ANN202 - numba infers the types of what it compiles
@@ -78,29 +78,29 @@ def _center(pixels, x) -> None:
 
 @njit(**OPTIONS)
 def _begin(job, unit):
-    """Return where in the flat stream a unit begins."""
+    """Return the index in the flat stream at which a unit begins."""
     token, part = unit // job.parts, unit % job.parts
     return (token * job.batch + part * job.batch // job.parts) * job.features
 
 
 @njit(**OPTIONS)
 def _halves(job, address):
-    """Return a stream of the job as the bits of its values."""
+    """Return the stream at an address as an array of bfloat16 bits."""
     return carray(bfloat_pointer(address), job.chunks // job.parts * job.batch * job.features)
 
 
 @njit(**OPTIONS)
 def _vector(job, address):
-    """Return a vector per channel, repeated for a block of rows."""
+    """Return the per-channel vector at an address, tiled to a block of rows."""
     return tile(carray(float_pointer(address), job.features), _BLOCK)
 
 
 @njit(**OPTIONS)
 def _write_sums(job, unit, sums) -> None:
-    """Write the sums of a unit, which are those of every place in a block, and clear them.
+    """Add up the sums of a block's rows, write them as the sums of a unit, and clear them.
 
-    In float64: a square of bfloat16 is exact in float32 and a place sums few of them, so that the
-    variance, a small difference of large numbers, is as good as exact.
+    The result is float64. A square of a bfloat16 is exact in float32, and each element of `sums`
+    adds few squares. So the variance, a small difference of large numbers, is almost exact.
     """
     totals = carray(double_pointer(job.sums), (job.chunks, 2, job.features))
     sum_rows(sums[0], totals[unit, 0])
@@ -132,7 +132,7 @@ def _split_units(address) -> None:
     sums = np.zeros((2, linear.size), np.float32)
     unit = take(job.counter)
     while unit < job.chunks:
-        # A gradient that is the same for all tokens has the rows of one token only.
+        # A gradient that is the same for all tokens is stored for one token only.
         back = unit // job.parts * job.batch * job.features if job.shared else 0
         for begin in range(_begin(job, unit), _begin(job, unit + 1), linear.size):
             end = min(begin + linear.size, _begin(job, unit + 1))
@@ -191,10 +191,11 @@ _PIXELS = Kernel(_pixel_units, "size", "", "pixels x")
 
 
 def residual(x: Tensor, z: Tensor, scale: Tensor, shift: Tensor, y: Tensor) -> Tensor:
-    """Write x + scale * z + shift to the stream y, which is none of the others; return y's sums.
+    """Write x + scale * z + shift to the stream y and return the sums of y.
 
-    Streams x, z, y; scale [C]; shift [T, C] or [1, C]. Returns float64 [U, 2, C]: per unit and
-    channel the sum of y and of its square, of y as it is stored.
+    Streams x, z and y (not the memory of x or z); scale [C]; shift [T, C] or [1, C]. Returns
+    float64 [U, 2, C]: for each of the U units and each channel, the sum of the stored (rounded)
+    values y and the sum of their squares.
     """
     units, sizes, sums = _units(y)
     _RESIDUAL(units, **sizes, shifts=len(shift), x=x, z=z, y=y, scale=scale, shift=shift, sums=sums)
@@ -204,12 +205,12 @@ def residual(x: Tensor, z: Tensor, scale: Tensor, shift: Tensor, y: Tensor) -> T
 def split(
     grad: Tensor, y: Tensor, constant: Tensor, linear: Tensor, branch: tuple[Tensor, Tensor] | None
 ) -> tuple[Tensor, Tensor | None, Tensor]:
-    """Return g = grad + constant + linear * y, the gradient of the branch, and sums per token.
+    """Return g = grad + constant + linear * y, the gradient scale * g of z, and sums per token.
 
-    Streams grad (or one token's rows of it, for all), y; constant, linear [C]; `branch` is
-    (z, scale) of y = x + scale * z + shift, None where the scale is one. Returns stream g, stream
-    scale * g (or None), float32 [T, 2, C]: the sum over the batch of g and (where there is a
-    branch) of g * z.
+    This is the backward pass of y = x + scale * z + shift. Streams grad (or a single token's rows,
+    which then hold for all tokens) and y; constant and linear [C]. `branch` is (z, scale), or None
+    for a scale of one. Returns stream g, stream scale * g (None without a branch), and float32
+    [T, 2, C]: the sums over the batch of g and of g * z (the latter only with a branch).
     """
     units, sizes, sums = _units(y)
     g, dz = torch.empty_like(y), None
@@ -222,7 +223,10 @@ def split(
 
 
 def mask(grad: Tensor, h: Tensor) -> Tensor:
-    """Set the stream grad to zero where h <= 0 and return its sum over tokens and batch [C]."""
+    """Set the stream grad to zero where h <= 0, in place; return its sum over tokens and batch [C].
+
+    This is the backward pass of ReLU and bias; `h` is the output of the ReLU.
+    """
     units, sizes, sums = _units(h)
     _MASK(units, **sizes, grad=grad, h=h, sums=sums)
     return sums[:, 0].sum(dim=0).float()
@@ -238,7 +242,7 @@ def pool(x: Tensor) -> Tensor:
 
 
 def center(pixels: Tensor) -> Tensor:
-    """Return contiguous uint8 pixels less 128 as bfloat16, which is exact."""
+    """Return contiguous uint8 pixels minus 128 as bfloat16 (exact)."""
     x = torch.empty(pixels.shape, dtype=torch.bfloat16)
     _PIXELS(max(1, x.numel() // _UNIT), size=x.numel(), pixels=pixels, x=x)
     return x

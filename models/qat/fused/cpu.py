@@ -18,15 +18,15 @@ from models.float.fused.cpu import center, product, weight_gradient
 from models.integer import fixed_point
 from models.qat.fused import streams
 
-Context = Any  # what torch calls FunctionCtx, with the attributes that each forward sets
+Context = Any  # torch's FunctionCtx, with the attributes that each forward sets
 Grads = tuple[Tensor | None, ...]
 Integers = dict[str, Tensor]  # w, b, s of a layer
 
 
 def exact() -> bool:
-    """Say whether PyTorch's int8 products are exact here, the largest sums included.
+    """Return whether PyTorch's int8 products are exact on this machine, even for the largest sums.
 
-    (Processors without int8 dot products add pairs in 16 bits, which can overflow.)
+    Processors without int8 dot products add pairs of products in 16 bits, which can overflow.
     """
     low, high = fixed_point.INT8_MIN, fixed_point.INT8_MAX
     patterns = ([low] * 4, [high] * 4, [low, high] * 2, [low, low, high, high])
@@ -128,7 +128,7 @@ class _LookUp(Function):
 
 
 def int_product(a: Tensor, b: Tensor) -> Tensor:
-    """Return the int32 product of two matrices that hold int8 values in any type."""
+    """Return the int32 product of two matrices of int8 values, which may be stored in any type."""
     a, b = a.to(torch.int8), b.to(torch.int8)
     if a.shape[1] == 1:  # PyTorch 2.13's _int_mm gets outer products wrong
         return a.to(torch.int32) * b.to(torch.int32)
@@ -136,17 +136,17 @@ def int_product(a: Tensor, b: Tensor) -> Tensor:
 
 
 def input_values(pixels: Tensor, lut: Tensor) -> Tensor:
-    """Return the stream lut[place, pixel] of uint8 pixels [T, B, P]; lut [P, 256]."""
+    """Return the stream lut[p, pixel] for uint8 pixels [T, B, P]; lut [P, 256]."""
     return streams.look_up(center(pixels, torch.bfloat16), lut.bfloat16())
 
 
 def linear(x: Tensor, layer: Integers, lowest: int = fixed_point.INT8_MIN) -> Tensor:
-    """Return max(lowest, saturate(rounding_shift(x · w, s) + b)) of a stream."""
+    """Return max(lowest, saturate(rounding_shift(x · w, s) + b)) for a stream; lowest=0: ReLU."""
     return _Linear.apply(x, layer["w"], layer["b"], layer["s"], float(lowest))
 
 
 def linear_add(v: Tensor, layer: Integers, x: Tensor, residual: Integers) -> Tensor:
-    """Return linear(v) and the rescaled shortcut x, added and saturated."""
+    """Return the saturated sum of linear(v) and the rescaled shortcut x."""
     own = layer["w"], layer["b"], layer["s"]
     return _LinearAdd.apply(v, *own, x, residual["w"], residual["s"])
 
@@ -154,23 +154,26 @@ def linear_add(v: Tensor, layer: Integers, x: Tensor, residual: Integers) -> Ten
 def token_mixer(
     x: Tensor, first: Integers, layer: Integers, second: Integers, residual: Integers
 ) -> Tensor:
-    """Return second(layer(first(x))), the middle one over the tokens, and the shortcut, added."""
+    """Return the saturated sum of second(layer(first(x))) and the rescaled shortcut x.
+
+    `layer` works over the tokens; `first` and `second` are affines per channel.
+    """
     parts = [part[key] for part in (first, layer, second) for key in "wbs"]
     return _TokenMixer.apply(x, *parts, residual["w"], residual["s"])
 
 
 def look_up(x: Tensor, knots: Tensor) -> Tensor:
-    """Return `fixed_point.table_lookup` of a stream; knots [C, 65]."""
+    """Return `fixed_point.table_lookup` for a stream; knots [C, 65]."""
     return _LookUp.apply(x, knots)
 
 
 def _product(x: Tensor, weight: Tensor) -> Tensor:
-    """Return the int32 sums of a stream's products with weight [out, in]."""
+    """Return the int32 product of a stream [T, B, in] with weight [out, in]: [T, B, out]."""
     return int_product(x.flatten(0, 1), weight.t()).view(*x.shape[:2], -1)
 
 
 def _product_back(ctx: Context, grad: Tensor, x: Tensor, weight: Tensor) -> Grads:
-    """Return the gradients of x (where it needs one) and weight."""
+    """Return the gradients of x (None if not needed) and weight."""
     grad_x = product(grad, weight.bfloat16()) if ctx.needs_input_grad[0] else None
     return grad_x, torch.from_numpy(weight_gradient(grad, x))
 

@@ -1,10 +1,11 @@
 """The compiled loops of `models.qat.fused.streams`.
 
-Streams are bfloat16 [tokens, batch, channels] and hold int8 values, which bfloat16 does exactly;
-accumulators are int32. A requantization is computed as floor(acc * 2^-shift + 1/2) + bias in
-float32: acc is at most 2^24, so that only the addition of 1/2 can round, and then no multiple of
-2^shift is near. `inside` keeps, bit by bit, which clamps left a value as it was: where gradients
-pass. Streams are cut into units as in `models.float.fused.streams`; every unit has sums of its own.
+Streams are bfloat16 [tokens, batch, channels] with int8 values, which are exact in bfloat16.
+Accumulators are int32. A requantisation is computed as floor(acc * 2^-shift + 1/2) + bias in
+float32. This is exact: |acc| is at most 2^24, so only the addition of 1/2 can round, and then the
+sum is not near an integer. `inside` has one bit per clamp; the bit is set if the clamp did not
+change the value, so that the gradient passes. Streams are divided into units as in
+`models.float.fused.streams`; every unit has its own sums.
 """
 
 # ruff: noqa: ANN001, ANN202 - numba infers the types of what it compiles
@@ -26,8 +27,8 @@ from models.float.activations.kernels.bfloat16 import (
 )
 from models.float.activations.kernels.openmp import Kernel
 
-_BLOCK = 512  # values per block, which stay in the first-level cache
-# The bits of `inside`
+_BLOCK = 512  # values per block, which stay in the L1 cache
+# The bits of `inside`: clamp after the linear layer, the affine, the shortcut, the addition
 _IN_LINEAR, _IN_AFFINE = np.uint8(1), np.uint8(2)
 _IN_SHORTCUT, _IN_SUM = np.uint8(4), np.uint8(8)
 _HALF, _LOW, _HIGH = np.float32(0.5), np.float32(-128), np.float32(127)
@@ -40,7 +41,7 @@ def _clip(value):
     return value if value < _HIGH else _HIGH
 
 
-# The loops over a block. No two arguments are one array: the compiler would not make vector code.
+# The loops over a block. Arguments never share memory; otherwise they would not be vectorised.
 
 
 @njit(**OPTIONS)
@@ -122,7 +123,7 @@ def _look_up(index, table, y) -> None:
 
 @njit(**OPTIONS)
 def _begin(job, unit):
-    """Return where in the flat stream a unit begins."""
+    """Return the index in the flat stream at which a unit begins."""
     token, part = unit // job.parts, unit % job.parts
     return (token * job.batch + part * job.batch // job.parts) * job.features
 
@@ -145,13 +146,13 @@ def _accumulators(job):
 
 @njit(**OPTIONS)
 def _block(job, address):
-    """Return a vector per channel, repeated for a block of rows."""
+    """Return the per-channel vector at an address, tiled to a block of rows."""
     return tile(carray(float_pointer(address), job.features), _BLOCK)
 
 
 @njit(**OPTIONS)
 def _row(job, address, unit):
-    """Return a unit's number of a vector per token."""
+    """Return the element for a unit's token of the per-token vector at an address."""
     return carray(float_pointer(address), job.chunks // job.parts)[unit // job.parts]
 
 

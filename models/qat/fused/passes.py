@@ -1,10 +1,11 @@
-"""An INT8 network in training as few passes over memory: the integers of `models.qat.layers`.
+"""The INT8 network of `models.qat.layers` in few passes over memory, for training.
 
-`models.qat.layers` holds int8 values in float32 and gives every rounding, clamp and addition a pass
-of its own. Here a value takes two bytes (bfloat16 holds int8 exactly), a sublayer is its integer
-matrix products and one kernel behind each (`models.qat.fused.cpu`), and tokens come first, as in
-`models.float.fused.passes`. Parameters become integers by the methods of the network's own parts,
-so the logits are, bit for bit, those of `network(images).real()`; gradients are bfloat16.
+`models.qat.layers` stores int8 values in float32 and makes a separate pass for every rounding,
+clamp and addition. Here a value takes two bytes (int8 is exact in bfloat16), a sublayer consists of
+its integer matrix products with one kernel after each (`models.qat.fused.cpu`), and tokens are the
+first dimension, as in `models.float.fused.passes`. The methods of the network's parts compute the
+integer parameters, so the logits equal those of `network(images).real()` bit for bit. Gradients are
+bfloat16.
 """
 
 import logging
@@ -22,15 +23,14 @@ _LOG = logging.getLogger(__name__)
 
 
 def fused_qat_available(device: torch.device) -> bool:
-    """Say whether `fused_qat_forward` works on a device."""
+    """Return whether `fused_qat_forward` works on a device."""
     return device.type == "cpu" and fused_available(device) and _operations() is not None
 
 
 def fused_qat_forward(network: ResMLP, images: Tensor) -> Tensor:
-    """Map uint8 pixels [batch, 3, 32, 32] to real logits, as `network(images).real()` does.
+    """Map uint8 pixels [batch, 3, 32, 32] to real logits, equal to `network(images).real()`.
 
-    `network` is one that `models.qat.layers.prepare` made; `fused_qat_available` says where this
-    works.
+    `network` was made by `models.qat.layers.prepare`. Call this only where `fused_qat_available`.
     """
     x = _embed(network, images)
     for block in network.blocks:
@@ -44,7 +44,7 @@ def _embed(network: ResMLP, images: Tensor) -> IntTensor:
     size = entry.patchify.patch_size
     pixels = patches(images, size)
     integers = layer.integers(entry.scale)
-    # Inside a patch the weights are (row, column, colour), the pixels (colour, row, column).
+    # Inside a patch, weights are in the order (row, column, colour), pixels (colour, row, column).
     weight = integers["w"].view(-1, size, size, len(entry.lut)).permute(0, 3, 1, 2).flatten(1)
     values = _operations().input_values(pixels, entry.lut.repeat_interleave(size * size, dim=0))
     return IntTensor(_operations().linear(values, {**integers, "w": weight}), layer.scale())
@@ -81,7 +81,7 @@ def _table(table: nn.Module, x: IntTensor) -> IntTensor:
 
 @cache
 def _operations() -> ModuleType | None:
-    """Import the kernels once; where they do not work log one line and return None."""
+    """Import the kernels once; if they do not work, log one line and return None."""
     try:
         from models.qat.fused import cpu
 

@@ -1,9 +1,10 @@
-"""The passes between the integer matrix products of `models.qat.fused.cpu`, one kernel for each.
+"""The kernels of the fused INT8 network, one for each pass between its integer matrix products.
 
-A stream is bfloat16 [tokens, batch, channels] and holds int8 values; an accumulator is int32 of the
-same shape. All tensors are contiguous; vectors are float32, per channel [C] unless they are called
-rows [T]. `inverse` is 2^-shift, round is floor(... + 1/2), clip is to the int8 range. What a
-forward pass returns as `inside` says which values its clamps left as they were.
+A stream is bfloat16 [tokens, batch, channels] with int8 values; an accumulator is int32 of the same
+shape. All tensors are contiguous. Vectors are float32 per channel [C]; those called rows are per
+token [T]. `inverse` is 2^-shift, round(v) is floor(v + 1/2), clip clamps to the int8 range. A
+forward pass also returns `inside`, uint8 of the stream's shape: its bits mark the values that the
+clamps did not change.
 """
 
 import torch
@@ -21,8 +22,8 @@ from models.qat.fused.loops import (
 
 _UNIT = 32768  # most values per unit: about 20 microseconds of work
 
-Vectors = dict[str, Tensor]  # what a kernel reads per channel or token, by name
-Factor = dict[str, float]  # of the residual: weight * 2^-shift, and 2^-shift as `shrink`
+Vectors = dict[str, Tensor]  # per-channel or per-token vectors of a kernel, by name
+Factor = dict[str, float]  # of the shortcut: factor = weight * 2^-shift, shrink = 2^-shift
 
 
 def affine(x: Tensor, vectors: Vectors) -> tuple[Tensor, Tensor]:
@@ -50,7 +51,10 @@ def linear(acc: Tensor, vectors: Vectors, lowest: float) -> tuple[Tensor, Tensor
 
 
 def linear_add(acc: Tensor, vectors: Vectors, x: Tensor, factor: Factor) -> tuple[Tensor, Tensor]:
-    """Return the stream clip(clip(round(acc * inverse) + bias) + clip(round(x * factor)))."""
+    """Return the stream clip(clip(round(acc * inverse) + bias) + clip(round(x * factor))).
+
+    `inside` is returned, too.
+    """
     return _linear_forward(acc, vectors, x=x, factor=factor["factor"])
 
 
@@ -71,7 +75,10 @@ def linear_back(grad: Tensor, inside: Tensor, vectors: Vectors) -> tuple[Tensor,
 def linear_add_back(
     grad: Tensor, inside: Tensor, vectors: Vectors, x: Tensor, factor: Factor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return the gradients of `linear_add`'s acc and x (streams), bias [C] and the weight."""
+    """Return the gradients of `linear_add`'s acc and x (streams), bias [C] and the factor's weight.
+
+    The last one is 0-dim.
+    """
     grad_x = torch.empty_like(x)
     grad_acc, sums = _linear_backward(grad, inside, vectors, x=x, grad_x=grad_x, **factor)
     return grad_acc, grad_x, sums[0], sums[1].sum()
@@ -90,7 +97,7 @@ def _linear_backward(
 def mixer(
     acc: Tensor, rows: Vectors, vectors: Vectors, x: Tensor, factor: Factor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the streams z and y, and `inside`.
+    """Return the streams z and y, and `inside`, of a token mixer.
 
     z = clip(round(acc * row_inverse) + row_bias), y = clip(affine(z) + clip(round(x * factor))).
     """
@@ -110,9 +117,10 @@ def mixer_back(
     x: Tensor,
     factor: Factor,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return the gradients of acc and x (streams), of row_bias [T], and sums [3, C].
+    """Return the gradients of `mixer`: acc and x (streams), row_bias [T], and three more [3, C].
 
-    The sums are those of the factor's weight (still per channel), the weight and the bias.
+    The last three are the gradients of the factor's weight (not yet summed over the channels), of
+    the affine's weight and of its bias.
     """
     units, sizes = _units(x)
     grad_acc, grad_x = torch.empty_like(x), torch.empty_like(x)

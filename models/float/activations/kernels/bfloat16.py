@@ -1,4 +1,4 @@
-"""What compiled kernels are written in: bfloat16 by its bits, pointers, rows of channels."""
+"""Building blocks of the numba kernels: bfloat16 as its bits, pointers, per-channel vectors."""
 
 # ruff: noqa: ANN001, ANN201, ANN202 - numba infers the types of what it compiles
 
@@ -23,15 +23,16 @@ def _pointer(element: types.Type) -> Any:  # noqa: ANN401 - a numba intrinsic
     return pointer
 
 
-double_pointer = _pointer(types.float64)  # an address as a pointer to float64 …
-float_pointer = _pointer(types.float32)  # … to float32
-bfloat_pointer = _pointer(types.uint16)  # … to the bits of bfloat16
-byte_pointer = _pointer(types.uint8)  # … and to bytes
+# Convert an address (int64) to a pointer.
+double_pointer = _pointer(types.float64)
+float_pointer = _pointer(types.float32)
+bfloat_pointer = _pointer(types.uint16)  # to the bits of bfloat16 values
+byte_pointer = _pointer(types.uint8)
 
 
 @intrinsic
 def take(typing_context, address):
-    """Return the int64 at an address and add one to it, as one atomic step."""
+    """Atomically increment the int64 at an address and return its old value."""
 
     def generate(context, builder, signature, arguments):
         counter = builder.inttoptr(arguments[0], ir.IntType(64).as_pointer())
@@ -42,7 +43,7 @@ def take(typing_context, address):
 
 @intrinsic
 def add_pair(typing_context, target, source):
-    """Add the two float32 at one address to the two at another, as one vector."""
+    """Add the two float32 at address `source` to the two at `target`, as one vector operation."""
 
     def generate(context, builder, signature, arguments):
         pair = ir.VectorType(ir.FloatType(), 2).as_pointer()
@@ -75,7 +76,7 @@ def float_as_bits(typing_context, value):
 
 
 def widen(value):
-    """Return a float32, or a bfloat16 given as its bits, as float32; for compiled code only."""
+    """Return a float32, or a bfloat16 given as its bits, as float32; only for compiled code."""
     raise NotImplementedError
 
 
@@ -88,14 +89,14 @@ def _(value):
 
 @njit(**OPTIONS)
 def narrow(value):
-    """Return the bits of the bfloat16 nearest to a float32 that is a number, ties to even."""
+    """Round a float32 (not NaN) to the nearest bfloat16, ties to even, and return its bits."""
     bits = float_as_bits(value)
     even = (bits >> np.uint32(16)) & np.uint32(1)
     return np.uint16((bits + np.uint32(0x7FFF) + even) >> np.uint32(16))
 
 
 def put(array, index, value):
-    """Write a float32 to an array of float32 or of bfloat16's bits; for compiled code only."""
+    """Write a float32 to an array of float32 or of bfloat16 bits; only for compiled code."""
     raise NotImplementedError
 
 
@@ -116,7 +117,10 @@ def _(array, index, value):
 
 @njit(**OPTIONS)
 def tile(vector, values):
-    """Repeat a value per channel for every row of a block of about so many values."""
+    """Tile a per-channel vector so that it covers a block of about `values` elements.
+
+    The block consists of whole rows, at least one.
+    """
     block = np.empty(max(1, values // vector.size) * vector.size, vector.dtype)
     for begin in range(0, block.size, vector.size):
         for value in range(vector.size):
@@ -126,7 +130,7 @@ def tile(vector, values):
 
 @njit(**OPTIONS)
 def sum_rows(block, total) -> None:
-    """Set the vector per channel `total` to the sum of a block's rows, and the block to zero."""
+    """Write the sum of a block's rows to the per-channel vector `total`, and clear the block."""
     total[:] = 0
     for begin in range(0, block.size, total.size):
         row = block[begin : begin + total.size]

@@ -25,8 +25,8 @@ def forward(
 ) -> Tensor:
     """Return lerp(scale * x + offset) in x's dtype.
 
-    x [..., F], the float32 table [F, G], scale and offset [F] (ones and zeros where not given) are
-    contiguous.
+    Arguments: x [..., F], float32 table [F, G], scale [F] (default: ones) and offset [F] (default:
+    zeros). All are contiguous.
     """
     wide = x.float() if x.dtype == torch.float16 else x
     y = torch.empty_like(wide)
@@ -38,7 +38,10 @@ def forward(
 def backward(
     grad: Tensor, x: Tensor, table: Tensor, start: float, step: float
 ) -> tuple[Tensor, Tensor]:
-    """Return the gradients of x and of the table; all arguments contiguous, the table float32."""
+    """Return the gradients of x [..., F] and of the table [F, G].
+
+    All arguments are contiguous; the table is float32.
+    """
     if x.dtype == torch.float16:
         grad, x = grad.float(), x.float()
         grad_x, grad_table = backward(grad, x, table, start, step)
@@ -57,15 +60,15 @@ def affine_backward(
     offset: Tensor | None,
     others: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-    """Return the gradients of x, the table, the offset and (where there is one) the scale.
+    """Return the gradients of x, the table, the offset and the scale (None without a scale).
 
-    `grad` and `others` are of x's dtype, float32 or bfloat16; `others`, the gradient that x gets
-    from elsewhere, is added to the gradient of x in the same pass. All arguments are contiguous.
+    `grad` and `others` have x's dtype, float32 or bfloat16. `others` is another gradient of x; it
+    is added to the gradient of x in the same pass. All arguments are contiguous.
     """
     grad_x, segments, products = _backward_sums(
         grad, x, table, start, step, scale, offset, others=others
     )
-    # Within a segment the slope is one number: the offset's gradient needs no sum of its own.
+    # The slope is constant within a segment, so the offset's gradient follows from segment sums.
     grad_offset = (table.diff(dim=1) * segments[:, :-1, 0]).sum(dim=1) / step
     return grad_x, _table_gradient(segments), grad_offset, products
 
@@ -103,7 +106,10 @@ def _backward_sums(
     offset: Tensor | None,
     others: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Return the gradient of x, per segment the sums of grad and rest * grad, and of the scale."""
+    """Return the gradient of x, the sums per segment [F, G, 2], and the gradient of the scale [F].
+
+    The sums are those of grad and of rest * grad; rest is the position within the segment, 0 to 1.
+    """
     chunks = min(_chunks(x), max(1, x.numel() // (8 * table.numel())))
     grad_x, segments = torch.empty_like(x), torch.empty(chunks, *table.shape, 2)
     products = None if scale is None else torch.empty(chunks, table.shape[0])

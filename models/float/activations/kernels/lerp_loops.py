@@ -1,8 +1,8 @@
 """The compiled loops of `lerp_cpu`.
 
-A chunk of rows goes through blocks of about 512 values that stay in the first-level cache. The
-loops over a block are kept apart: one loop that does everything is half as fast, because the
-compiler does not dare to turn it into vector code.
+A chunk of rows is processed in blocks of about 512 values, which stay in the L1 cache. Each block
+is processed by several short loops. A single loop would be half as fast, because the compiler would
+not vectorise it.
 """
 
 # ruff: noqa: ANN001, ANN202 - numba infers the types of what it compiles
@@ -24,24 +24,24 @@ from models.float.activations.kernels.bfloat16 import (
 )
 from models.float.activations.kernels.openmp import Kernel
 
-_BLOCK = 512  # values per block: index, rest and offsets stay in the first-level cache
+_BLOCK = 512  # values per block: index, rest and offsets stay in the L1 cache
 
 
 def _position(x, scale, offset, start, step):
-    """Return where x lies in units of segments; for compiled code only."""
+    """Return the position of x in the grid, in units of segments; only for compiled code."""
     raise NotImplementedError
 
 
 @overload(_position, inline="always")
 def _(x, scale, offset, start, step):
-    if x == types.uint16:  # start and step are in scale and offset: no division
+    if x == types.uint16:  # bfloat16: scale and offset contain start and step, no division
         return lambda x, scale, offset, start, step: scale * widen(x) + offset
     return lambda x, scale, offset, start, step: (scale * x + offset - start) / step
 
 
 @njit(**OPTIONS)
 def _locate(x, scale, offset, rows, index, rest, start, step, last) -> None:
-    """Write each value's segment as an index into the flat table, and the way into the segment."""
+    """Write each value's segment (index into the flat table) and its position in the segment."""
     for value in range(x.size):
         u = _position(x[value], scale[value], offset[value], start, step)
         segment = np.floor(u)
@@ -59,14 +59,17 @@ def _look_up(table, index, found) -> None:
 
 @njit(**OPTIONS)
 def _interpolate(ends, rest, y) -> None:
-    """Write y from each value's pair of left end and rise of its segment."""
+    """Compute y from pairs (left end, difference to the right end) of each value's segment."""
     for value in range(y.size):
         put(y, value, ends[2 * value] + ends[2 * value + 1] * rest[value])
 
 
 @njit(**OPTIONS)
 def _multiply(grad, rest, slope, parts) -> None:
-    """Turn slope into the gradient of scale * x + offset; pair grad with rest * grad."""
+    """Multiply slope by grad, in place, and write the pairs (grad, rest * grad) to `parts`.
+
+    The product is the gradient of scale * x + offset.
+    """
     for value in range(grad.size):
         own = widen(grad[value])
         slope[value] *= own
@@ -76,7 +79,7 @@ def _multiply(grad, rest, slope, parts) -> None:
 
 @njit(**OPTIONS)
 def _add_to_segments(index, parts, sums) -> None:
-    """Add each value's pair to the pair of sums of its segment; addresses of the pairs."""
+    """Add each value's pair to the pair of sums of its segment; parts and sums are addresses."""
     for value in range(index.size):
         add_pair(sums + 8 * np.int64(index[value]), parts + 8 * value)
 
@@ -101,13 +104,16 @@ def _scaled_onto(slope, scale, others, y) -> None:
 
 @njit(**OPTIONS)
 def _begin(job, chunk):
-    """Return where in the flat x a chunk begins: whole rows, as many in each as can be."""
+    """Return the index in the flat x at which a chunk begins; chunks have about equal rows."""
     return chunk * job.rows // job.chunks * job.features
 
 
 @njit(**OPTIONS)
 def _positions(job):
-    """Return what `_position` takes as scale and offset, and where the table rows begin."""
+    """Return scale and offset for `_position`, and the start of each channel's row in the table.
+
+    All three are tiled to a block.
+    """
     scale = tile(carray(float_pointer(job.scale), job.features), _BLOCK)
     offset = tile(carray(float_pointer(job.offset), job.features), _BLOCK)
     if job.narrow:
@@ -118,9 +124,9 @@ def _positions(job):
 
 @njit(**OPTIONS)
 def _pairs(table):
-    """Return left end and rise of every segment as 64 bits: one load then finds both."""
+    """Return left end and difference of every segment packed in 64 bits, for a single load."""
     pairs = np.zeros(2 * table.size, np.float32)
-    for i in range(table.size - 1):  # what crosses from row to row is never looked up
+    for i in range(table.size - 1):  # the pair across two rows is never looked up
         pairs[2 * i] = table[i]
         pairs[2 * i + 1] = table[i + 1] - table[i]
     return pairs.view(np.int64)

@@ -12,13 +12,13 @@ import triton.language as tl
 from torch import Tensor
 
 _BLOCK = 1024  # values per program
-_MOST_COPIES = 64  # of the table's gradient
-_MOST_SUMS = 2**20  # values in all its copies: 4 MiB, to stay in the second-level cache
+_MOST_COPIES = 64  # copies of the table's gradient
+_MOST_SUMS = 2**20  # values in all copies: 4 MiB, which stay in the L2 cache
 
 
 @triton.jit
 def _locate(x, start, step, KNOTS: tl.constexpr):
-    """Return each value's segment (int32; not-a-number in segment 0) and the way into it."""
+    """Return each value's segment (int32; NaN: segment 0) and its position in the segment."""
     u = tl.div_rn(x - start, tl.zeros_like(x) + step)
     segment = tl.floor(u)
     segment = tl.where(segment > 0.0, segment, 0.0)
@@ -56,7 +56,7 @@ def _backward_kernel(
     KNOTS: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    """Write grad_x of `BLOCK` values and add to the table's gradient in sums[copy, F, G]."""
+    """Write grad_x of `BLOCK` values and add to the table's gradient in sums [copies, F, G]."""
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = at < size
     value = tl.load(x + at, mask=inside, other=0.0).to(tl.float32)
@@ -74,7 +74,7 @@ def _backward_kernel(
 
 
 def forward(x: Tensor, table: Tensor, start: float, step: float) -> Tensor:
-    """Return `lerp` of a contiguous x [..., F] and a contiguous float32 table [F, G]."""
+    """Return `lerp` of x [..., F] with a float32 table [F, G]; both contiguous on the GPU."""
     y, (features, knots) = torch.empty_like(x), table.shape
     with torch.cuda.device_of(x):
         _forward_kernel[(triton.cdiv(x.numel(), _BLOCK),)](
@@ -86,7 +86,10 @@ def forward(x: Tensor, table: Tensor, start: float, step: float) -> Tensor:
 def backward(
     grad: Tensor, x: Tensor, table: Tensor, start: float, step: float
 ) -> tuple[Tensor, Tensor]:
-    """Return the gradients of x and of the table; all arguments contiguous, the table float32."""
+    """Return the gradients of x [..., F] and of the table [F, G].
+
+    All arguments are contiguous; the table is float32.
+    """
     grad_x, (features, knots) = torch.empty_like(x), table.shape
     programs = triton.cdiv(x.numel(), _BLOCK)
     copies = max(1, min(_MOST_COPIES, programs, _MOST_SUMS // table.numel()))

@@ -1,16 +1,18 @@
-"""Compiled kernels on PyTorch's OpenMP threads, and numba's cache of them on disk.
+"""Run numba kernels on PyTorch's OpenMP threads, and cache them on disk.
 
-Threads: numba's own pools compete with PyTorch's OpenMP threads, which go on spinning after every
-operator; next to a matrix product that costs all that a second core could give. So a kernel is a C
-callback on the threads of the OpenMP runtime that PyTorch has loaded (`GOMP_parallel`), as many as
-`torch.get_num_threads()` says; where there is no such runtime, it runs on the calling thread.
+Threads: PyTorch's OpenMP threads keep spinning after every operator and would compete with numba's
+own thread pool; beside a matrix product this would cost the whole gain of a second core. Therefore
+a kernel is a C callback that runs on the threads of the OpenMP runtime that PyTorch has loaded
+(`GOMP_parallel`), `torch.get_num_threads()` of them. Without such a runtime, it runs on the calling
+thread.
 
-A kernel takes chunks of its work until none is left. Chunks are cut by shape alone, and each has a
-place of its own for the sums it makes, so that the bits of the result depend neither on the number
-of threads nor on which of them takes which chunk.
+Each thread takes chunks of the work until none is left. The division into chunks depends only on
+shapes, and each chunk writes its sums to its own place. So the bits of the result depend neither on
+the number of threads nor on the assignment of chunks to threads.
 
-numba's cache knows a kernel by the file that it is in. What this file and bfloat16.py hold goes
-into all kernels, so the cache is in a folder named after their content.
+Cache: numba identifies a cached kernel by its source file only, but all kernels also contain code
+of this file and bfloat16.py. Therefore the cache folder is named after the content of these two
+files.
 """
 
 import ctypes
@@ -33,9 +35,10 @@ from models.float.activations.kernels.bfloat16 import OPTIONS
 
 @cache
 def cache_folder() -> Path | None:
-    """Return the folder of compiled kernels for the content of the shared files, None without one.
+    """Return the folder of compiled kernels, named after the content of the shared files.
 
-    It lies in NUMBA_CACHE_DIR where that is set, else in `__pycache__` beside this file.
+    It is in NUMBA_CACHE_DIR if that is set, otherwise in `__pycache__` beside this file. Returns
+    None if the folder is not writable.
     """
     here = Path(__file__)
     shared = b"".join(here.with_name(name).read_bytes() for name in (here.name, "bfloat16.py"))
@@ -50,7 +53,7 @@ def cache_folder() -> Path | None:
 
 @contextmanager
 def _cached_by_content() -> Iterator[None]:
-    """Let what numba is told to cache meanwhile be kept in `cache_folder`."""
+    """Make numba use `cache_folder` inside the `with` block."""
     before, folder = numba.config.CACHE_DIR, cache_folder()
     numba.config.CACHE_DIR = str(folder) if folder else before
     try:
@@ -60,19 +63,20 @@ def _cached_by_content() -> Iterator[None]:
 
 
 def compiled(function: Callable[..., Any]) -> Any:  # noqa: ANN401 - numba's dispatcher
-    """Compile a function at its first call, or take it from the cache on disk."""
+    """Return a function that is compiled at its first call or loaded from the cache on disk."""
     try:
         with _cached_by_content():
             return njit(cache=True, **OPTIONS)(function)
-    except RuntimeError:  # no place for a cache
+    except RuntimeError:  # no writable cache folder
         return njit(**OPTIONS)(function)
 
 
 class Kernel:
-    """A compiled C callback and the record of arguments that it reads.
+    """A compiled C callback and the layout of the record from which it reads its arguments.
 
-    `function(address)` gets a pointer to the record: `counter` (for `take`), `chunks`, then the
-    `sizes` (int64), the `scalars` (float32) and the addresses of the `tensors` (int64) by name.
+    `function(address)` gets a pointer to the record. Its fields are `counter` (int64, for `take`),
+    `chunks` (int64), then by name the `sizes` (int64), the addresses of the `tensors` (int64) and
+    the `scalars` (float32). The three arguments are names separated by spaces.
     """
 
     def __init__(
@@ -89,13 +93,16 @@ class Kernel:
         try:
             with _cached_by_content():
                 self._callback = numba.cfunc(signature, cache=True, **OPTIONS)(function)
-        except RuntimeError:  # no place for a cache
+        except RuntimeError:  # no writable cache folder
             self._callback = numba.cfunc(signature, **OPTIONS)(function)
         self._address = self._callback.address
         self._serial = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(self._address)
 
     def __call__(self, chunks: int, **values: Any) -> None:  # noqa: ANN401 - numbers and tensors
-        """Let PyTorch's OpenMP threads, or this one, take chunks until none is left."""
+        """Run the kernel on PyTorch's OpenMP threads (or this thread) until all chunks are done.
+
+        `values` are the sizes, scalars and tensors by name; a missing one is passed as 0.
+        """
         record = ctypes.create_string_buffer(self._layout.size)
         address = ctypes.addressof(record)
         values = {
@@ -112,7 +119,7 @@ class Kernel:
 
 
 def _openmp() -> Callable[..., None] | None:
-    """Return `GOMP_parallel` of the OpenMP runtime that PyTorch runs on, None where it has none."""
+    """Return `GOMP_parallel` of the OpenMP runtime that PyTorch uses, None without one."""
     try:
         (library,) = (Path(torch.__file__).parent / "lib").glob("libtorch_cpu.*")
         parallel = ctypes.CDLL(str(library)).GOMP_parallel

@@ -16,17 +16,17 @@ from models.float.activations.kernels.openmp import compiled
 Floats = NDArray[np.float32]
 
 _LOG2_E = np.float32(1.4426950408889634)
-_LOWEST = np.float32(-126.0)  # 2^x is no smaller: the least normal float32
-# 2^r for r in [-1/2, 1/2]: the Taylor polynomial of degree 6, in error by less than 2e-7
+_LOWEST = np.float32(-126.0)  # exponent of the smallest normal float32
+# Taylor polynomial of degree 6 for 2^r, r in [-1/2, 1/2]; its error is less than 2e-7
 _C1, _C2, _C3 = np.float32(0.6931471806), np.float32(0.2402265070), np.float32(0.0555041087)
 _C4, _C5, _C6 = np.float32(0.0096181291), np.float32(0.0013333558), np.float32(0.0001540353)
 
 
 @njit(**OPTIONS)
 def _exp(x):
-    """Return e^x for x <= 0, as arithmetic that becomes vector code."""
+    """Return e^x for x <= 0, in arithmetic that the compiler can vectorise."""
     power = x * _LOG2_E
-    power = _LOWEST if power < _LOWEST else power  # not-a-number stays what it is
+    power = _LOWEST if power < _LOWEST else power  # NaN stays NaN
     whole = np.floor(power + np.float32(0.5))
     r = power - whole
     fraction = _C3 + r * (_C4 + r * (_C5 + r * _C6))
@@ -61,7 +61,7 @@ def _attend(points, value, sharpness, center, weights, attention) -> None:
 
 @njit(fastmath={"reassoc"}, **OPTIONS)
 def _term_gradients(points, center, sharpness, value, weights, attention, above):
-    """Return the sums over all points that a term's value, sharpness and center get."""
+    """Return the gradients of a term's value, sharpness and center, summed over all points."""
     grad_value, grad_sharpness = np.float32(0), np.float32(0)
     grad_center = np.float32(0)
     for g in range(points.size):
@@ -84,7 +84,10 @@ def psa_forward(
     offset: Floats,
     epsilon: float,
 ) -> Floats:
-    """Return psa [features, points] from value, query, center [features, terms] and the rest."""
+    """Return psa at `points` [points] for every channel: [features, points].
+
+    value, query and center are [features, terms], scale and offset [features].
+    """
     features, terms = value.shape
     result = np.empty((features, points.size), np.float32)
     weights = np.empty((terms, points.size), np.float32)
@@ -107,7 +110,11 @@ def psa_backward(
     scale: Floats,
     epsilon: float,
 ) -> tuple[Floats, Floats, Floats, Floats, Floats]:
-    """Return the gradients of value, query, center, scale and offset from that of the result."""
+    """Return the gradients of value, query, center, scale and offset.
+
+    `grad` [features, points] is the gradient of the result; the other arguments are those of
+    `psa_forward`.
+    """
     features, terms = value.shape
     grad_value, grad_query = np.empty_like(value), np.empty_like(query)
     grad_center, grad_scale = np.empty_like(center), np.empty_like(scale)
