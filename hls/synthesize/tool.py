@@ -1,8 +1,8 @@
-"""Find an HLS tool, run its steps on a copy of a project, and say in one sentence what went wrong.
+"""Find an HLS tool, run its steps on a copy of a project, and report a failure in one sentence.
 
-Three generations: vitis-run with v++ (config file from 2023.2 on, before that a Tcl script),
-`vitis_hls -f` (2020.1 to 2024.2) and `vivado_hls -f`. Everything that the tool says goes to a log;
-a step counts only when its own evidence is there, because an exit status of 0 proves nothing.
+There are three front ends: vitis-run with v++ (config file since 2023.2, before that a Tcl script),
+`vitis_hls -f` (2020.1 to 2024.2) and `vivado_hls -f`. The tool's output goes to a log. A step
+counts as done only if it left its report, because an exit status of 0 proves nothing.
 """
 
 import logging

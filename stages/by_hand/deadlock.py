@@ -68,7 +68,8 @@ def main(name: str) -> None:
     design = design_of(params, name)
     if design.accelerator != STREAMING:
         raise PipelineError(
-            f"{name} is not a streaming design: its FIFOs form a single chain, which cannot deadlock."
+            f"{name} is not a streaming design: its FIFOs form a single chain, so it cannot "
+            "deadlock."
         )
     log = design_artifact(name, "deadlock.log")
     log.unlink(missing_ok=True)

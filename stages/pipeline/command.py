@@ -53,5 +53,5 @@ def guarded(call: Callable[[], None]) -> None:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         sys.exit(
-            "Interrupted. Run the same command again; training resumes after its last finished epoch."
+            "Interrupted. Run the same command again: a training resumes after its last epoch."
         )

@@ -1,7 +1,7 @@
 """Linear B-spline activation: a learnable piecewise linear function per channel.
 
-Published system §1; method: Bohra et al., "Learning activation functions in deep (spline) neural
-networks", 2020.
+See docs/published-system.md §1. Method: Bohra et al., "Learning activation functions in deep
+(spline) neural networks", 2020.
 """
 
 from collections.abc import Iterator

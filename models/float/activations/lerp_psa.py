@@ -1,6 +1,6 @@
 """LERP-PSA: personal self-attention evaluated on a grid, linearly interpolated.
 
-Published system §1: per channel, with K expansion terms,
+For each channel, with K expansion terms (docs/published-system.md §1):
 
     psa(x) = o · sum_k v_k x · softmax_k( -(x - c_k)^2 / (q_k^2 + ε) ) + p
     act(x) = x + lerp(psa, x)

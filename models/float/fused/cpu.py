@@ -1,11 +1,12 @@
-"""The sublayers of `models.float.fused.plain` on bfloat16 streams on the CPU, with their gradients.
+"""The sublayers of `models.float.fused.plain` for bfloat16 streams on the CPU, with gradients.
 
-Matrix products are PyTorch's, the passes between them the kernels of `streams`, the small tensors
-are computed in `algebra`. The gradient of x passes the residual connection in the buffer to which
-the last matrix product of the backward pass adds the branch's.
+Matrix products are PyTorch's; the passes between them are the kernels of `streams`; the small
+tensors are computed in `algebra`. In the backward pass, the gradient of x through the residual
+connection is written to a buffer, and the last matrix product adds the gradient through the branch
+to it.
 
-An autograd function takes and returns tensors one by one: `_flat` takes the parts of a sublayer
-apart for it, `_parts` puts them together again. Shapes are those of `models.float.fused.plain`.
+An autograd function takes and returns single tensors. `_flat` unpacks the parts of a sublayer for
+it, `_parts` packs them again. Shapes are those of `models.float.fused.plain`.
 """
 
 import math

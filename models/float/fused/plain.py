@@ -1,11 +1,11 @@
-"""The sublayers of `models.float.fused.passes` in plain PyTorch: what each of them computes.
+"""The sublayers of `models.float.fused.passes` in plain PyTorch; this is their definition.
 
-A stream x is [tokens, batch, channels] in any floating-point type. Weights are cast to it; vectors,
-tables and statistics stay as they are, float32 or float64. A sublayer takes x, the norm before it,
-its own layers, and last the affine that closes the branch. `models.float.fused.cpu` has the same
-functions for the CPU; the tests hold them to these.
+A stream x is [tokens, batch, channels] in any floating-point type. Weights are cast to this type;
+vectors, tables and statistics keep theirs, float32 or float64. A sublayer takes x, the norm before
+it, its own layers, and the affine at the end of the branch. `models.float.fused.cpu` has the same
+functions for the CPU; tests compare them with these.
 
-In shapes: T tokens, B images of a batch, C channels of the stream, H hidden channels, P values of a
+Shapes: T tokens, B images of a batch, C channels of the stream, H hidden channels, P values of a
 patch, F channels and G knots of a table.
 """
 

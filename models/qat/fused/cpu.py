@@ -1,9 +1,9 @@
-"""The parts of the fused INT8 network on the CPU, with their gradients: products and kernels.
+"""The sublayers of the fused INT8 network on the CPU, with their gradients.
 
-Streams are bfloat16 [tokens, batch, channels] that hold int8 values. The forward pass is exact:
-products are int8 with int32 sums, the rest are the kernels of `streams`. Gradients are
-bfloat16 with float32 sums, as in `models.float.fused.cpu`. Weights and biases come as the
-float-held integers that `models.qat.layers` computes, shifts as int32.
+Streams are bfloat16 [tokens, batch, channels] with int8 values. The forward pass is exact: matrix
+products are int8 with int32 sums, everything else are the kernels of `streams`. Gradients are
+bfloat16 with float32 sums, as in `models.float.fused.cpu`. Weights and biases are the integers in
+float tensors that `models.qat.layers` computes; shifts are int32.
 """
 
 from typing import Any

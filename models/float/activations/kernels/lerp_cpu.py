@@ -1,9 +1,9 @@
-"""Fused forward and backward of `lerp` on the CPU, compiled by numba when first imported.
+"""Fused forward and backward of `lerp` on the CPU, compiled by numba at the first import.
 
-The kernels compute lerp(scale * x + offset), scale and offset per channel: a norm before the
-activation, or the bias of a linear layer, then costs no pass of its own. x, y and the gradient of x
-are float32 or bfloat16, every sum is float32. (In bfloat16 the position in the grid is
-x * (scale / step) + (offset - start) / step, which spares a division.)
+The kernels compute lerp(scale * x + offset) with a scale and an offset per channel. So a norm
+before the activation, or the bias of a linear layer, needs no separate pass. x, y and the gradient
+of x are float32 or bfloat16; every sum is float32. In bfloat16 the position in the grid is computed
+as x * (scale / step) + (offset - start) / step, which saves a division.
 """
 
 import torch

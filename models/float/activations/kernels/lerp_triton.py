@@ -1,8 +1,8 @@
 """Fused forward and backward of `lerp` on CUDA, in Triton (Tillet et al., MAPL 2019).
 
-The table's gradient is summed by atomic additions in memory. Programs take turns on a few copies of
-it, so that few wait for the same knot, and PyTorch adds the copies up. The order of such a sum is
-the device's, so its last bits may differ from run to run.
+The table's gradient is summed with atomic additions in memory. The programs are spread over a few
+copies of it, so that few of them wait for the same knot; PyTorch then adds the copies. The device
+chooses the order of the additions, so the last bits may differ from run to run.
 """
 # ruff: noqa: ANN001, ANN202 - Triton infers the types of what it compiles
 

@@ -1,7 +1,7 @@
 """The compiled loops of `psa`: personal self-attention at all knots, and its gradients.
 
-PyTorch sends some thirty operators through [features, terms, knots], forward and backward; here a
-channel goes through all of them while it is in the first-level cache.
+PyTorch would run about thirty operators over tensors [features, terms, knots], forward and
+backward. Here each channel is processed completely while it is in the L1 cache.
 """
 
 # ruff: noqa: ANN001, ANN202 - numba infers the types of what it compiles

@@ -1,4 +1,4 @@
-"""Linear B-spline: knots per channel, their range, the weight of the TV2 regulariser."""
+"""Options of the linear B-spline: knots per channel, their range, weight of the TV2 regulariser."""
 
 from models.float.activations.spec import NOT_NEGATIVE, POSITIVE, ActivationSpec, Option
 

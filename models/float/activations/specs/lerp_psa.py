@@ -1,4 +1,4 @@
-"""LERP-PSA: knots per channel, their range, terms of the self-attention, its epsilon."""
+"""Options of LERP-PSA: knots per channel, their range, terms of the self-attention, epsilon."""
 
 from models.float.activations.spec import POSITIVE, ActivationSpec, at_least
 

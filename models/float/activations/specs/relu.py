@@ -1,4 +1,4 @@
-"""ReLU: no options; the INT8 network computes it without a table."""
+"""ReLU has no options; the INT8 network computes it without a table."""
 
 from models.float.activations.spec import ActivationSpec
 
