@@ -51,7 +51,7 @@ def write_images(name: str, count: int, folder: Path) -> gpp.ImageFiles:
     if logits.shape != expected:
         raise PipelineError(
             f"{artifact(name, 'qat_logits.npz')} holds logits of shape {logits.shape}, but "
-            f"{DATASET} and the network ask for {expected}; run `dvc repro dump_params`."
+            f"{DATASET} and the network require {expected}; run `dvc repro dump_params`."
         )
     count = min(count, len(images))
     files = gpp.ImageFiles(folder / "tokens.bin", folder / "logits.bin", count)

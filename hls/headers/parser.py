@@ -193,7 +193,7 @@ class _Parser:
             self._at += 1
         if not _NUMBER.fullmatch(self._next()):
             self._refuse(
-                f"{self._name} holds {self._shown()} in place of a whole number that fits int32"
+                f"{self._name} holds {self._shown()} instead of a whole number that fits int32"
             )
         self._at += 1
 
@@ -223,7 +223,7 @@ class _Parser:
     def _expect(self, token: str) -> None:
         if self._next() != token:
             closing = "has no closing brace: it " if token == "}" else ""
-            self._refuse(f"{self._name} {closing}has {self._shown()} in place of {token}")
+            self._refuse(f"{self._name} {closing}has {self._shown()} instead of {token}")
         self._at += 1
 
     def _shown(self) -> str:

@@ -112,11 +112,13 @@ def read_manifest(path: Path) -> Manifest:
         sources = dict(manifest.sources)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise PipelineError(
-            f"{path} is no manifest of a project ({type(error).__name__}); write the project anew."
+            f"{path} is no manifest of a project ({type(error).__name__}); write the project again."
         ) from None
     for file, digest in sources.items():
         if not isinstance(digest, str) or len(digest) != 64 or not _is_inside(file):
-            raise PipelineError(f"{path} has an odd source, {file[:80]!r}; write the project anew.")
+            raise PipelineError(
+                f"{path} has an odd source, {file[:80]!r}; write the project again."
+            )
     return manifest
 
 
@@ -130,7 +132,7 @@ def check_sources(folder: Path, manifest: Manifest, all_of_them: bool = True) ->
         path = folder / file
         if not path.is_file():
             if all_of_them:
-                raise PipelineError(f"{path} is missing; write the project anew.")
+                raise PipelineError(f"{path} is missing; write the project again.")
         elif _sha256(path) != digest:
             raise PipelineError(
                 f"{path} is not the file that {folder / MANIFEST} lists: it was changed; write the "

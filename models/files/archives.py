@@ -160,7 +160,7 @@ def _in_archive(path: Path, limits: Limits) -> Iterator[_Found]:
                     "is neither a file nor a folder; pack links with `tar -h --hard-dereference`"
                 )
             elif windows.anchor or ".." in windows.parts or "\\" in name:
-                fault = "leads out of the archive or is no plain path with slashes; pack it anew"
+                fault = "leads out of the archive or is no plain path with slashes; pack it again"
             else:
                 yield name, is_folder, size, opener
                 continue

@@ -126,7 +126,7 @@ def _arguments() -> argparse.Namespace:
         "--input-abs-max",
         required=True,
         type=_magnitude,
-        help="the normalised pixel value that int8's 128 stands for (published ReLU-96: 2.0901384)",
+        help="the normalised pixel value that int8's 128 means (published ReLU-96: 2.0901384)",
     )
     parser.add_argument(
         "--name", required=True, help="what to call it under data/, no variant's or design's"

@@ -110,7 +110,7 @@ def _download(drive_id: str, target: Path) -> None:
     except (gdown.DownloadError, KeyError, OSError, ValueError) as error:
         reason, parts = _reason(error), sorted(target.parent.glob(f"{target.name}*.part"))
         if parts:
-            reason += f"; to start anew, delete {', '.join(map(str, parts))}"
+            reason += f"; to start over, delete {', '.join(map(str, parts))}"
         raise PipelineError(
             f"The published checkpoints could not be downloaded ({reason}); run the same command "
             f"again later, or {_by_hand(drive_id, target)}."

@@ -42,7 +42,8 @@ def fold_for_rate(sizes: Sizes, images_per_second: float, clock_ns: float) -> Fo
         raise PipelineError(
             f"target.images_per_second is {images_per_second:g}, but the most is "
             f"{1e9 / clock_ns / best:.0f} at a clock of {clock_ns:g} ns: {best} cycles per image, "
-            f"in words of {possible_lanes(sizes)[-1]} elements; ask for less or a faster clock."
+            f"in words of {possible_lanes(sizes)[-1]} elements; request a lower rate "
+            "or a faster clock."
         )
     return folding
 

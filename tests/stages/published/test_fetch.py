@@ -242,7 +242,7 @@ def test_transient_trouble_is_passed_over(drive, cached):
 
 def test_a_download_that_never_completes_keeps_its_part(drive, cached):
     drive.answers = [file_answer(ARCHIVE[:50], len(ARCHIVE))]
-    message = download_fails(cached, "to start anew, delete")
+    message = download_fails(cached, "to start over, delete")
     [part] = cached.parent.iterdir()
     assert str(part) in message
 
