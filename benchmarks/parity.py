@@ -27,6 +27,7 @@ from typing import Any
 import torch
 
 from models.files.atomic import replace_on_success
+from models.files.digest import file_digest
 from stages.distill import distill_phase
 from stages.networks.evaluation import accuracy, predict, to_tensors
 from stages.networks.resmlp import build_network, device, load_network
@@ -34,7 +35,7 @@ from stages.pipeline.command import guarded
 from stages.pipeline.dataset import Dataset, Split
 from stages.pipeline.params import Params, Variant, load_params
 from stages.pipeline.paths import DATASET, TEACHER, artifact
-from stages.training.loop import Run, file_digest, fit
+from stages.training.loop import Run, fit
 
 ROOT = Path(__file__).resolve().parent.parent
 GOAL = 0.3  # percentage points
