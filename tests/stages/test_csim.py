@@ -139,7 +139,7 @@ def test_a_plan_for_other_sizes_is_refused(folder):
 
 def test_logits_of_other_images_are_refused(folder, tmp_path):
     save_logits(load_logits()[1:])
-    with pytest.raises(PipelineError, match=r"logits of shape \(23, 10\).* ask for \(24, 10\)"):
+    with pytest.raises(PipelineError, match=r"logits of shape \(23, 10\).* require \(24, 10\)"):
         csim.write_images(NAME, 5, tmp_path)
 
 

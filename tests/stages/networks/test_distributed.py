@@ -22,6 +22,8 @@ from stages.pipeline.params import load_params
 from stages.pipeline.strict_yaml import read_yaml
 from tests.support.paths import ROOT
 
+pytestmark = [pytest.mark.pipeline, pytest.mark.training]
+
 NAME = "lerp_psa_h96"
 
 # What each of two processes does, one after another: importing torch takes them longer than all of
@@ -71,7 +73,8 @@ run("cut", rank, "stages.distill", name)
 PhaseRunner.run = whole
 files = os.listdir(rank + "/.ckpt") if os.path.isdir(rank + "/.ckpt") else []
 checkpoints = [file for file in files if file.endswith(".pt")]
-print(rank, "has", "a checkpoint" if checkpoints else "no checkpoint", file=sys.stderr, flush=True)
+found = "a checkpoint" if checkpoints else "no checkpoint"
+sys.stderr.write(f"{rank} has {found}\\n")  # at once: two processes share the file
 run("again", rank, "stages.distill", name)
 """
 
