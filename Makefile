@@ -28,7 +28,7 @@ setup: $(INSTALLED)
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -m pip --version >/dev/null 2>&1 || for python in python3.11 python3; do \
 	  $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue; \
-	  $$python -m venv --clear $(VENV) && break; \
+	  $$python -m venv .venv && break; \
 	done
 	@$(PYTHON) -m pip --version >/dev/null 2>&1 || { echo "No .venv could be made: neither python3.11\
 	 nor python3 is Python 3.11 or newer with the venv module; install one and run make again." >&2; \
