@@ -10,12 +10,13 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
 
+from tests.support.dvc_commands import run_dvc
 from tests.support.paths import ROOT
 
 pytestmark = pytest.mark.pipeline
@@ -95,7 +96,7 @@ def run(folder: Path, *command: str, **settings: str) -> str:
         **settings,
     }
     if command[0] == "dvc":
-        command = (sys.executable, "-m", *command)
+        return run_dvc(folder, [*command[1:]], environment)
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
     return done.stdout
@@ -134,7 +135,7 @@ def write_params(folder: Path, params: dict) -> None:
 
 
 @pytest.fixture(scope="module")
-def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build a repository with our graph, run both pipelines once and commit the result."""
     root = tmp_path_factory.mktemp("graph") / "repository"
     (root / "demo").mkdir(parents=True)
@@ -162,8 +163,14 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def edit(pipeline: Path) -> Iterator[Callable[[str, str, str], None]]:
-    """Return a function (file, old text, new text); the repository is as committed afterwards."""
+def pipeline(finished: Path, tmp_path: Path) -> Path:
+    """Return a copy of the finished run, which a test may change."""
+    return shutil.copytree(finished, tmp_path / "repository", symlinks=True)
+
+
+@pytest.fixture
+def edit(pipeline: Path) -> Callable[[str, str, str], None]:
+    """Return a function (file, old text, new text); "" as old text of no file makes the file."""
 
     def replace(name: str, old: str, new: str) -> None:
         path = pipeline / name
@@ -171,10 +178,7 @@ def edit(pipeline: Path) -> Iterator[Callable[[str, str, str], None]]:
         assert old in text, (name, old)
         path.write_text(text.replace(old, new, 1))
 
-    yield replace
-    git(pipeline, "reset", "--quiet", "--hard")
-    git(pipeline, "clean", "--quiet", "-fd", *CODE)
-    run(pipeline, "dvc", "checkout", "--quiet", "--force")
+    return replace
 
 
 def test_the_demo_has_the_same_graph() -> None:
@@ -260,7 +264,6 @@ def test_another_machine_pulls_prepares_the_images_and_is_up_to_date(pipeline: P
     """The other machine has another number of threads, path and bank of stored views."""
     run(pipeline, "dvc", "push")
     clone = pipeline.parent / "another clone"
-    shutil.rmtree(clone, ignore_errors=True)
     git(pipeline, "clone", "--quiet", str(pipeline), str(clone))
     shutil.move(pipeline / ".dvcstore", clone / ".dvcstore")
     run(clone, "dvc", "pull")

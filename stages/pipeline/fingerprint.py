@@ -54,6 +54,14 @@ class Statement:
 
 
 @dataclass(frozen=True)
+class Linked:
+    """A statement of a module of the project, and the places that it refers to."""
+
+    statement: Statement
+    places: frozenset[Place]
+
+
+@dataclass(frozen=True)
 class Module:
     """The statements of a file, and its imports.
 
@@ -62,7 +70,7 @@ class Module:
     imports.
     """
 
-    statements: tuple[Statement, ...]
+    statements: tuple[Linked, ...]
     bound: Mapping[str, set[Place]]
     imports: frozenset[str]
 
@@ -93,10 +101,11 @@ class Code:
             module = self.module(name)
             if wanted is not None:
                 todo += module.bound.get(wanted, ())
-            for statement in module.statements:
+            for linked in module.statements:
+                statement = linked.statement
                 if wanted is None or statement.acts or wanted in statement.names:
                     found.add(f"{name}: {statement.text}")
-                    todo += self._followed(name, module, statement)
+                    todo += linked.places - seen
         return found
 
     def modules(self, entry: str, opaque: Iterable[str] = ()) -> set[str]:
@@ -114,22 +123,8 @@ class Code:
         if name not in self._modules:
             path = self._path(name)
             assert path is not None, name
-            self._modules[name] = self._module(*_parsed(path.read_text(encoding="utf-8")))
+            self._modules[name] = self._module(name, *_parsed(path.read_text(encoding="utf-8")))
         return self._modules[name]
-
-    def _followed(self, name: str, module: Module, statement: Statement) -> Iterator[Place]:
-        """Yield the places (module, name) that a statement of the module `name` refers to."""
-        for used, attribute in statement.uses:
-            if used not in module.bound:
-                yield name, used
-            for other, inner in module.bound.get(used, ()):
-                submodule = f"{other}.{attribute}"
-                if inner is not None or attribute is None:
-                    yield other, inner
-                elif self._path(submodule):
-                    yield submodule, None
-                else:
-                    yield other, attribute
 
     def _path(self, name: str) -> Path | None:
         if name.split(".")[0] not in PACKAGES:
@@ -140,19 +135,41 @@ class Code:
             self._paths[name] = next((file for file in files if file.is_file()), None)
         return self._paths[name]
 
-    def _module(self, statements: tuple[Statement, ...], bindings: tuple[Binding, ...]) -> Module:
+    def _module(
+        self, name: str, statements: tuple[Statement, ...], bindings: tuple[Binding, ...]
+    ) -> Module:
         bound: dict[str, set[Place]] = {}
         imports: set[str] = set()
-        for local, module, name in bindings:
-            inner = f"{module}.{name}" if name else module
+        for local, module, attribute in bindings:
+            inner = f"{module}.{attribute}" if attribute else module
             for dotted in (*_parents(module), module, inner):
                 if self._path(dotted):
                     imports.add(dotted)
             if self._path(inner):
                 bound.setdefault(local, set()).add((inner, None))
             elif self._path(module):
-                bound.setdefault(local, set()).add((module, name))
-        return Module(statements, bound, frozenset(imports))
+                bound.setdefault(local, set()).add((module, attribute))
+        linked = (
+            Linked(statement, frozenset(self._places(name, bound, statement)))
+            for statement in statements
+        )
+        return Module(tuple(linked), bound, frozenset(imports))
+
+    def _places(
+        self, name: str, bound: Mapping[str, set[Place]], statement: Statement
+    ) -> Iterator[Place]:
+        """Yield the places (module, name) that a statement of the module `name` refers to."""
+        for used, attribute in statement.uses:
+            if used not in bound:
+                yield name, used
+            for other, inner in bound.get(used, ()):
+                submodule = f"{other}.{attribute}"
+                if inner is not None or attribute is None:
+                    yield other, inner
+                elif self._path(submodule):
+                    yield submodule, None
+                else:
+                    yield other, attribute
 
 
 def fingerprint(texts: Iterable[str]) -> str:
