@@ -12,7 +12,8 @@ from typing import Any
 
 INT8_MIN = -128
 INT8_MAX = 127
-MAX_SHIFT = 16  # `check_shift` refuses larger shifts
+# No larger shift is useful: 2^24, the largest sum (see MAX_FAN_IN), shifted by 17 fits in int8.
+MAX_SHIFT = 16
 TABLE_BITS = 2  # low bits of the int8 input that interpolate between two knots
 TABLE_SEGMENTS = 256 >> TABLE_BITS
 TABLE_KNOTS = TABLE_SEGMENTS + 1

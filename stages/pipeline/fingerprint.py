@@ -2,8 +2,9 @@
 
 The unit is a top-level statement: a function, a class, a constant. The code of a stage consists of
 all statements of its script, all statements of the project that those refer to, and so on, and of
-statements that act when their module is imported (calls, registrations). Each statement counts by
-its syntax tree without docstrings, so the hash is independent of comments, line breaks and order.
+statements that do more than define names when their module is imported (calls, registrations).
+Each statement counts by its syntax tree without docstrings, so the hash is independent of comments,
+line breaks and order.
 
 References that appear in no source text cannot be found, e.g. a module imported by a name that is
 built at run time. Such modules are passed as `entries`; tests/test_architecture.py limits the
@@ -43,8 +44,9 @@ Uses = set[tuple[str, str | None]]  # (name, attribute); None: the name is used 
 class Statement:
     """A top-level statement.
 
-    `names` are the names it defines, `acts` is whether importing it may do more than that, `text`
-    is its meaning, `uses` are the names it reads.
+    `names` are the names it defines; `acts` is whether executing it may do more than define them;
+    `text` is its syntax tree as text; `uses` are the (name, attribute) pairs it reads, with the
+    attribute None if the name is also used without one.
     """
 
     names: frozenset[str]
@@ -65,9 +67,9 @@ class Linked:
 class Module:
     """The statements of a file, and its imports.
 
-    `bound` maps a local name to modules, or to names in modules. It is a set because two functions
-    may import different things under one name. `imports` are all project modules that the file
-    imports.
+    `bound` maps each imported name to the places it comes from. It is a set because two functions
+    of a file may import different things under one name. `imports` are all modules of the project
+    that the file imports.
     """
 
     statements: tuple[Linked, ...]
