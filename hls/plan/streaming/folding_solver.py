@@ -8,11 +8,12 @@ maps pass in time, and for each matrix product the fewest multipliers that are f
 from collections.abc import Iterator
 
 from hls.plan.sizes import Product, Sizes, products
+from hls.plan.streaming.dataflow import PAUSE
 from hls.plan.streaming.folding import Fold, Folding, divisors, possible_lanes
 from hls.plan.streaming.resources import dsp_total
 from models.files.errors import PipelineError
 
-HANDOVER = 0  # the extra cycle of the published design would cost multipliers
+HANDOVER = 0  # the extra cycle of the published design would cost multipliers; a pause is per image
 
 
 def fold_for_cycles(sizes: Sizes, cycles: int) -> Folding | None:
@@ -23,7 +24,7 @@ def fold_for_cycles(sizes: Sizes, cycles: int) -> Folding | None:
     for lanes in possible_lanes(sizes):
         if _stream_cycles(sizes, lanes) <= cycles:
             folds = {
-                name: _fewest_multipliers(product, cycles // product.vectors)
+                name: _fewest_multipliers(product, (cycles - PAUSE) // product.vectors)
                 for name, product in products(sizes).items()
             }
             return Folding(lanes=lanes, handover=HANDOVER, **folds)
@@ -77,7 +78,7 @@ def fastest_cycles(sizes: Sizes) -> int:
 def _stream_cycles(sizes: Sizes, lanes: int) -> int:
     """Return the cycles per image of the longest stream."""
     widest = max(sizes.patch_dim, sizes.embed_dim, sizes.hidden_dim)
-    return max(sizes.num_patches * widest // lanes, sizes.num_classes)
+    return max(sizes.num_patches * widest // lanes, sizes.num_classes) + PAUSE
 
 
 def _fewest_multipliers(product: Product, cycles: int) -> Fold:
@@ -100,7 +101,7 @@ def _possible_cycles(sizes: Sizes) -> set[int]:
     """Return the cycles per image that some stage can take and that all stages can reach."""
     streams = {_stream_cycles(sizes, lanes) for lanes in possible_lanes(sizes)}
     computing = {
-        product.vectors * fold.compute_cycles(product)
+        product.vectors * fold.compute_cycles(product) + PAUSE
         for product in products(sizes).values()
         for fold in _folds(product)
     }
