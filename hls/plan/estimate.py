@@ -1,4 +1,7 @@
-"""Resource estimates for both accelerators: memories in LUTs or block RAM, and rows of usage."""
+"""Resource estimates for both accelerators: memories in LUTs or block RAM, and rows of usage.
+
+LUTs of logic are counted for the streaming accelerator alone; SIMD counts those of memories.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,7 +39,10 @@ class Memory:
 
 @dataclass(frozen=True)
 class Usage:
-    """Resources of one layer, summed over all its copies (estimate)."""
+    """Resources of one layer, summed over all its copies (estimate).
+
+    `lut_memory`: LUTs of memories; `lut_logic`: of multipliers, adders and requantisation.
+    """
 
     layer: str
     copies: int
@@ -45,9 +51,10 @@ class Usage:
     dsp_paired: int = 0
     lut_memory: int = 0
     bram: int = 0
+    lut_logic: int = 0
 
 
 def total(rows: Sequence[Usage]) -> Usage:
     """Return the sum of all rows as a row named "total"."""
-    names = ("multipliers", "dsp", "dsp_paired", "lut_memory", "bram")
+    names = ("multipliers", "dsp", "dsp_paired", "lut_memory", "bram", "lut_logic")
     return Usage("total", 1, **{name: sum(getattr(row, name) for row in rows) for name in names})

@@ -13,6 +13,7 @@ from hls.plan.estimate import Usage, total
 Table = list[tuple[str, ...]]  # rows of cells, the header first
 
 USAGE_TITLES = ("copies", "multipliers", "DSP", "DSP, paired", "LUT of memories", "BRAM 18 kbit")
+LOGIC_TITLE = "LUT of logic"
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,10 @@ def figures_of(
     per layer.
     """
     sums = total(usage)
+    logic = {}
+    if sums.lut_logic:  # counted for streaming designs alone
+        luts = sums.lut_memory + sums.lut_logic
+        logic = {"estimate_lut_logic": sums.lut_logic, "estimate_lut": luts}
     return {
         "model_interval_cycles": interval,
         "model_latency_cycles": latency,
@@ -42,6 +47,7 @@ def figures_of(
         "estimate_dsp": sums.dsp,
         "estimate_dsp_paired": sums.dsp_paired,
         "estimate_lut_memory": sums.lut_memory,
+        **logic,
         "estimate_bram_18k": sums.bram,
     }
 

@@ -42,16 +42,15 @@ class Sizing:
 def size_fifos(network: ProcessNetwork) -> Sizing:
     """Return depths at which the interval is that of the slowest stage (links: up to 32 words).
 
-    They suffice also for processes that start an image without a pause, which ask for more.
+    The shortcuts suffice also for processes that start an image without a pause: they ask for more.
     """
-    steady = _without_pauses(network)
-    paced = _paced(steady)
+    paced = _paced(_without_pauses(network))
     for link in LINK_WORDS:
         marks = _shortcut_marks(paced, link)
         depths = {kind: mark + _margin(network, kind) for kind, mark in marks.items()}
         depths["link"] = MARGIN_FACTOR * link
-        result = simulate(steady, {**depths, "link": link}, SIZING_IMAGES)
-        if result.interval == steady.longest_stage:
+        result = simulate(network, {**depths, "link": link}, SIZING_IMAGES)
+        if result.interval == network.longest_stage:
             break
     return Sizing(depths, {**marks, "link": link}, simulate(with_start_tokens(network), depths))
 

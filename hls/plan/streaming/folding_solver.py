@@ -8,6 +8,7 @@ maps pass in time, and for each matrix product the fewest multipliers that are f
 from collections.abc import Iterator
 
 from hls.plan.sizes import Product, Sizes, products
+from hls.plan.streaming.binding import Binding
 from hls.plan.streaming.dataflow import PAUSE
 from hls.plan.streaming.folding import Fold, Folding, divisors, possible_lanes
 from hls.plan.streaming.resources import dsp_total
@@ -49,22 +50,22 @@ def fold_for_rate(sizes: Sizes, images_per_second: float, clock_ns: float) -> Fo
     return folding
 
 
-def fold_for_dsp(sizes: Sizes, dsp: int) -> Folding:
-    """Return the fastest folding within a budget of DSPs (estimate).
+def fold_for_dsp(sizes: Sizes, dsp: int, binding: Binding) -> Folding:
+    """Return the fastest folding within a budget of DSPs (estimate, with this binding).
 
     Among equally fast foldings it has the fewest multipliers. PipelineError states the smallest
     possible number of DSPs.
     """
     candidates = sorted(_possible_cycles(sizes))
-    if _dsp(sizes, candidates[-1]) > dsp:
+    if _dsp(sizes, candidates[-1], binding) > dsp:
         raise PipelineError(
             f"target.dsp is {dsp}, but the smallest design of this network takes "
-            f"{_dsp(sizes, candidates[-1])} (estimate); raise the budget."
+            f"{_dsp(sizes, candidates[-1], binding)} (estimate); raise the budget."
         )
     low, high = 0, len(candidates) - 1
     while low < high:
         middle = (low + high) // 2
-        low, high = (low, middle) if _dsp(sizes, candidates[middle]) <= dsp else (middle + 1, high)
+        low, high = (low, middle) if _dsp(sizes, candidates[middle], binding) <= dsp else (middle + 1, high)
     folding = fold_for_cycles(sizes, candidates[low])
     assert folding is not None
     return folding
@@ -108,7 +109,7 @@ def _possible_cycles(sizes: Sizes) -> set[int]:
     return {cycles for cycles in streams | computing if cycles >= fastest_cycles(sizes)}
 
 
-def _dsp(sizes: Sizes, cycles: int) -> int:
+def _dsp(sizes: Sizes, cycles: int, binding: Binding) -> int:
     folding = fold_for_cycles(sizes, cycles)
     assert folding is not None
-    return dsp_total(sizes, folding)
+    return dsp_total(sizes, folding, binding)
