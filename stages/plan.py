@@ -11,7 +11,7 @@ from dataclasses import asdict
 
 from hls.headers.design import design_text
 from hls.plan.design import Design
-from hls.plan.figures import Plan
+from hls.plan.figures import Plan, Table
 from hls.plan.fit import verdict
 from hls.plan.simd.plan import plan_simd
 from hls.plan.sizes import Sizes
@@ -126,18 +126,16 @@ def main(name: str) -> None:
         plan = plan_of(row, sizes, params.hls.clock_ns, params.hls.part)
     except PipelineError as error:
         raise PipelineError(f"params.yaml: designs.{name}: {error}") from None
-    values = dict(plan.figures)
+    values: dict[str, float | int | str | bool | None] = {**plan.figures}
     fits = verdict(plan.figures, params.hls.part)
     if fits is not None:
         values["estimate_fits"] = fits
-    figures = [("figure", name), *((key, str(value)) for key, value in values.items())]
+    figures: Table = [("figure", name), *((key, str(value)) for key, value in values.items())]
     text = "\n".join(markdown(table) for table in (figures, *plan.tables))
     logging.info("%s", text)
     write_plan(name, plan.design, text)
     if fits not in (None, "yes"):
-        logging.warning(
-            "designs.%s does not fit %s (estimate); %s.", name, params.hls.part, fits
-        )
+        logging.warning("designs.%s does not fit %s (estimate); %s.", name, params.hls.part, fits)
     write_metrics(metrics("model", name), values)
 
 

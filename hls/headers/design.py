@@ -84,7 +84,9 @@ def _streaming_text(design: Design) -> str:
         )
     shared = [name for name in kinds if not name.endswith(("_weights", "_constants"))]
     lines = [f"  static constexpr bool affine_bound = {_bound(design)};"]
-    lines += [f"  static constexpr Storage {name}_storage = Storage::{kinds[name]};" for name in shared]
+    lines += [
+        f"  static constexpr Storage {name}_storage = Storage::{kinds[name]};" for name in shared
+    ]
     return _STREAMING_HEADER.format(
         constants=constants_text(constants), storages="\n".join(lines), folds="\n".join(folds)
     )

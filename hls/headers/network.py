@@ -141,12 +141,11 @@ def _block(network: IntResMlp, index: int) -> str:
 def _activations(network: IntResMlp, prefix: str) -> tuple[str, str]:
     if not network.has_tables:
         return "  using ActIn = Identity;", "  using ActHidden = Relu;"
-    types = (
-        f"Table<Design::{position}_storage, {', '.join(_TABLE_SIZES[table])}, {prefix}_{table}_words>"
+    act_in, act_hidden = (
+        ", ".join((f"Design::{position}_storage", *_TABLE_SIZES[table], f"{prefix}_{table}_words"))
         for position, table in (("act_in", "psa_1"), ("act_hidden", "psa_2"))
     )
-    act_in, act_hidden = types
-    return f"  using ActIn = {act_in};", f"  using ActHidden = {act_hidden};"
+    return f"  using ActIn = Table<{act_in}>;", f"  using ActHidden = Table<{act_hidden}>;"
 
 
 def _table(name: str, table: IntTable) -> str:

@@ -15,9 +15,7 @@ _NAMES = {"lut": "LUT", "dsp": "DSP", "bram_18k": "BRAM 18k"}
 
 def used(figures: Mapping[str, int | str]) -> dict[str, int]:
     """Return the LUTs, DSPs and 18-kbit block RAMs among the figures of a plan (estimate)."""
-    luts = int(figures["estimate_lut_memory"]) + int(figures.get("estimate_lut_logic", 0))
-    dsp, bram = int(figures["estimate_dsp"]), int(figures["estimate_bram_18k"])
-    return {"lut": luts, "dsp": dsp, "bram_18k": bram}
+    return {name: int(figures[f"estimate_{name}"]) for name in ROUTABLE}
 
 
 def shortages(figures: Mapping[str, int | str], part: str) -> dict[str, str]:

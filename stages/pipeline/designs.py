@@ -29,6 +29,7 @@ from stages.pipeline.rules import SECTION, Count, Positive, one_of, refused, rul
 PUBLISHED = "published"
 _SHARES = {"auto": None, "dsp": 1.0, "fabric": 0.0}  # words of `multipliers`, share of DSPs
 
+_TableMemory = Annotated[str, one_of("bram", "lut")]
 _FORMS = {STREAMING: ("folding", "target"), SIMD: ("array",)}
 _ONE_TARGET = "a mapping with one key: images_per_second or dsp"
 
@@ -96,9 +97,7 @@ class DesignRow:
         Annotated[str, one_of(*_SHARES)] | Multipliers | None,
         Field(description="auto, dsp or fabric, or a mapping of dsp: the share of DSPs, 0 to 1"),
     ] = None
-    tables: Annotated[Annotated[str, one_of("bram", "lut")] | None, Field(description="bram or lut")] = (
-        None
-    )
+    tables: Annotated[_TableMemory | None, Field(description="bram or lut")] = None
 
     @property
     def dsp_share(self) -> float | None:

@@ -136,10 +136,10 @@ inline Int8 table_lookup(const int8_t (&knots)[table_knots], int value) {
   return lerp(knots[at.segment], knots[at.segment + 1], at.remainder);
 }
 
-/// A segment of a table in one memory word of 17 bits, so that a lookup is one read: the left knot in
-/// the low 8 bits, above it the slope in 9 bits (right knot - left knot, -255 to 255); both in two's
-/// complement. The synthesised memory has exactly these bits; g++ would need minutes for as many
-/// constants of an ap_int type.
+/// A segment of a table in one memory word of 17 bits, so that a lookup is one read: the left knot
+/// in the low 8 bits, above it the slope in 9 bits (right knot - left knot, -255 to 255); both in
+/// two's complement. The synthesised memory has exactly these bits; g++ would need minutes for as
+/// many constants of an ap_int type.
 #ifdef __SYNTHESIS__
 using TableWord = ap_uint<17>;
 #else

@@ -115,7 +115,8 @@ lanes:
 }
 
 /// The sums of a mean. A sum is read again after `words` cycles. From 8 words on, memories hold the
-/// sums, and the tool is told that they are free of hazards for 8 cycles; fewer words are registers.
+/// sums, and the tool is told that they are free of hazards for 8 cycles; fewer words are
+/// registers.
 /// \tparam in_registers  Whether there are fewer than 8 words
 template <bool in_registers>
 struct MeanOf {

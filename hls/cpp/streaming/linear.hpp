@@ -12,9 +12,9 @@
 /// previous results leave. The published design has PE = 1, SIMD = r, lanes = 1, handover = 1.
 ///
 /// Weights stand as w[y / PE][PE][r / SIMD][SIMD]: a group of PE outputs, an output of it, a part
-/// of SIMD inputs, an input of it. That is the order of a y x r matrix, so params.hpp lists a matrix
-/// row by row whatever the folding. Every PE has a memory of (y / PE) * (r / SIMD) words of SIMD
-/// weights, as in FINN; no index is divided.
+/// of SIMD inputs, an input of it. That is the order of a y x r matrix, so params.hpp lists a
+/// matrix row by row whatever the folding. Every PE has a memory of (y / PE) * (r / SIMD) words of
+/// SIMD weights, as in FINN; no index is divided.
 ///
 /// `Design` (generated, design.hpp) holds what all products share: handover and link_depth. `Fold`
 /// is one of its members and holds the constants of one product:
@@ -58,9 +58,8 @@ lut_inputs:
 /// \tparam inputs      Elements per incoming vector
 template <int vectors, class Activation, class Fold, int handover, int inputs, int groups, int pe,
           int parts, int simd>
-void matrix_vector(Stream<inputs>& in, Stream<pe>& out,
-                   const int8_t (&w)[groups][pe][parts][simd], const int8_t (&b)[groups][pe],
-                   const uint8_t (&s)[groups][pe]) {
+void matrix_vector(Stream<inputs>& in, Stream<pe>& out, const int8_t (&w)[groups][pe][parts][simd],
+                   const int8_t (&b)[groups][pe], const uint8_t (&s)[groups][pe]) {
 #pragma HLS ARRAY_PARTITION variable = w complete dim = 2
 #pragma HLS ARRAY_RESHAPE variable = w complete dim = 4
 #pragma HLS ARRAY_RESHAPE variable = b complete dim = 2
@@ -207,7 +206,8 @@ template <int vectors, int inputs, int outputs, class Activation, class Design, 
 void linear(Stream<lanes_in>& in, Stream<lanes>& out, const int8_t (&w)[groups][pe][parts][simd],
             const int8_t (&b)[groups][pe], const uint8_t (&s)[groups][pe]) {
 #pragma HLS INLINE
-  static_assert(groups * pe == outputs, "all outputs must come in whole groups: PE divides outputs");
+  static_assert(groups * pe == outputs,
+                "all outputs must come in whole groups: PE divides outputs");
   static_assert(parts * simd == inputs, "all inputs must come in whole parts: SIMD divides inputs");
   static_assert(inputs % lanes_in == 0, "a vector must fill whole words: lanes divides inputs");
   static_assert(outputs % lanes == 0, "a vector must fill whole words: lanes divides outputs");
@@ -222,9 +222,8 @@ void linear(Stream<lanes_in>& in, Stream<lanes>& out, const int8_t (&w)[groups][
 /// \tparam lanes     Elements per word
 template <int channels, int tokens, class Design, class Fold, int lanes, int groups, int pe,
           int parts, int simd>
-void token_linear(Stream<lanes>& in, Stream<lanes>& out,
-                  const int8_t (&w)[groups][pe][parts][simd], const int8_t (&b)[groups][pe],
-                  const uint8_t (&s)[groups][pe]) {
+void token_linear(Stream<lanes>& in, Stream<lanes>& out, const int8_t (&w)[groups][pe][parts][simd],
+                  const int8_t (&b)[groups][pe], const uint8_t (&s)[groups][pe]) {
 #pragma HLS INLINE
   Stream<lanes> by_channel("by_channel");
   Stream<lanes> mixed("mixed");

@@ -1,6 +1,7 @@
 /// The blocks of the ResMLP. Each layer is a separate process; streams connect the processes. Every
-/// function here is inlined, so that all processes lie in the one flat region of resmlp_top: a start
-/// token passes from process to process, and none waits for a whole sublayer (docs/hardware.md).
+/// function here is inlined, so that all processes lie in the one flat region of resmlp_top: a
+/// start token passes from process to process, and none waits for a whole sublayer
+/// (docs/hardware.md).
 ///
 ///     token_mixer:  y = residual(affine_2(token_linear(affine_1(x))), x)
 ///     channel_mlp:  y = residual(linear_2(act_hidden(linear_1(act_in(x)))), x)
@@ -82,14 +83,12 @@ void channel_mlp(Stream<Design::lanes>& in, Stream<Design::lanes>& out) {
   PROCESS(duplicate<tokens, channels, typename Params::ActIn>(in, branch, shortcut));
   TRACE(Params::index, "mlp_act_in", branch);
   REGION(linear<tokens, channels, Config::hidden_dim, typename Params::ActHidden, Design,
-                typename Design::mlp_linear_1_fold>(branch, hidden, Params::mlp_linear_1_w,
-                                                    Params::mlp_linear_1_b,
-                                                    Params::mlp_linear_1_s));
+                typename Design::mlp_linear_1_fold>(
+      branch, hidden, Params::mlp_linear_1_w, Params::mlp_linear_1_b, Params::mlp_linear_1_s));
   TRACE(Params::index, "mlp_act_hidden", hidden);
   REGION(linear<tokens, Config::hidden_dim, channels, Identity, Design,
-                typename Design::mlp_linear_2_fold>(hidden, y, Params::mlp_linear_2_w,
-                                                    Params::mlp_linear_2_b,
-                                                    Params::mlp_linear_2_s));
+                typename Design::mlp_linear_2_fold>(
+      hidden, y, Params::mlp_linear_2_w, Params::mlp_linear_2_b, Params::mlp_linear_2_s));
   TRACE(Params::index, "mlp_linear_2", y);
   PROCESS(residual<tokens, Design>(y, shortcut, out, Params::mlp_res_affine_w,
                                    Params::mlp_res_affine_b, Params::mlp_res_affine_s));

@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hls.plan.estimate import Memory
+from hls.plan.estimate import Memory, tool_dsps
 from hls.plan.sizes import Product, Sizes, products
 from hls.plan.streaming.folding import Fold, Folding
 
@@ -56,14 +56,9 @@ class Binding:
         return LUT if self.tables == LUT else self.storage(memory)
 
     def dsp_of(self, multipliers: int) -> int:
-        """Return how many of parallel multipliers are DSPs: by this binding, or as the tool does.
-
-        Left alone, csynth makes about every third product of a sum a multiplier of LUTs and the
-        others multiply-add units in DSPs (real reports: 11 DSPs of 17 products, 64 of 96). A
-        product that is not added to another, as in an affine, becomes LUTs: see `affine_dsp`.
-        """
+        """Return how many of the multipliers of one sum are DSPs: as bound, or as the tool does."""
         if self.dsp_share is None:
-            return multipliers - multipliers // 3
+            return tool_dsps(multipliers)
         return round(self.dsp_share * multipliers)
 
     def affine_dsp(self, lanes: int) -> int:

@@ -29,7 +29,16 @@ PAUSE = 25
 REGIONS = frozenset({"transpose"})  # the C++ functions that are dataflow regions below the top
 # Every function of several units, as if each were a region of its own.
 NESTED_REGIONS = frozenset(
-    "blocks block token_mixer channel_mlp token_linear linear regroup transpose".split()
+    [
+        "blocks",
+        "block",
+        "token_mixer",
+        "channel_mlp",
+        "token_linear",
+        "linear",
+        "regroup",
+        "transpose",
+    ]
 )
 
 
@@ -169,9 +178,7 @@ class _Builder:
             with self.inside("regroup", self.block + layer):
                 self.regroup(layer, result, out)
 
-    def matrix_vector(
-        self, layer: str, stream: str, out: str, activation: str, table: str
-    ) -> None:
+    def matrix_vector(self, layer: str, stream: str, out: str, activation: str, table: str) -> None:
         """Mirror matrix_vector; the `pe` outputs of a group finish together."""
         product, fold = self.products[layer], self.folding.fold(layer)
         name, handover = self.block + layer, self.folding.handover

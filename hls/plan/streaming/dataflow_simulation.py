@@ -3,9 +3,9 @@
 A process runs its steps in order, at most one per cycle. A step waits until every word that it
 reads is available and every FIFO that it writes has room. A word can be read in the cycle after its
 write; its place is free in the cycle after its read. A blocked step delays all later steps, and so
-does the pause of a process after each image. The times are unique (a Kahn network). Therefore the simulation does not go cycle by cycle: it advances
-one process after the other as far as the known times allow. If no process can advance before the
-last image is through, the design deadlocks.
+does the pause of a process after each image. The times are unique (a Kahn network). Therefore the
+simulation does not go cycle by cycle: it advances one process after the other as far as the known
+times allow. If no process can advance before the last image is through, the design deadlocks.
 
 Words in flight in a pipeline do not count as room in the FIFOs. So the simulation deadlocks exactly
 when the sequential C++ processes deadlock on bounded, blocking streams.
@@ -70,8 +70,8 @@ def simulate(network: ProcessNetwork, depths: Mapping[str, int], images: int = I
     """Simulate `images` images (at least 2) that follow each other without a pause.
 
     `depths` maps the name or the kind of a FIFO to its depth in words; a name takes precedence. By
-    default a link has 2 words, and shortcuts and start tokens are unbounded. Raises Deadlock, and PipelineError for
-    an unknown FIFO.
+    default a link has 2 words, and shortcuts and start tokens are unbounded. Raises Deadlock, and
+    PipelineError for an unknown FIFO.
     """
     state = _State(network, depths, images)
     state.run()

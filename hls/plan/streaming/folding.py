@@ -14,7 +14,6 @@ from typing import Any
 from hls.plan.sizes import Product, Sizes, products
 from models.files.errors import PipelineError
 
-
 MAX_VECTOR = 512  # elements; HLS refuses stream words of more than 4,096 bits
 
 

@@ -65,7 +65,9 @@ def fold_for_dsp(sizes: Sizes, dsp: int, binding: Binding) -> Folding:
     low, high = 0, len(candidates) - 1
     while low < high:
         middle = (low + high) // 2
-        low, high = (low, middle) if _dsp(sizes, candidates[middle], binding) <= dsp else (middle + 1, high)
+        low, high = (
+            (low, middle) if _dsp(sizes, candidates[middle], binding) <= dsp else (middle + 1, high)
+        )
     folding = fold_for_cycles(sizes, candidates[low])
     assert folding is not None
     return folding

@@ -6,7 +6,7 @@ from dataclasses import replace
 from hls.cpp.accelerators import STREAMING
 from hls.plan.design import Design
 from hls.plan.estimate import Usage, total
-from hls.plan.figures import LOGIC_TITLE, USAGE_TITLES, Plan, Table, figures_of, usage_cells
+from hls.plan.figures import USAGE_TITLES, Plan, Table, figures_of, usage_cells
 from hls.plan.fit import shortages
 from hls.plan.sizes import Sizes, products
 from hls.plan.streaming.binding import Binding
@@ -73,11 +73,11 @@ def limiting_layers(slowest: Sequence[Process], sizes: Sizes) -> list[str]:
 
 
 def _layer_table(rows: Sequence[Usage], folding: Folding) -> Table:
-    table: Table = [("layer, estimate", "PE x SIMD", *USAGE_TITLES, LOGIC_TITLE)]
+    table: Table = [("layer, estimate", "PE x SIMD", *USAGE_TITLES)]
     for row in (*rows, total(rows)):
         fold = getattr(folding, row.layer, None)
         factors = f"{fold.pe} x {fold.simd}" if fold else "-"
-        table.append((row.layer, factors, *usage_cells(row), str(row.lut_logic)))
+        table.append((row.layer, factors, *usage_cells(row)))
     return table
 
 

@@ -32,12 +32,11 @@ class Access:
 class Unit:
     """The hardware of a process: the name of a unit and its parameters.
 
-    Units and parameters are those of the C++ functions of the same name: source and sink (the ports:
-    words, lanes), duplicate (vectors, channels, lanes), affine and residual (vectors, channels,
-    lanes), fill and drain (rows, columns, lanes; those of the incoming map), mean (vectors,
-    channels, lanes), pack (words, narrow, wide, handover), unpack (words, wide, narrow) and
-    matrix_vector (vectors, inputs, outputs, pe, simd, handover). Counts are per image, `lanes`,
-    `narrow` and `wide` are elements per word.
+    Units and parameters are those of the C++ functions of the same name: source and sink (the
+    ports: words, lanes), duplicate, affine, residual and mean (vectors, channels, lanes), fill and
+    drain (rows, columns, lanes; those of the incoming map), pack (words, narrow, wide, handover),
+    unpack (words, wide, narrow) and matrix_vector (vectors, inputs, outputs, pe, simd, handover).
+    Counts are per image; `lanes`, `narrow` and `wide` are elements per word.
 
     `layer` is the prefix of the unit's arrays in params.hpp, such as blocks_0_mlp_linear_1 (_w, _b,
     _s), empty without arrays. `activation` is identity, relu or table; `table` is the prefix of the
@@ -59,10 +58,10 @@ class Process:
     process outside the products is a layer of its own. `layer` is the same in all blocks; `name`
     contains the block.
 
-    Within a step, all reads come before all writes, each in the order of the tuples. A written word
-    appears `latency` cycles after its step. `pause` is the number of cycles from the last step of an
-    image to the first of the next. `region` is the path of the dataflow regions around the process,
-    below that of the top function.
+    Within a step, all reads come before all writes, each in the order of the tuples. A written
+    word appears `latency` cycles after its step. `pause` is the number of cycles from the last step
+    of an image to the first of the next. `region` is the path of the dataflow regions around the
+    process, below that of the top function.
     """
 
     name: str
@@ -86,10 +85,10 @@ class Process:
 class Fifo:
     """A FIFO between two processes; all FIFOs of one `kind` have the same depth.
 
-    Kinds are token_mixer_shortcut, mlp_shortcut, map, start, and link for all others. The ping-pong
-    buffer of a transpose is a pair of FIFOs of kind map: one passes filled maps on, the other returns
-    free ones. Kind start is that of hls/plan/streaming/start_tokens.py. `initial` is the number of
-    words at the start. A word of a stream has word_bits / 8 elements.
+    Kinds are token_mixer_shortcut, mlp_shortcut, map, start, and link for all others. A ping-pong
+    buffer of a transpose is a pair of FIFOs of kind map: one passes filled maps on, the other
+    returns free ones. Kind start is that of hls/plan/streaming/start_tokens.py. `initial` is the
+    number of words at the start. A word of a stream has word_bits / 8 elements.
     """
 
     name: str

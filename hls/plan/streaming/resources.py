@@ -5,7 +5,7 @@ hls/plan/streaming/binding.py decides what memories and bound multipliers are bu
 figures assume that the tool follows these rules:
 
     DSP          bound to DSPs: one per multiplier. Left to the tool: two of three products of a sum
-                 (Binding.dsp_of). A DSP48E2 can compute two int8 products that share an operand, as
+                 (tool_dsps). A DSP48E2 can compute two int8 products that share an operand, as
                  the PE outputs of one input do. HLS does not pair products by itself; a design with
                  paired products takes SIMD x ceil(PE / 2) DSPs: `dsp_paired`.
     multipliers  MULTIPLIER_LUTS for each one in LUTs
@@ -29,14 +29,21 @@ figures assume that the tool follows these rules:
     mean         a sum per channel, `lanes` of them in a word
     FIFOs        in LUTs: one (SRL32) per bit and 32 words
 
-The counts per unit are round numbers from published reports of Vitis HLS and Vivado. The estimate
-excludes registers, the control of the processes, and wiring.
+hls/plan/estimate.py has the counts per unit. The estimate excludes registers, the control of the
+processes, and wiring.
 """
 
 from collections.abc import Iterator
 from math import ceil
 
-from hls.plan.estimate import Memory, Usage
+from hls.plan.estimate import (
+    ADDER_LUTS,
+    INTERPOLATE_LUTS,
+    MULTIPLIER_LUTS,
+    REQUANTISE_LUTS,
+    Memory,
+    Usage,
+)
 from hls.plan.sizes import Product, Sizes, copies, products
 from hls.plan.streaming.binding import (
     LUT,
@@ -52,10 +59,6 @@ from hls.plan.streaming.binding import (
 from hls.plan.streaming.folding import Folding
 from hls.plan.streaming.process_network import ProcessNetwork
 
-MULTIPLIER_LUTS = 41  # int8 x int8
-ADDER_LUTS = 20  # sums of 17 to 24 bits
-REQUANTISE_LUTS = 80
-INTERPOLATE_LUTS = 30
 AFFINES = (
     "token_mixer_affine_1",
     "token_mixer_affine_2",
@@ -123,9 +126,7 @@ def _affines(sizes: Sizes, folding: Folding, binding: Binding) -> list[Usage]:
     dsp = binding.affine_dsp(lanes)
     logic = MULTIPLIER_LUTS * (lanes - dsp) + REQUANTISE_LUTS * lanes
     memories = _split(binding, affine_memory(sizes, lanes))
-    return [
-        _row(name, sizes.num_blocks, memories, lanes, dsp, lanes, logic) for name in AFFINES
-    ]
+    return [_row(name, sizes.num_blocks, memories, lanes, dsp, lanes, logic) for name in AFFINES]
 
 
 def _tables(sizes: Sizes, folding: Folding, binding: Binding) -> Iterator[Usage]:

@@ -139,7 +139,7 @@ def test_a_region_starts_with_its_first_process() -> None:
 
 
 def test_the_processes_are_a_netlist() -> None:
-    """Each process names its unit with its sizes, so that hardware can be generated from the list."""
+    """Each process names its unit and sizes, so that hardware can be generated from the list."""
     factors = [Fold(4, 2), Fold(2, 8), Fold(10, 4), Fold(3, 5), Fold(1, 3)]
     sizes = replace(SMALL, has_tables=True)
     units = {p.name: p.unit for p in streaming_network(sizes, Folding(2, *factors)).processes}
