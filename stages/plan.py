@@ -137,8 +137,8 @@ def main(name: str) -> None:
     if fits is not None and fits != "yes":
         short = fits.removeprefix("no: ")
         logging.warning(
-            "designs.%s does not fit %s (estimate): %s; beyond 70 %% of the LUTs or 80 %% of DSPs or "
-            "block RAMs routing seldom succeeds.",
+            "designs.%s does not fit %s (estimate): %s; beyond 70 %% of the LUTs or 80 %% of the "
+            "DSPs or block RAMs routing seldom succeeds.",
             name,
             params.hls.part,
             short,
