@@ -136,6 +136,7 @@ def test_a_design_of_other_files(tmp_path):
 def test_the_config_file():
     assert config_text("top", *FILES, SynthesisTarget(PART, 3.2)).splitlines() == [
         *(f"part={PART}", "", "[hls]", "clock=3.2ns", "flow_target=vitis", "syn.top=top"),
+        "syn.dataflow.start_fifo_depth=16",
         "syn.file=src/top.cpp",
         "syn.cflags=-std=c++14",
         "tb.file=src/bench.cpp",
@@ -150,7 +151,7 @@ def test_the_config_file():
 TCL_STAND_IN = """
 set calls {}
 foreach name {open_project set_top add_files open_solution set_part create_clock
-              set_clock_uncertainty csim_design csynth_design cosim_design export_design} {
+              config_dataflow set_clock_uncertainty csim_design csynth_design cosim_design export_design} {
   proc $name args "lappend ::calls \\[list $name {*}\\$args\\]; ran $name"
 }
 proc ran name { if {$name eq $::broken} { error "it broke" } }
@@ -187,6 +188,7 @@ def test_the_script_is_tcl_that_takes_every_step():
         ("open_solution", "-reset", "solution", "-flow_target", "vitis"),
         ("set_part", PART),
         ("create_clock", "-period", "5"),
+        ("config_dataflow", "-start_fifo_depth", "16"),
         ("set_clock_uncertainty", "12.5%"),
         ("csim_design",),
         ("csynth_design",),
@@ -198,7 +200,7 @@ def test_the_script_is_tcl_that_takes_every_step():
 
 def test_the_script_without_the_steps_that_nobody_asked_for():
     calls = run_tcl(script_text("top", *FILES, TARGET, "project_x"))[0]
-    assert [call[0] for call in calls][-3:] == ["create_clock", "csim_design", "csynth_design"]
+    assert [call[0] for call in calls][-3:] == ["config_dataflow", "csim_design", "csynth_design"]
 
 
 def test_vivado_hls_knows_no_flow_target():
