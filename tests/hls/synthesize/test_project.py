@@ -150,8 +150,8 @@ def test_the_config_file():
 
 TCL_STAND_IN = """
 set calls {}
-foreach name {open_project set_top add_files open_solution set_part create_clock
-              config_dataflow set_clock_uncertainty csim_design csynth_design cosim_design export_design} {
+foreach name {open_project set_top add_files open_solution set_part create_clock config_dataflow
+              set_clock_uncertainty csim_design csynth_design cosim_design export_design} {
   proc $name args "lappend ::calls \\[list $name {*}\\$args\\]; ran $name"
 }
 proc ran name { if {$name eq $::broken} { error "it broke" } }
