@@ -128,7 +128,8 @@ def test_parameters_of_the_mean_come_last_but_one(random_network):
 
 def test_resources_counted_by_hand():
     rows = {row.layer: row for row in simd_resources.usage(LERP_96, ARRAY)}
-    assert rows["array"] == Usage("array", 1, 256, 256, 128)
+    per_row = 5 * 41 + 6 * 20 + 80  # 5 of 16 products in LUTs, adders, requantise
+    assert rows["array"] == Usage("array", 1, 256, 16 * 11, 128, lut_logic=16 * per_row)
     assert rows["affines"].multipliers == 16 + 2 * 16
     squares = 4 * (3 + 6 + 6 + 6) + 6 + 1  # image, features twice, hidden; mean; scores
     assert Program(LERP_96, *ARRAY).store_squares == squares == 91

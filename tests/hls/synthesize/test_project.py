@@ -12,8 +12,9 @@ import pytest
 
 from hls.cpp.accelerators import STREAMING
 from hls.headers import network as headers_module
-from hls.headers.design import streaming_design_text
+from hls.headers.design import design_text
 from hls.headers.golden import golden_text
+from hls.plan.design import Design
 from hls.plan.sizes import Sizes
 from hls.plan.streaming.dataflow import streaming_network
 from hls.plan.streaming.fifo_depths import size_fifos
@@ -135,6 +136,7 @@ def test_a_design_of_other_files(tmp_path):
 def test_the_config_file():
     assert config_text("top", *FILES, SynthesisTarget(PART, 3.2)).splitlines() == [
         *(f"part={PART}", "", "[hls]", "clock=3.2ns", "flow_target=vitis", "syn.top=top"),
+        "syn.dataflow.start_fifo_depth=16",
         "syn.file=src/top.cpp",
         "syn.cflags=-std=c++14",
         "tb.file=src/bench.cpp",
@@ -148,7 +150,7 @@ def test_the_config_file():
 
 TCL_STAND_IN = """
 set calls {}
-foreach name {open_project set_top add_files open_solution set_part create_clock
+foreach name {open_project set_top add_files open_solution set_part create_clock config_dataflow
               set_clock_uncertainty csim_design csynth_design cosim_design export_design} {
   proc $name args "lappend ::calls \\[list $name {*}\\$args\\]; ran $name"
 }
@@ -186,6 +188,7 @@ def test_the_script_is_tcl_that_takes_every_step():
         ("open_solution", "-reset", "solution", "-flow_target", "vitis"),
         ("set_part", PART),
         ("create_clock", "-period", "5"),
+        ("config_dataflow", "-start_fifo_depth", "16"),
         ("set_clock_uncertainty", "12.5%"),
         ("csim_design",),
         ("csynth_design",),
@@ -197,7 +200,7 @@ def test_the_script_is_tcl_that_takes_every_step():
 
 def test_the_script_without_the_steps_that_nobody_asked_for():
     calls = run_tcl(script_text("top", *FILES, TARGET, "project_x"))[0]
-    assert [call[0] for call in calls][-3:] == ["create_clock", "csim_design", "csynth_design"]
+    assert [call[0] for call in calls][-3:] == ["config_dataflow", "csim_design", "csynth_design"]
 
 
 def test_vivado_hls_knows_no_flow_target():
@@ -459,10 +462,11 @@ def test_the_project_alone_compiles_and_passes(random_network, tmp_path):
     sizes = Sizes.of(network)
     folding = published_folding(sizes)
     depths = size_fifos(streaming_network(sizes, folding)).depths
+    design = Design("", STREAMING, sizes, folding, depths)
     texts = {
         "config.hpp": headers_module.config_text(network),
         "params.hpp": headers_module.params_text(network),
-        "design.hpp": streaming_design_text(folding, depths),
+        "design.hpp": design_text(design),
         "golden.hpp": golden_text(samples),
     }
     for name, text in texts.items():
