@@ -3,7 +3,8 @@
 Nothing has to be trained or built before: `python -m stages.plan NAME` prints the tables. Writes
 design.json, plan.md and headers/design.hpp to data/designs/<design>/, and
 data/metrics/model/<design>.json. There, `model` marks figures from simulating the description of
-the design, and `estimate` figures computed from it. None was measured on an FPGA.
+the design, and `estimate` figures computed from it. None was measured on an FPGA. The last table
+compares the estimate with the part (hls.part, or that of the design's board).
 """
 
 import logging
@@ -12,6 +13,7 @@ from dataclasses import asdict
 from hls.headers.design import design_text
 from hls.plan.design import Design
 from hls.plan.figures import Plan
+from hls.plan.fit import fit_sentence, fit_table, uses, verdict
 from hls.plan.simd.plan import plan_simd
 from hls.plan.sizes import Sizes
 from hls.plan.streaming.folding import Folding, published_folding
@@ -25,6 +27,7 @@ from models.integer.params import load_int_params
 from stages.pipeline.command import run_design_stage
 from stages.pipeline.dataset import Dataset
 from stages.pipeline.designs import DesignRow, FoldingFactors
+from stages.pipeline.device import device_of
 from stages.pipeline.names import design_of
 from stages.pipeline.params import IMAGE_SIZE, Params, load_params
 from stages.pipeline.paths import DATASET, artifact, design_artifact, metrics
@@ -111,15 +114,20 @@ def main(name: str) -> None:
     row = design_of(params, name)
     check_fan_in(params, row.variant)
     sizes = sizes_of(params, row.variant)
+    device = device_of(params.hls, row)
     try:
-        plan = plan_of(row, sizes, params.hls.clock_ns)
+        plan = plan_of(row, sizes, device.clock_ns)
     except PipelineError as error:
         raise PipelineError(f"params.yaml: designs.{name}: {error}") from None
-    figures = [("figure", name), *((key, str(value)) for key, value in plan.figures.items())]
-    text = "\n".join(markdown(table) for table in (figures, *plan.tables))
+    found = uses(plan.figures, device.part)
+    figures = {**plan.figures, "estimate_fit": verdict(found, device.part)}
+    rows = [("figure", name), *((key, str(value)) for key, value in figures.items())]
+    tables = (rows, *plan.tables, fit_table(found, device.part))
+    text = "\n".join(markdown(table) for table in tables)
+    text += f"\n{fit_sentence(found, device.part)}\n"
     logging.info("%s", text)
     write_plan(name, plan.design, text)
-    write_metrics(metrics("model", name), dict(plan.figures))
+    write_metrics(metrics("model", name), dict(figures))
 
 
 if __name__ == "__main__":

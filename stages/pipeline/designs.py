@@ -7,6 +7,8 @@
 `folding` is "published" or gives the factors (FoldingFactors below). `target` requests a rate at
 hls.clock_ns, or a budget of DSPs (dsp); `plan` then computes the factors. `array` is the number of
 rows and columns of multipliers. stages/plan.py checks that factors divide the network's sizes.
+`board`, for either kind, names a board of hls/board/boards.py: its part and clock then replace
+hls.part and hls.clock_ns.
 """
 
 from collections.abc import Collection
@@ -15,6 +17,7 @@ from typing import Annotated
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
+from hls.board.boards import BOARDS
 from hls.cpp.accelerators import SIMD, STREAMING
 from models.files.errors import PipelineError
 from stages.pipeline.rules import SECTION, Count, Positive, one_of, refused, rule, validated
@@ -59,7 +62,10 @@ class DesignTarget:
 
 @dataclass(frozen=True, config=SECTION)
 class DesignRow:
-    """One row: folding or target (exactly one) for a streaming design, array for a SIMD design."""
+    """One row: folding or target (exactly one) for a streaming design, array for a SIMD design.
+
+    `board` is the board whose part and clock the design is for; None: those of the section hls.
+    """
 
     variant: Annotated[str, rule("one of the variants")]
     accelerator: Annotated[str, one_of(STREAMING, SIMD)]
@@ -74,6 +80,7 @@ class DesignRow:
         tuple[Count, Count] | None,
         Field(description="a list of two whole numbers >= 1, rows and columns of multipliers"),
     ] = None
+    board: Annotated[str, one_of(*BOARDS)] | None = None
 
 
 def design_row(where: str, row: object, variants: Collection[str]) -> DesignRow:
