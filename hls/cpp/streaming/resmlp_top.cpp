@@ -9,10 +9,14 @@
 static_assert(Config::num_blocks >= 1, "a ResMLP has at least one block");
 
 void resmlp_top(Stream<Design::lanes>& tokens, Stream<1>& logits) {
+#ifdef RESMLP_INLINE  // hls/board/axis/resmlp_axis.cpp is the top
+#pragma HLS INLINE
+#else
 #pragma HLS INTERFACE axis port = tokens
 #pragma HLS INTERFACE axis port = logits
 #pragma HLS INTERFACE ap_ctrl_none port = return
 #pragma HLS DATAFLOW
+#endif
   Stream<Design::lanes> embedded("embed_linear"), features("blocks"), pooled("mean");
 #pragma HLS STREAM variable = embedded depth = Design::link_depth
 #pragma HLS STREAM variable = features depth = Design::link_depth
