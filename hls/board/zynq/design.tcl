@@ -51,17 +51,17 @@ if {$kind eq "zynq"} {
 
 # Connect a register port to the processor, and a memory port to its memory.
 proc connect_registers {port} {
-  global registers clock
-  apply_bd_automation -rule xilinx.com:bd_rule:axi4 -config [list Clk_master $clock Clk_slave $clock Clk_xbar $clock Master $registers Slave /$port intc_ip {New AXI Interconnect} master_apm 0] [get_bd_intf_pins $port]
+  global registers
+  apply_bd_automation -rule xilinx.com:bd_rule:axi4 -config [list Clk_master Auto Clk_slave Auto Clk_xbar Auto Master $registers Slave /$port intc_ip {New AXI Interconnect} master_apm 0] [get_bd_intf_pins $port]
 }
 set first_memory_port 1
 proc connect_memory {port} {
-  global memory clock first_memory_port
+  global memory first_memory_port
   if {$first_memory_port} {
     set first_memory_port 0
-    apply_bd_automation -rule xilinx.com:bd_rule:axi4 -config [list Clk_master $clock Clk_slave $clock Clk_xbar $clock Master /$port Slave /ps/$memory intc_ip {New AXI SmartConnect} master_apm 0] [get_bd_intf_pins ps/$memory]
+    apply_bd_automation -rule xilinx.com:bd_rule:axi4 -config [list Clk_master Auto Clk_slave Auto Clk_xbar Auto Master /$port Slave /ps/$memory intc_ip {New AXI SmartConnect} master_apm 0] [get_bd_intf_pins ps/$memory]
   } else {
-    apply_bd_automation -rule xilinx.com:bd_rule:axi4 -config [list Clk_master $clock Clk_slave $clock Clk_xbar $clock Master /$port Slave /ps/$memory intc_ip {/axi_smc} master_apm 0] [get_bd_intf_pins $port]
+    apply_bd_automation -rule xilinx.com:bd_rule:axi4 -config [list Clk_master Auto Clk_slave Auto Clk_xbar Auto Master /$port Slave /ps/$memory intc_ip {/axi_smc} master_apm 0] [get_bd_intf_pins $port]
   }
 }
 
