@@ -13,7 +13,7 @@ from dataclasses import asdict
 from hls.headers.design import design_text
 from hls.plan.design import Design
 from hls.plan.figures import Plan
-from hls.plan.fit import fit_sentence, fit_table, uses, verdict
+from hls.plan.fit import fit_sentence, fit_table, verdict
 from hls.plan.simd.plan import plan_simd
 from hls.plan.sizes import Sizes
 from hls.plan.streaming.folding import Folding, published_folding
@@ -32,7 +32,7 @@ from stages.pipeline.names import design_of
 from stages.pipeline.params import IMAGE_SIZE, Params, load_params
 from stages.pipeline.paths import DATASET, artifact, design_artifact, metrics
 from stages.results.markdown import markdown
-from stages.results.metrics import write_metrics
+from stages.results.metrics import Metric, write_metrics
 
 COLORS = 3
 KNOWN_CLASSES = {"cifar10": 10, "digits": 10}  # for `folder` the data set is read to count them
@@ -119,15 +119,17 @@ def main(name: str) -> None:
         plan = plan_of(row, sizes, device.clock_ns)
     except PipelineError as error:
         raise PipelineError(f"params.yaml: designs.{name}: {error}") from None
-    found = uses(plan.figures, device.part)
-    figures = {**plan.figures, "estimate_fit": verdict(found, device.part)}
+    figures: dict[str, Metric] = {**plan.figures}
+    fits = verdict(plan.figures, device.part)
+    if fits is not None:
+        figures["estimate_fits"] = fits
     rows = [("figure", name), *((key, str(value)) for key, value in figures.items())]
-    tables = (rows, *plan.tables, fit_table(found, device.part))
+    tables = (rows, *plan.tables, fit_table(plan.figures, device.part))
     text = "\n".join(markdown(table) for table in tables)
-    text += f"\n{fit_sentence(found, device.part)}\n"
+    text += f"\n{fit_sentence(plan.figures, device.part)}\n"
     logging.info("%s", text)
     write_plan(name, plan.design, text)
-    write_metrics(metrics("model", name), dict(figures))
+    write_metrics(metrics("model", name), figures)
 
 
 if __name__ == "__main__":

@@ -1,106 +1,81 @@
-"""Compare the estimated resources of a design with those of its part: percent, and whether it fits.
+"""Whether a design fits its part, by estimate: used and available resources, percent, a verdict.
 
-All used numbers are estimates from before synthesis. LUTs include logic only where the estimate has
-them; registers (FF) are not estimated.
+A part that is nearly full does not route at the clock that was asked for. The shares are those at
+which Vivado's report_failfast warns (UltraFast guide, UG949): 70 % of the LUTs, 80 % of DSPs and
+block RAMs. Registers (FF) are not estimated.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from hls.plan.figures import Table
-from hls.plan.parts import PARTS, Part, available
+from hls.plan.parts import available, part_of
 
-# Title, attribute of Part, and the keys of the figures that hold the estimate, the best one first.
-RESOURCES = (
-    ("LUT", "lut", ("estimate_lut", "estimate_lut_memory")),
-    ("FF", "ff", ("estimate_ff",)),
-    ("DSP", "dsp", ("estimate_dsp",)),
-    ("BRAM 18 kbit", "bram_18k", ("estimate_bram_18k",)),
-    ("URAM", "uram", ("estimate_uram",)),
-)
+ROUTABLE = {"lut": 0.7, "dsp": 0.8, "bram_18k": 0.8}
 NOT_ESTIMATED = "not estimated"
-MEMORIES_ONLY = "estimate_lut_memory"  # these LUTs exclude logic
+
+_NAMES = {"lut": "LUT", "ff": "FF", "dsp": "DSP", "bram_18k": "BRAM 18k"}  # rows of the table
+_MEMORIES = "estimate_lut_memory"  # the LUTs of an estimate that has no logic
 
 
-@dataclass(frozen=True)
-class Use:
-    """One resource: what the design uses (estimate; None: not estimated) and what the part has.
+def used(figures: Mapping[str, int | str]) -> dict[str, int]:
+    """Return the LUTs, DSPs and 18-kbit block RAMs among the figures of a plan (estimate)."""
+    return {
+        name: int(figures[f"estimate_{name}" if f"estimate_{name}" in figures else _MEMORIES])
+        for name in ROUTABLE
+    }
 
-    `available` is None if the part is unknown.
+
+def shortages(figures: Mapping[str, int | str], part: str) -> dict[str, str]:
+    """Return what is short, in words, by resource; empty if the design fits or the part is unknown.
+
+    `figures` are those of a plan.
     """
-
-    name: str
-    used: int | None
-    available: int | None
-
-    @property
-    def percent(self) -> float | None:
-        """Percent of the part that the design uses, None if either number is unknown."""
-        if self.used is None or not self.available:
-            return None
-        return 100 * self.used / self.available
-
-    @property
-    def fits(self) -> bool:
-        """Whether the part has as much as is used, as far as both numbers are known."""
-        return self.used is None or self.available is None or self.used <= self.available
+    has = available(part)
+    if has is None:
+        return {}
+    return {
+        name: f"{_NAMES[name]} {count:,} of {has[name]:,} ({100 * count / has[name]:.0f} %)"
+        for name, count in used(figures).items()
+        if count > ROUTABLE[name] * has[name]
+    }
 
 
-def uses(figures: Mapping[str, int | str], part: str) -> list[Use]:
-    """Return the use of every resource by a design with these figures (hls.plan.figures)."""
-    device = available(part)
-    found = []
-    for title, attribute, keys in RESOURCES:
-        key = next((key for key in keys if key in figures), None)
-        name = f"{title} of memories" if key == MEMORIES_ONLY else title
-        used = None if key is None else int(figures[key])
-        has = getattr(device, attribute) if device else None
-        if used is not None or attribute != "uram":  # no design asks for URAM yet
-            found.append(Use(name, used, has))
-    return found
-
-
-def verdict(found: list[Use], part: str) -> str:
-    """Return "fits", or the resources that do not, or "unknown part".
-
-    >>> verdict([Use("DSP", 8_706, 5_952), Use("LUT", 5, 10)], "xcu50")
-    'does not fit: DSP 146 %'
-    """
+def verdict(figures: Mapping[str, int | str], part: str) -> str | None:
+    """Return "yes", or "no: " and what is short; None if the part is unknown."""
     if available(part) is None:
-        return "unknown part"
-    excess = [_excess(use) for use in found if not use.fits]
-    return f"does not fit: {', '.join(excess)}" if excess else "fits"
+        return None
+    short = shortages(figures, part)
+    return f"no: {', '.join(short.values())}" if short else "yes"
 
 
-def fit_table(found: list[Use], part: str) -> Table:
-    """Return the table of used and available resources of a part."""
-    table: Table = [(f"{part}, estimate", "used", "available", "percent")]
-    for use in found:
-        percent = "-" if use.percent is None else f"{use.percent:.0f}"
-        used = NOT_ESTIMATED if use.used is None else str(use.used)
+def fit_table(figures: Mapping[str, int | str], part: str) -> Table:
+    """Return used and available resources and percent; a dash where the part is unknown."""
+    has, counts = available(part), used(figures)
+    table: Table = [
+        (f"{part}, estimate", "used", "available", "percent", "routable up to, percent")
+    ]
+    for name, title in _NAMES.items():
+        count = counts.get(name)
+        percent = None if count is None or has is None else 100 * count / has[name]
         table.append(
-            (use.name, used, "-" if use.available is None else str(use.available), percent)
+            (
+                title,
+                NOT_ESTIMATED if count is None else str(count),
+                "-" if has is None else str(has[name]),
+                "-" if percent is None else f"{percent:.0f}",
+                f"{100 * ROUTABLE[name]:.0f}" if name in ROUTABLE else "-",
+            )
         )
     return table
 
 
-def fit_sentence(found: list[Use], part: str) -> str:
+def fit_sentence(figures: Mapping[str, int | str], part: str) -> str:
     """Return the sentence below the table: whether the design fits, and what that rests on."""
-    device = available(part)
+    device = part_of(part)
     if device is None:
-        known = ", ".join(known.device for known in PARTS)
-        return f"The resources of the part {part} are not in hls/plan/parts.py, which has {known}."
-    return f"{part} ({device.board}): {verdict(found, part)}{_basis(found, device)}."
-
-
-def _excess(use: Use) -> str:
-    return (
-        f"{use.name} {use.percent:.0f} %" if use.percent is not None else f"{use.name} {use.used}"
-    )
-
-
-def _basis(found: list[Use], device: Part) -> str:
-    without_logic = any(use.name.endswith("of memories") for use in found)
-    logic = ", logic of LUTs not counted" if without_logic else ""
+        return f"The part {part} is not in hls/plan/parts.py, so nobody knows whether this fits."
+    short = shortages(figures, part)
+    says = f"does not fit: {', '.join(short.values())}" if short else "fits"
+    logic = "" if "estimate_lut" in figures else ", LUTs of memories only"
     small = "; its LUTs have 4 inputs, the estimate counts LUTs with 6" * (device.lut_inputs < 6)
-    return f" (estimate{logic}; {device.source}{small})"
+    return f"{part} ({device.board}): {says} (estimate{logic}; {device.source}{small})."

@@ -6,7 +6,10 @@ Alveo card or the interconnect of a Zynq takes is not subtracted.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+RESOURCES = ("lut", "ff", "dsp", "bram_18k", "uram")
 
 
 @dataclass(frozen=True)
@@ -40,14 +43,20 @@ PARTS = (
 )
 
 
-def available(part: str) -> Part | None:
+def part_of(part: str) -> Part | None:
     """Return the device of a full part name, None if it is not in the table.
 
-    >>> available("xc7z020clg400-1").dsp, available("xcu55c-fsvh2892-2L-e")
-    (220, None)
+    >>> part_of("xc7z020clg400-1").board, part_of("xcu55c-fsvh2892-2L-e")
+    ('PYNQ-Z2', None)
     """
     for known in PARTS:
         # The package follows after a dash or, on the older parts, at once: three letters, a number.
         if re.match(rf"{re.escape(known.device)}(-|[a-z]{{3}}\d|$)", part.lower()):
             return known
     return None
+
+
+def available(part: str) -> Mapping[str, int] | None:
+    """Return how much of each of RESOURCES a part has, None if it is unknown."""
+    known = part_of(part)
+    return None if known is None else {name: getattr(known, name) for name in RESOURCES}

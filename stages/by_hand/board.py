@@ -19,7 +19,7 @@ from hls.board.folder import Content, Golden, write_folder
 from hls.cpp.accelerators import SIMD
 from hls.headers.network import header_files
 from hls.plan.design import read_design
-from hls.plan.fit import fit_sentence, uses, verdict
+from hls.plan.fit import ROUTABLE, fit_sentence, shortages
 from hls.plan.parts import available
 from hls.plan.sizes import Sizes
 from models.files.errors import PipelineError
@@ -35,7 +35,6 @@ from stages.results.metrics import read_metrics
 from stages.synthesize import target_of
 
 FOLDERS = Path("build/boards")
-SHARE = 0.9  # of a board's DSPs: the budget that a design which does not fit is advised to have
 
 
 def board_of(row: DesignRow, wanted: str | None, name: str) -> Board:
@@ -76,10 +75,11 @@ def content_of(params: Params, name: str, row: DesignRow, board: Board) -> Conte
             f"{metrics('model', name)} has no model_interval_cycles; run "
             f"`python stages plan {name}`."
         )
-    found = uses(numbers, board.part)
-    if not all(use.fits for use in found):
-        logging.warning("%s: %s.%s", name, verdict(found, board.part), _advice(row, board))
-    fit = fit_sentence(found, board.part)
+    short = shortages(numbers, board.part)
+    if short:
+        words = ", ".join(short.values())
+        logging.warning("%s does not fit (estimate): %s.%s", name, words, _advice(row, board))
+    fit = fit_sentence(numbers, board.part)
     return Content(name, design, network, golden, tuple(headers), interval, fit)
 
 
@@ -103,9 +103,9 @@ def main(name: str, wanted: str | None = None, output: Path | None = None) -> No
 def _advice(row: DesignRow, board: Board) -> str:
     if row.accelerator == SIMD:
         return " Choose a smaller array."
-    device = available(board.part)
-    assert device is not None  # a test has every board's part in the table
-    budget = int(SHARE * device.dsp)
+    has = available(board.part)
+    assert has is not None  # a test has every board's part in the table
+    budget = int(ROUTABLE["dsp"] * has["dsp"])
     return f" A design of its own, with `target: {{dsp: {budget}}}, board: {board.name}`, may fit."
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
+
+if TYPE_CHECKING:
+    import numpy.typing as npt  # since numpy 1.20; a board may have an older one
 
 MOST_IMAGES = 1024  # per transfer; the DMA counts up to 2^26 - 1 bytes
 DMA = "axi_dma_0"

@@ -1,5 +1,6 @@
 """The command board: the folder's files, its host code on a simulated board, its scripts."""
 
+import ast
 import contextlib
 import importlib.util
 import json
@@ -40,7 +41,12 @@ from tests.support.vivado_stand_in import Vivado, kernel_ports
 NAME, STREAM, ARRAY = "relu_h96", "relu_h96_stream", "relu_h96_simd"  # rows; sizes are ours
 SIZES = {"patch_dim": 8 * 8 * 3, "num_patches": 16, "embed_dim": 8, "hidden_dim": 12}
 LANES = 2
-FIGURES = {"model_interval_cycles": 2000, "estimate_dsp": 100, "estimate_lut_memory": 1000}
+FIGURES = {
+    "model_interval_cycles": 2000,
+    "estimate_dsp": 100,
+    "estimate_lut": 1000,
+    "estimate_bram_18k": 9,
+}
 SHIM = ROOT / "hls" / "board" / "shim"
 SUPPORT = ROOT / "tests" / "support"
 
@@ -193,6 +199,36 @@ def test_a_wrong_logit_and_a_rate_are_told(folders, programs, tmp_path):
         r"200 MHz\.",
         sentence,
     )
+
+
+@pytest.mark.compiler
+def test_the_three_commands_of_the_host(folders, programs, tmp_path, here, monkeypatch, capsys):
+    folder = folders[ARRAY, "u50"]
+    kernel = board_simulators.SimdKernel(programs.simd, tmp_path)
+    monkeypatch.setitem(sys.modules, "pyxrt", board_simulators.SimulatedXrt(simd=kernel))
+    monkeypatch.setitem(sys.modules, "driver", module_of(folder, "driver"))
+    host = module_of(folder, "host")
+    host.main(["check"])
+    assert capsys.readouterr().out == "80 logits of 8 golden samples equal numpy's.\n"
+    images = sample_images(3)
+    np.save(tmp_path / "images.npy", images)
+    host.main(["classify", str(tmp_path / "images.npy")])
+    network = load_int_params(f"data/{NAME}/int8.pkl")
+    labels = int_resmlp.evaluate(network, images).argmax(axis=1)
+    assert capsys.readouterr().out.split() == [str(label) for label in labels]
+    host.main(["throughput", "--images", "5"])
+    assert capsys.readouterr().out.startswith("5 images in ")
+    for arguments in (["classify"], ["check", "images.npy"], ["fly"]):
+        with pytest.raises(SystemExit):
+            host.main(arguments)
+
+
+def test_the_host_runs_on_the_python_of_the_boards():
+    """PYNQ 2.7 has Python 3.8."""
+    for path in (ROOT / "hls/board/host").glob("*.py"):
+        tree = ast.parse(path.read_text(), feature_version=(3, 8))
+        assert "annotations" in ast.unparse(tree.body[1]), path  # from __future__
+        assert not re.search(r"removeprefix|strict=|\bmatch \w+:", path.read_text())
 
 
 @pytest.mark.compiler
@@ -427,12 +463,12 @@ def test_a_design_that_does_not_fit_is_told_with_a_budget(here, tmp_path, caplog
     with caplog.at_level(logging.WARNING):
         board.main(STREAM, "pynq-z2", tmp_path / "small")
     assert caplog.messages == [
-        f"{STREAM}: does not fit: DSP 455 %. A design of its own, with `target: {{dsp: 198}}, "
-        "board: pynq-z2`, may fit."
+        f"{STREAM} does not fit (estimate): DSP 1,000 of 220 (455 %). A design of its own, with "
+        "`target: {dsp: 176}, board: pynq-z2`, may fit."
     ]
     write_metrics(metrics("model", STREAM), dict(FIGURES))
     readme = (tmp_path / "small" / "README.md").read_text()
-    assert "does not fit: DSP 455 % (estimate" in readme
+    assert "does not fit: DSP 1,000 of 220 (455 %) (estimate" in readme
 
 
 def test_lanes_that_no_dma_has_are_refused():
