@@ -3,8 +3,11 @@
 #include "resmlp_axis.hpp"
 
 // The accelerator's processes become processes of this region. As a region of its own it could
-// start only as many images ahead as its start FIFO to `wrap` is deep.
+// start only as many images ahead as its start FIFO to `wrap` is deep. The attribute is what the
+// pragma INLINE means, which would have to stand in the function.
 #define RESMLP_INLINE
+inline __attribute__((always_inline)) void resmlp_top(Stream<Design::lanes>& tokens,
+                                                      Stream<1>& logits);
 #include "resmlp_top.cpp"
 
 namespace {

@@ -9,9 +9,7 @@
 static_assert(Config::num_blocks >= 1, "a ResMLP has at least one block");
 
 void resmlp_top(Stream<Design::lanes>& tokens, Stream<1>& logits) {
-#ifdef RESMLP_INLINE  // hls/board/axis/resmlp_axis.cpp is the top
-#pragma HLS INLINE
-#else
+#ifndef RESMLP_INLINE  // hls/board/axis/resmlp_axis.cpp takes the processes into its own region
 #pragma HLS INTERFACE axis port = tokens
 #pragma HLS INTERFACE axis port = logits
 #pragma HLS INTERFACE ap_ctrl_none port = return

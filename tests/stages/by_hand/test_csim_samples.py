@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from hls.plan.streaming.fifo_depths import size_fifos
 from hls.plan.streaming.folding import published_folding
 from models.files.errors import PipelineError
 from models.integer.params import load_samples, save_int_params
-from stages import generate_headers, plan, synthesize
+from stages import csim, generate_headers, plan, synthesize
 from stages.by_hand import csim_samples
 from stages.pipeline.params import load_params
 from tests.support.hls_build import builds, quick_stages  # noqa: F401 - fixtures
@@ -59,13 +60,17 @@ def test_samples_and_project_need_no_data_set(folder, caplog):
 
 @pytest.mark.compiler
 @pytest.mark.usefixtures("quick_stages")
-def test_a_difference_is_named_and_leaves_its_log(folder):
-    header = Path(f"data/{NAME}/headers/params.hpp")
-    first = "const int8_t classifier_linear_b[10] = {"
-    text = header.read_text()
-    header.write_text(
-        text.replace(first, first + "127, 127, 127, -128, -128, -128, 0, 0, 0, 0}; //")
-    )
-    with pytest.raises(PipelineError, match=r"MISMATCH classifier_linear, image 0.*csim\.log"):
+def test_a_difference_is_named_and_leaves_its_log(folder, monkeypatch):
+    golden_samples = csim.golden_samples
+
+    def with_a_wrong_logit(*arguments, **settings):
+        samples = golden_samples(*arguments, **settings)
+        output = samples.output.copy()
+        output[2, 4] ^= 1
+        return replace(samples, output=output)
+
+    monkeypatch.setattr(csim, "golden_samples", with_a_wrong_logit)
+    message = r"MISMATCH samples_output, image 2, token 0, channel 4: .*csim\.log"
+    with pytest.raises(PipelineError, match=message):
         csim_samples.main(DESIGN)
     assert (folder / "csim.log").exists()
