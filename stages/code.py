@@ -84,6 +84,7 @@ def fingerprints(params: Params, document: Document, root: Path = ROOT) -> dict[
             stages[stage] = digest(stage, accelerator=design.accelerator)
         network = asdict(params.variants[design.variant].network)
         stages["plan"] += _text({**document["designs"][name], **network})
+        stages["synthesize"] += _text(_part(document["designs"][name], "board"))
     return found
 
 

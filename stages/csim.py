@@ -107,12 +107,8 @@ def simulate(
         binary = gpp.build(settings.compiler, headers, folder, log, accelerator=plan.accelerator)
         images = write_images(variant, settings.images, folder) if settings.images else None
         count = gpp.simulate(binary, log, images, gpp.default_jobs())
-    logging.info(
-        "%s: C++ equals numpy on %d golden samples and the QAT network on %d test images",
-        name,
-        len(samples.input),
-        count,
-    )
+    tested = f" and the QAT network on {count} test images" if count else ""
+    logging.info("%s: C++ equals numpy on %d golden samples%s", name, len(samples.input), tested)
     return {
         "mismatches": 0,
         "images": count,

@@ -3,7 +3,8 @@
 Nothing has to be trained or built before: `python -m stages.plan NAME` prints the tables. Writes
 design.json, plan.md and headers/design.hpp to data/designs/<design>/, and
 data/metrics/model/<design>.json. There, `model` marks figures from simulating the description of
-the design, and `estimate` figures computed from it. None was measured on an FPGA.
+the design, and `estimate` figures computed from it. None was measured on an FPGA. The last table
+compares the estimate with the part (hls.part, or that of the design's board).
 """
 
 import logging
@@ -12,7 +13,7 @@ from dataclasses import asdict
 from hls.headers.design import design_text
 from hls.plan.design import Design
 from hls.plan.figures import Plan, Table
-from hls.plan.fit import verdict
+from hls.plan.fit import fit_sentence, fit_table, verdict
 from hls.plan.simd.plan import plan_simd
 from hls.plan.sizes import Sizes
 from hls.plan.streaming.binding import BRAM, Binding
@@ -27,11 +28,12 @@ from models.integer.params import load_int_params
 from stages.pipeline.command import run_design_stage
 from stages.pipeline.dataset import Dataset
 from stages.pipeline.designs import DesignRow, FoldingFactors
+from stages.pipeline.device import device_of
 from stages.pipeline.names import design_of
 from stages.pipeline.params import IMAGE_SIZE, Params, load_params
 from stages.pipeline.paths import DATASET, artifact, design_artifact, metrics
 from stages.results.markdown import markdown
-from stages.results.metrics import write_metrics
+from stages.results.metrics import Metric, write_metrics
 
 COLORS = 3
 KNOWN_CLASSES = {"cifar10": 10, "digits": 10}  # for `folder` the data set is read to count them
@@ -122,26 +124,28 @@ def main(name: str) -> None:
     row = design_of(params, name)
     check_fan_in(params, row.variant)
     sizes = sizes_of(params, row.variant)
+    device = device_of(params.hls, row)
     try:
-        plan = plan_of(row, sizes, params.hls.clock_ns, params.hls.part)
+        plan = plan_of(row, sizes, device.clock_ns, device.part)
     except PipelineError as error:
         raise PipelineError(f"params.yaml: designs.{name}: {error}") from None
-    values: dict[str, float | int | str | bool | None] = {**plan.figures}
-    fits = verdict(plan.figures, params.hls.part)
+    values: dict[str, Metric] = {**plan.figures}
+    fits = verdict(plan.figures, device.part)
     if fits is not None:
         values["estimate_fits"] = fits
     figures: Table = [("figure", name), *((key, str(value)) for key, value in values.items())]
-    text = "\n".join(markdown(table) for table in (figures, *plan.tables))
+    tables = (figures, *plan.tables, fit_table(plan.figures, device.part))
+    text = "\n".join(markdown(table) for table in tables)
+    text += f"\n{fit_sentence(plan.figures, device.part)}\n"
     logging.info("%s", text)
     write_plan(name, plan.design, text)
     if fits is not None and fits != "yes":
-        short = fits.removeprefix("no: ")
         logging.warning(
-            "designs.%s does not fit %s (estimate): %s; beyond 70 %% of the LUTs or 80 %% of the "
-            "DSPs or block RAMs routing seldom succeeds.",
+            "designs.%s does not fit %s (estimate): %s; beyond 70 %% of the LUTs or 80 %% of DSPs "
+            "or block RAMs routing seldom succeeds.",
             name,
-            params.hls.part,
-            short,
+            device.part,
+            fits.removeprefix("no: "),
         )
     write_metrics(metrics("model", name), values)
 

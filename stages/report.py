@@ -11,7 +11,8 @@ from typing import Any
 from models.files.atomic import replace_on_success
 from stages.pipeline.command import run_stage
 from stages.pipeline.designs import DesignRow
-from stages.pipeline.params import load_params
+from stages.pipeline.device import device_of
+from stages.pipeline.params import Params, load_params
 from stages.pipeline.paths import history, metrics, synthesis_file
 from stages.results.markdown import cell, markdown
 from stages.results.metrics import read_metrics
@@ -29,7 +30,7 @@ Row = dict[str, Any]
 # columns; only the `synthesis` columns come from the HLS tool.
 DESIGN_COLUMNS = (
     ("model", "model_interval_cycles", "cycles per image (model)"),
-    ("model", "model_images_per_second", "images/s at {clock_ns:g} ns (model)"),
+    ("model", "model_images_per_second", "images/s at {clock} (model)"),
     ("model", "model_latency_cycles", "latency, cycles (model)"),
     ("model", "estimate_multipliers", "multipliers (estimate)"),
     ("model", "estimate_dsp", "DSP (estimate)"),
@@ -57,12 +58,18 @@ def design_results(designs: dict[str, DesignRow]) -> list[Row]:
     return rows
 
 
-def design_table(rows: list[Row], clock_ns: float) -> str:
+def clock_words(params: Params) -> str:
+    """Return the clock period of the designs, or that each has its board's."""
+    periods = {device_of(params.hls, design).clock_ns for design in params.designs.values()}
+    return f"{periods.pop():g} ns" if len(periods) == 1 else "the clock of its board"
+
+
+def design_table(rows: list[Row], clock: str) -> str:
     """Return the designs as a Markdown table; a dash means that the figure does not exist.
 
-    `clock_ns` is the clock period in ns that the title of the rate shows.
+    `clock` says the clock period in the title of the rate.
     """
-    titles = (title.format(clock_ns=clock_ns) for _, _, title in DESIGN_COLUMNS)
+    titles = (title.format(clock=clock) for _, _, title in DESIGN_COLUMNS)
     lines = [("design", "network", *titles)]
     for row in rows:
         cells = (cell(row[kind].get(key)) for kind, key, _ in DESIGN_COLUMNS)
@@ -116,7 +123,7 @@ def main() -> None:
     designs = design_results(params.designs)
     text = results_text(params)
     if designs:
-        text += f"\n{design_table(designs, params.hls.clock_ns)}"
+        text += f"\n{design_table(designs, clock_words(params))}"
         text += "".join(f"\n{note}\n" for note in (LEGEND, *notes(designs)))
     points = curves(networks(params))
     with replace_on_success(PLOTS / "validation_accuracy.csv") as temporary:

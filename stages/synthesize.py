@@ -30,6 +30,7 @@ from models.files.atomic import replace_on_success
 from models.files.errors import PipelineError
 from stages.pipeline.command import run_design_stage
 from stages.pipeline.designs import DesignRow
+from stages.pipeline.device import device_of
 from stages.pipeline.names import design_of
 from stages.pipeline.params import Hls, load_params
 from stages.pipeline.paths import artifact, design_artifact, synthesis_file
@@ -38,11 +39,12 @@ from stages.results.metrics import read_metrics, write_metrics
 REPORTS = "read the reports in this project folder, brought back from where the tool is"
 
 
-def target_of(settings: Hls) -> SynthesisTarget:
-    """Return the synthesis target that the section `hls` of params.yaml describes."""
+def target_of(settings: Hls, design: DesignRow) -> SynthesisTarget:
+    """Return the synthesis target of a design: the section `hls`, part and clock of its board."""
+    device = device_of(settings, design)
     return SynthesisTarget(
-        part=settings.part,
-        clock_ns=settings.clock_ns,
+        part=device.part,
+        clock_ns=device.clock_ns,
         flow_target=settings.flow_target,
         clock_uncertainty=settings.clock_uncertainty,
         cosim=settings.cosim,
@@ -122,7 +124,7 @@ def write_design_project(name: str, design: DesignRow, settings: Hls) -> Path:
     headers = header_files(*folders, with_params=not simd)
     sources = accelerator_sources(design.accelerator, *headers, *data)
     project = design_artifact(name, "project")
-    write_project(project, name, sources, target_of(settings))
+    write_project(project, name, sources, target_of(settings, design))
     return project
 
 

@@ -14,6 +14,8 @@ Optional for a streaming design: `multipliers`, which are built of what the tool
 default), all of DSPs (dsp), all of LUTs (fabric), or a share of DSPs and the rest of LUTs ({dsp:
 0.5}); and `tables` of activations in block RAM where they are deep (bram, the default), or in LUTs
 (lut).
+`board`, for either kind, names a board of hls/board/boards.py: its part and clock then replace
+hls.part and hls.clock_ns.
 """
 
 from collections.abc import Collection
@@ -22,6 +24,7 @@ from typing import Annotated
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
+from hls.board.boards import BOARDS
 from hls.cpp.accelerators import SIMD, STREAMING
 from models.files.errors import PipelineError
 from stages.pipeline.rules import SECTION, Count, Positive, one_of, refused, rule, validated
@@ -78,6 +81,7 @@ class DesignRow:
     """One row: folding or target (exactly one) for a streaming design, array for a SIMD design.
 
     `multipliers` and `tables` belong to streaming designs.
+    `board` is the board whose part and clock the design is for; None: those of the section hls.
     """
 
     variant: Annotated[str, rule("one of the variants")]
@@ -105,6 +109,7 @@ class DesignRow:
         if isinstance(self.multipliers, Multipliers):
             return self.multipliers.dsp
         return _SHARES[self.multipliers or "auto"]
+    board: Annotated[str, one_of(*BOARDS)] | None = None
 
 
 def design_row(where: str, row: object, variants: Collection[str]) -> DesignRow:

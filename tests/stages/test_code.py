@@ -82,6 +82,15 @@ def test_the_committed_fingerprints_are_by_variant_and_design():
     assert set(prints(ROOT)) == expected
 
 
+def test_the_board_of_a_design_marks_its_plan_and_its_synthesis():
+    params, document = load_params(ROOT / "params.yaml"), read_yaml(ROOT / "params.yaml")
+    found = fingerprints(params, document)["relu_h96_stream"]
+    document["designs"]["relu_h96_stream"]["board"] = "pynq-z2"
+    moved = fingerprints(params, document)["relu_h96_stream"]
+    assert {stage for stage in found if found[stage] != moved[stage]} == {"plan", "synthesize"}
+    assert moved["synthesize"] == f"{found['synthesize']}, board pynq-z2"
+
+
 def test_comments_docstrings_and_layout_mark_nothing(marked):
     assert not marked("models/float/resmlp.py", '"""', '"""Another sentence. ')
     assert not marked("stages/training/loop.py", "\ndef ", "\n\n# Why.\n\n\ndef ")

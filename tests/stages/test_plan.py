@@ -194,6 +194,32 @@ def test_a_clock_changes_the_rate_but_not_the_cycles():
     assert figures_of("lerp_psa_h96_stream_2x")["model_interval_cycles"] == 6144 + 25
 
 
+def test_the_plan_says_whether_the_design_fits_its_part():
+    assert figures_of("lerp_psa_h96_stream")["estimate_fits"] == "yes"
+    text = Path("data/designs/lerp_psa_h96_stream/plan.md").read_text()
+    assert "| DSP " in text and "| 5952 " in text and "not estimated" in text
+    assert "xcu50-fsvh2104-2-e (Alveo U50): fits (estimate" in text
+
+
+def test_a_board_gives_its_part_and_its_clock():
+    write_params(small={**STREAM, "target": {"dsp": 200}, "board": "pynq-z2"})
+    figures = figures_of("small")
+    rate = figures["model_images_per_second"]
+    assert rate == pytest.approx(100e6 / figures["model_interval_cycles"], abs=1)
+    assert "| xc7z020clg400-1, estimate " in Path("data/designs/small/plan.md").read_text()
+    write_params(large={**STREAM, "folding": "published", "board": "pynq-z2"})
+    assert figures_of("large")["estimate_fits"].startswith("no: ")
+
+
+def test_an_unknown_part_leaves_the_percent_out():
+    params = read_yaml("params.yaml")
+    params["hls"]["part"] = "xcvh1542"
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+    assert "estimate_fits" not in figures_of("relu_h96_stream")
+    text = Path("data/designs/relu_h96_stream/plan.md").read_text()
+    assert "The part xcvh1542 is not in hls/plan/parts.py" in text
+
+
 def test_a_budget_of_dsps():
     write_params(small={**STREAM, "target": {"dsp": 300}})
     figures = figures_of("small")

@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -201,3 +202,11 @@ def test_the_chart_is_drawn_and_the_files_repeat_byte_by_byte(put_metrics):
     assert all(path.read_bytes() == content for path, content in first.items())
     assert Path("data/plots/validation_accuracy.png").read_bytes().startswith(b"\x89PNG")
     assert not [path for path in Path("data").rglob(".*")]
+
+
+def test_the_clock_of_the_rates_is_named_where_it_is_one_clock():
+    params = load_params(ROOT / "params.yaml")
+    assert report.clock_words(params) == "5 ns"
+    small = replace(params.designs["relu_h96_stream"], board="pynq-z2")
+    mixed = replace(params, designs={**params.designs, "small": small})
+    assert report.clock_words(mixed) == "the clock of its board"

@@ -9,10 +9,12 @@
 static_assert(Config::num_blocks >= 1, "a ResMLP has at least one block");
 
 void resmlp_top(Stream<Design::lanes>& tokens, Stream<1>& logits) {
+#ifndef RESMLP_INLINE  // hls/board/axis/resmlp_axis.cpp takes the processes into its own region
 #pragma HLS INTERFACE axis port = tokens
 #pragma HLS INTERFACE axis port = logits
 #pragma HLS INTERFACE ap_ctrl_none port = return
 #pragma HLS DATAFLOW
+#endif
   Stream<Design::lanes> embedded("embed_linear"), features("blocks"), pooled("mean");
 #pragma HLS STREAM variable = embedded depth = Design::link_depth
 #pragma HLS STREAM variable = features depth = Design::link_depth

@@ -9,6 +9,7 @@ import yaml
 
 from models.files.errors import PipelineError
 from stages.pipeline.designs import DesignTarget, FoldingFactors
+from stages.pipeline.device import Device, device_of
 from stages.pipeline.params import Params, load_params
 from stages.pipeline.strict_yaml import read_yaml
 from tests.support.paths import ROOT
@@ -182,3 +183,13 @@ def test_what_is_refused(load, design: Any, message: str) -> None:
 @pytest.mark.parametrize("name", ["Mine", "1x", "a/b", "a-b", "", 7, None])
 def test_a_name_must_do_as_a_folder_and_in_a_stage_name(load, name: object) -> None:
     assert "is not a usable name" in refusal(load, {**STREAM, "folding": "published"}, name)
+
+
+def test_a_board_is_a_name_of_the_table_and_gives_part_and_clock(load) -> None:
+    params = load({**STREAM, "folding": "published", "board": "pynq-z2"})
+    assert device_of(params.hls, params.designs["mine"]) == Device("xc7z020clg400-1", 10.0)
+    params = load({**SIMD, "array": [4, 4]})
+    own = Device(params.hls.part, params.hls.clock_ns)
+    assert device_of(params.hls, params.designs["mine"]) == own
+    message = refusal(load, {**STREAM, "folding": "published", "board": "pynq"})
+    assert "designs.mine.board is 'pynq'" in message and "pynq-z2, kv260" in message

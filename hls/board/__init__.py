@@ -1,0 +1,1 @@
+"""Put a design on a board: wrapper, block design, link configuration, host code, README."""
