@@ -35,7 +35,7 @@ words:
 
 }  // namespace
 
-void resmlp_simd(const Word* parameters, const Word* images, Word* logits, int count) {
+extern "C" void resmlp_simd(const Word* parameters, const Word* images, Word* logits, int count) {
 #pragma HLS INTERFACE m_axi port = parameters bundle = parameters offset = slave depth = \
     parameter_words
 #pragma HLS INTERFACE m_axi port = images bundle = images offset = slave depth = image_words

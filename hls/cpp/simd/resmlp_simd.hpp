@@ -18,8 +18,9 @@ constexpr int parameter_words = Network::parameter_words();
 constexpr int image_words = images_per_call * Network::image_words;
 constexpr int logit_words = images_per_call * Network::logit_words;
 
+/// It has C linkage, as `v++` and the tools' wrappers look it up by its plain name.
 /// \param parameters  All parameters in the order of their use (hls/headers/simd_parameters.py)
 /// \param images      int8 patches, image after image; each patch starts a new word
 /// \param logits      int8 scores, image after image; each image starts a new word
 /// \param count       Number of images
-void resmlp_simd(const Word* parameters, const Word* images, Word* logits, int count);
+extern "C" void resmlp_simd(const Word* parameters, const Word* images, Word* logits, int count);

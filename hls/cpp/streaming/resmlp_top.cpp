@@ -8,7 +8,7 @@
 
 static_assert(Config::num_blocks >= 1, "a ResMLP has at least one block");
 
-void resmlp_top(Stream<Design::lanes>& tokens, Stream<1>& logits) {
+extern "C" void resmlp_top(Stream<Design::lanes>& tokens, Stream<1>& logits) {
 #pragma HLS INTERFACE axis port = tokens
 #pragma HLS INTERFACE axis port = logits
 #pragma HLS INTERFACE ap_ctrl_none port = return
