@@ -9,6 +9,10 @@
 /// The word of a memory port: as many int8 values as the array has columns.
 using Word = Vector<Design::columns>;
 
+/// Bits of a memory port: those of a word. Without this limit the Vitis flow widens ports to 512
+/// bits, and then expects buffers that are aligned to 64 bytes.
+constexpr int port_bits = 8 * Design::columns;
+
 using Network = Program<Config, Design>;
 
 // Words of each memory in the test bench, which passes up to images_per_call images per call. They

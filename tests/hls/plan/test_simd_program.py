@@ -130,8 +130,8 @@ def test_resources_counted_by_hand():
     rows = {row.layer: row for row in simd_resources.usage(LERP_96, ARRAY)}
     assert rows["array"] == Usage("array", 1, 256, 256, 128)
     assert rows["affines"].multipliers == 16 + 2 * 16
-    squares = 4 * (3 + 6 + 6 + 6) + 6 + 1  # image, features twice, hidden; mean; scores
-    assert Program(LERP_96, *ARRAY).store_squares == squares == 91
+    squares = 4 * (3 + 6 + 6 + 6 + 1)  # image, features twice, hidden; scores
+    assert Program(LERP_96, *ARRAY).store_squares == squares == 88
     assert rows["store"].lut_memory == 2 * 256 * 8 * 2
     assert rows["sums"].lut_memory == 16 * 22 * 2  # sums of 96 products, 96 of them
     assert rows["channels"].lut_memory == 9 * 8 * 2
