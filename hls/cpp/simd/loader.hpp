@@ -118,7 +118,7 @@ struct Beside {
   lanes:
     for (int i = 0; i < columns; ++i) {
 #pragma HLS UNROLL
-      const unsigned parameter = at.part * columns + i;
+      const unsigned parameter = unsigned(at.part) * columns + i;
       if (parameter < channel::count) channels[at.group][parameter] = word.lane[i];
     }
   }

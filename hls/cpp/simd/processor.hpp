@@ -83,7 +83,7 @@ struct Processor {
       COUNT_CYCLE(start_part);
       if (i < tile_words) load_tile(next, next_outputs, i, parameters.read());
       if (i >= Steps::image_words) continue;
-      save<height>(store, Place(Steps::image, false, token, word * unsigned(columns)),
+      save<height>(store, Place(Steps::image, false, token, unsigned(word) * columns),
                    images.read());
       if (word == Steps::token_words - 1) {
         word = 0;
@@ -148,8 +148,8 @@ struct Processor {
           beside.advance(Steps::channel_words);
         }
       }
-      const unsigned first_input = input * unsigned(columns),
-                     first_output = output * unsigned(rows);
+      const unsigned first_input = unsigned(input) * columns;
+      const unsigned first_output = unsigned(output) * rows;
       if (v < step.vectors) {
         const Word x = operands(step, v, first_input, store, channels, act_in);
         NOTE(taps.keep(Tap::operand, v, first_input, x);)
