@@ -14,6 +14,9 @@ FLAGS = "-std=c++14"
 # defines __RTL_SIMULATION__ for SystemC alone, so the test bench needs a macro of its own.
 COSIM_FLAGS = f"{FLAGS} -DRTL_SIM"
 NAME_LENGTH = 80  # longest name of an RTL module
+# Bytes to which memory buffers are aligned besides their words. The Vitis flow assumes 64, and its
+# bursts are wrong in a buffer that is not. Our ports are as wide as a word, so they need no more.
+ALIGNMENT = 1
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,7 @@ def config_text(
     tb_flags = COSIM_FLAGS if cosim else FLAGS
     lines += [*(f"tb.file={file}" for file in test_bench), f"tb.cflags={tb_flags}"]
     lines.append(f"syn.compile.name_max_length={NAME_LENGTH}")
+    lines.append(f"syn.interface.m_axi_alignment_byte_size={ALIGNMENT}")
     if cosim:
         lines.append("cosim.enable_dataflow_profiling=true")
     lines.append(f"package.output.syn={str(target.export != 'none').lower()}")
@@ -84,6 +88,7 @@ def script_text(
         "} else {",
         "  set profiling -enable_dataflow_profiling",
         f"  open_solution -reset solution -flow_target {target.flow_target}",
+        f"  config_interface -m_axi_alignment_byte_size {ALIGNMENT}",
         "}",
         f"set_part {{{target.part}}}",
         f"create_clock -period {target.clock_ns:g}",

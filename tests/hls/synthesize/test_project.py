@@ -146,6 +146,7 @@ def test_the_config_file():
         "tb.file=src/more.cpp",
         "tb.cflags=-std=c++14",
         "syn.compile.name_max_length=80",
+        "syn.interface.m_axi_alignment_byte_size=1",
         "package.output.syn=false",
     ]
     full = config_text("top", *FILES, FULL).splitlines()
@@ -165,8 +166,8 @@ def test_the_config_file_of_co_simulation_differs_in_the_macro_and_the_profile_a
 TCL_STAND_IN = """
 set calls {}
 foreach name {open_project set_top add_files open_solution set_part create_clock
-              set_clock_uncertainty set_param config_compile csim_design csynth_design
-              cosim_design export_design} {
+              set_clock_uncertainty set_param config_compile config_interface
+              csim_design csynth_design cosim_design export_design} {
   proc $name args "lappend ::calls \\[list $name {*}\\$args\\]; ran $name"
 }
 proc ran name { if {$name eq $::broken} { error "it broke" } }
@@ -201,6 +202,7 @@ def test_the_script_is_tcl_that_takes_every_step():
         ("add_files", "-tb", "src/bench.cpp", "-cflags", "-std=c++14"),
         ("add_files", "-tb", "src/more.cpp", "-cflags", "-std=c++14"),
         ("open_solution", "-reset", "solution", "-flow_target", "vitis"),
+        ("config_interface", "-m_axi_alignment_byte_size", "1"),
         ("set_part", PART),
         ("create_clock", "-period", "5"),
         ("set_clock_uncertainty", "12.5%"),
@@ -227,6 +229,7 @@ def test_vivado_hls_knows_no_flow_target_and_no_profiles():
     script = script_text("top", *FILES, FULL, "project_x")
     calls = run_tcl(script, "/opt/bin/unwrapped/lnx64.o/vivado_hls")[0]
     assert {("open_solution", "-reset", "solution"), ("cosim_design",)} <= set(calls)
+    assert not any(call[0] == "config_interface" for call in calls)
 
 
 def test_a_tool_without_the_hidden_option_goes_on():
