@@ -7,6 +7,8 @@ can be copied anywhere.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from hls.cpp.accelerators import START_FIFO_DEPTH
+
 CONFIG, COSIM_CONFIG, SCRIPT = "hls_config.cfg", "hls_cosim.cfg", "run.tcl"
 EXPORTS = ("none", "syn", "impl")
 FLAGS = "-std=c++14"
@@ -51,6 +53,7 @@ def config_text(
     if target.clock_uncertainty is not None:
         lines.append(f"clock_uncertainty={target.clock_uncertainty:g}%")
     lines += [f"flow_target={target.flow_target}", f"syn.top={top}"]
+    lines.append(f"syn.dataflow.start_fifo_depth={START_FIFO_DEPTH}")
     lines += [*(f"syn.file={file}" for file in design), f"syn.cflags={FLAGS}"]
     tb_flags = COSIM_FLAGS if cosim else FLAGS
     lines += [*(f"tb.file={file}" for file in test_bench), f"tb.cflags={tb_flags}"]
@@ -92,6 +95,7 @@ def script_text(
         "}",
         f"set_part {{{target.part}}}",
         f"create_clock -period {target.clock_ns:g}",
+        f"config_dataflow -start_fifo_depth {START_FIFO_DEPTH}",
         *([] if uncertainty is None else [f"set_clock_uncertainty {uncertainty:g}%"]),
         f"config_compile -name_max_length {NAME_LENGTH}",
         # A hidden option, of which a config file has no key: large loops are unrolled regardless.

@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hls.cpp.accelerators import STREAMING
+from hls.cpp.accelerators import START_FIFO_DEPTH, STREAMING
 from hls.headers import network as headers_module
-from hls.headers.design import streaming_design_text
+from hls.headers.design import design_text
 from hls.headers.golden import golden_text
+from hls.plan.design import Design
 from hls.plan.sizes import Sizes
 from hls.plan.streaming.dataflow import streaming_network
 from hls.plan.streaming.fifo_depths import size_fifos
@@ -140,6 +141,7 @@ def test_a_design_of_other_files(tmp_path):
 def test_the_config_file():
     assert config_text("top", *FILES, SynthesisTarget(PART, 3.2)).splitlines() == [
         *(f"part={PART}", "", "[hls]", "clock=3.2ns", "flow_target=vitis", "syn.top=top"),
+        f"syn.dataflow.start_fifo_depth={START_FIFO_DEPTH}",
         "syn.file=src/top.cpp",
         "syn.cflags=-std=c++14",
         "tb.file=src/bench.cpp",
@@ -166,7 +168,7 @@ def test_the_config_file_of_co_simulation_differs_in_the_macro_and_the_profile_a
 TCL_STAND_IN = """
 set calls {}
 foreach name {open_project set_top add_files open_solution set_part create_clock
-              set_clock_uncertainty set_param config_compile config_interface
+              set_clock_uncertainty set_param config_compile config_dataflow config_interface
               csim_design csynth_design cosim_design export_design} {
   proc $name args "lappend ::calls \\[list $name {*}\\$args\\]; ran $name"
 }
@@ -205,6 +207,7 @@ def test_the_script_is_tcl_that_takes_every_step():
         ("config_interface", "-m_axi_alignment_byte_size", "1"),
         ("set_part", PART),
         ("create_clock", "-period", "5"),
+        ("config_dataflow", "-start_fifo_depth", str(START_FIFO_DEPTH)),
         ("set_clock_uncertainty", "12.5%"),
         ("config_compile", "-name_max_length", "80"),
         ("set_param", "hls.enable_hidden_option_error", "false"),
@@ -494,10 +497,11 @@ def test_the_project_alone_compiles_and_passes(random_network, tmp_path):
     sizes = Sizes.of(network)
     folding = published_folding(sizes)
     depths = size_fifos(streaming_network(sizes, folding)).depths
+    design = Design("", STREAMING, sizes, folding, depths)
     texts = {
         "config.hpp": headers_module.config_text(network),
         "params.hpp": headers_module.params_text(network),
-        "design.hpp": streaming_design_text(folding, depths),
+        "design.hpp": design_text(design),
         "golden.hpp": golden_text(samples),
     }
     for name, text in texts.items():
