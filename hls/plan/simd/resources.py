@@ -47,6 +47,10 @@ PORT_LUTS = 800  # of an m_axi adapter
 CONTROL_LUTS = 4  # to count, compare and select one bit of an index
 _BURST_WORDS = 256  # that an adapter buffers
 _SEGMENT_BITS = 2 * 8
+_STEP_FIELDS = (
+    *("vectors", "input_tiles", "output_tiles", "output_words", "next_words"),
+    *("beside_words", "beside_share", "tile_cycles", "cycles"),
+)
 _LAYERS = 4  # of which the operands or results of a step are chosen
 
 
@@ -106,9 +110,9 @@ def _selection(program: Program) -> int:
 def _control(program: Program) -> int:
     """Return the LUTs of the table of steps and of the processor's counters."""
     steps = program.steps()
-    fields = ("vectors", "input_tiles", "output_tiles", "output_words", "next_words")
-    fields += ("beside_words", "beside_share", "tile_cycles", "cycles")
-    bits = {name: max(getattr(step, name) for step in steps).bit_length() for name in fields}
+    bits = {
+        name: max(int(getattr(step, name)) for step in steps).bit_length() for name in _STEP_FIELDS
+    }
     table = sum(bits.values()) + 3 * program.store_squares.bit_length()
     counters = ("tile_cycles", "input_tiles", "output_tiles", "cycles", "beside_words")
     return table * ceil(len(steps) / 64) + CONTROL_LUTS * sum(bits[name] for name in counters)
