@@ -4,7 +4,7 @@
 # make repro    run the whole pipeline on CIFAR-10; stages that are up to date are skipped
 # make quick    run the tests that need no compiler, no DVC process and no training
 # make test     run all tests
-# make lint     check style, types and the C++ format
+# make lint     check style, types, the C++ format and the pragmas of HLS
 # make current  check that fingerprints, lock files and generated tables match the code
 # make readme   update the tables of results in README.md and docs/results.md
 # make help     show this list
@@ -86,4 +86,5 @@ lint: setup
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy
+	$(PYTHON) -m hls.pragmas
 	git ls-files '*.cpp' '*.hpp' '*.h' | xargs --no-run-if-empty $(VENV)/bin/clang-format --dry-run --Werror

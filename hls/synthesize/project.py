@@ -2,6 +2,7 @@
 
     src/             C++ of design and test bench, headers
     hls_config.cfg   for v++ and vitis-run          run.tcl   for vitis_hls and vivado_hls
+    hls_cosim.cfg    for vitis-run --cosim
     README.md        the commands                   manifest.json   top, target, sha256 of sources
 
 The tool writes to a folder whose name contains the hash of the sources, so reports of earlier
@@ -21,6 +22,7 @@ from typing import Any
 from hls.cpp.accelerators import ACCELERATORS, SOURCES
 from hls.synthesize.project_texts import (
     CONFIG,
+    COSIM_CONFIG,
     EXPORTS,
     SCRIPT,
     SynthesisTarget,
@@ -34,7 +36,7 @@ from models.files.errors import PipelineError
 MANIFEST = "manifest.json"
 SOURCE_FOLDER = "src"
 
-FILES = (SOURCE_FOLDER, CONFIG, SCRIPT, "README.md", MANIFEST)
+FILES = (SOURCE_FOLDER, CONFIG, COSIM_CONFIG, SCRIPT, "README.md", MANIFEST)
 
 
 @dataclass(frozen=True)
@@ -160,6 +162,7 @@ def _fill(folder: Path, name: str, sources: Sources, target: SynthesisTarget) ->
     files = [_inside(file) for file in sources.design], [_inside(f) for f in sources.test_bench]
     texts = {
         CONFIG: config_text(sources.top, *files, target),
+        COSIM_CONFIG: config_text(sources.top, *files, target, cosim=True),
         SCRIPT: script_text(sources.top, *files, target, manifest.project),
         "README.md": readme_text(name, sources.top, target, manifest.work, manifest.project),
         MANIFEST: json.dumps(asdict(manifest), indent=2) + "\n",

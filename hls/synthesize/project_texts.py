@@ -9,9 +9,16 @@ from dataclasses import dataclass
 
 from hls.cpp.accelerators import START_FIFO_DEPTH
 
-CONFIG, SCRIPT = "hls_config.cfg", "run.tcl"
+CONFIG, COSIM_CONFIG, SCRIPT = "hls_config.cfg", "hls_cosim.cfg", "run.tcl"
 EXPORTS = ("none", "syn", "impl")
 FLAGS = "-std=c++14"
+# Co-simulation runs main() again on the outputs of the RTL, where no layer is in sight. The tool
+# defines __RTL_SIMULATION__ for SystemC alone, so the test bench needs a macro of its own.
+COSIM_FLAGS = f"{FLAGS} -DRTL_SIM"
+NAME_LENGTH = 80  # longest name of an RTL module
+# Bytes to which memory buffers are aligned besides their words. The Vitis flow assumes 64, and its
+# bursts are wrong in a buffer that is not. Our ports are as wide as a word, so they need no more.
+ALIGNMENT = 1
 
 
 @dataclass(frozen=True)
@@ -31,16 +38,29 @@ class SynthesisTarget:
 
 
 def config_text(
-    top: str, design: Sequence[str], test_bench: Sequence[str], target: SynthesisTarget
+    top: str,
+    design: Sequence[str],
+    test_bench: Sequence[str],
+    target: SynthesisTarget,
+    cosim: bool = False,
 ) -> str:
-    """Return the text of hls_config.cfg, for v++ and vitis-run (2023.2 and newer)."""
+    """Return the text of hls_config.cfg, for v++ and vitis-run (2023.2 and newer).
+
+    With `cosim`, return that of hls_cosim.cfg, which differs in what co-simulation alone needs: the
+    macro of the test bench, and profiles of the processes.
+    """
     lines = [f"part={target.part}", "", "[hls]", f"clock={target.clock_ns:g}ns"]
     if target.clock_uncertainty is not None:
         lines.append(f"clock_uncertainty={target.clock_uncertainty:g}%")
     lines += [f"flow_target={target.flow_target}", f"syn.top={top}"]
     lines.append(f"syn.dataflow.start_fifo_depth={START_FIFO_DEPTH}")
     lines += [*(f"syn.file={file}" for file in design), f"syn.cflags={FLAGS}"]
-    lines += [*(f"tb.file={file}" for file in test_bench), f"tb.cflags={FLAGS}"]
+    tb_flags = COSIM_FLAGS if cosim else FLAGS
+    lines += [*(f"tb.file={file}" for file in test_bench), f"tb.cflags={tb_flags}"]
+    lines.append(f"syn.compile.name_max_length={NAME_LENGTH}")
+    lines.append(f"syn.interface.m_axi_alignment_byte_size={ALIGNMENT}")
+    if cosim:
+        lines.append("cosim.enable_dataflow_profiling=true")
     lines.append(f"package.output.syn={str(target.export != 'none').lower()}")
     if target.export != "none":
         lines.append(f"vivado.flow={target.export}")
@@ -67,14 +87,21 @@ def script_text(
         *(f"add_files -tb {file} -cflags {{{FLAGS}}}" for file in test_bench),
         "if {[string match *vivado_hls* [info nameofexecutable]]} {",
         "  open_solution -reset solution",  # Vivado HLS has no flow target
+        "  set profiling {}",
         "} else {",
+        "  set profiling -enable_dataflow_profiling",
         f"  open_solution -reset solution -flow_target {target.flow_target}",
+        f"  config_interface -m_axi_alignment_byte_size {ALIGNMENT}",
         "}",
         f"set_part {{{target.part}}}",
         f"create_clock -period {target.clock_ns:g}",
         f"config_dataflow -start_fifo_depth {START_FIFO_DEPTH}",
         *([] if uncertainty is None else [f"set_clock_uncertainty {uncertainty:g}%"]),
-        f"foreach step {{{' '.join(f'{{{step}}}' for step in _commands(target))}}} {{",
+        f"config_compile -name_max_length {NAME_LENGTH}",
+        # A hidden option, of which a config file has no key: large loops are unrolled regardless.
+        "catch {set_param hls.enable_hidden_option_error false}",
+        "catch {config_compile -disable_unroll_code_size_check}",
+        f"foreach step {{{' '.join(f'{{{step}}}' for step in _commands(test_bench, target))}}} {{",
         "  if {[catch $step message]} {",
         '    puts "ERROR: $step: $message"',
         "    exit 1",
@@ -85,10 +112,11 @@ def script_text(
     return "\n".join(lines) + "\n"
 
 
-def _commands(target: SynthesisTarget) -> list[str]:
+def _commands(test_bench: Sequence[str], target: SynthesisTarget) -> list[str]:
     commands = ["csim_design", "csynth_design"]
     if target.cosim:
-        commands.append("cosim_design")
+        commands += [f"add_files -tb {file} -cflags {{{COSIM_FLAGS}}}" for file in test_bench]
+        commands.append("cosim_design {*}$profiling")
     if target.export != "none":
         commands.append(f"export_design -flow {target.export} -rtl verilog")
     return commands
@@ -103,7 +131,7 @@ def unified_commands(target: SynthesisTarget, work: str) -> list[tuple[str, ...]
         ("v++", "-c", "--mode", "hls", *common),
     ]
     if target.cosim:
-        commands.append((*run, "--cosim", *common))
+        commands.append((*run, "--cosim", "--config", COSIM_CONFIG, "--work_dir", work))
     if target.export != "none":
         commands.append((*run, "--impl", *common))
     return commands
@@ -130,6 +158,9 @@ or with Vitis HLS 2020.1 to 2024.2 (`vivado_hls` takes the same script, where it
 ```
 vitis_hls -f {SCRIPT}
 ```
+
+Co-simulation compiles the test bench with `-DRTL_SIM` (`{COSIM_CONFIG}`; the script adds the file
+again), because only the outputs of the RTL are in sight there: it compares logits, not layers.
 
 Then bring the folder back, or at least `manifest.json` and the folder `{work}` or `{project}`, and
 have the pipeline read it:

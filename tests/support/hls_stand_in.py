@@ -203,13 +203,13 @@ def main(name, generation, flaw):
     arguments = sys.argv[1:]
     if name == "v++":
         assert arguments[:3] == ["-c", "--mode", "hls"], arguments
-        root = check_config(*arguments[3:])
+        root = check_config("csynth", *arguments[3:])
         act("csynth", root, generation, flaw)
     elif name == "vitis-run" and "--tcl" not in arguments:
         assert arguments[:2] == ["--mode", "hls"], arguments
         step = arguments[2]
         assert step in ("--csim", "--cosim", "--impl"), arguments
-        root = check_config(*arguments[3:])
+        root = check_config(step[2:], *arguments[3:])
         assert step == "--csim" or (root / "syn/report").is_dir(), "not compiled"
         act(step[2:], root, generation, flaw)
     else:
@@ -220,9 +220,10 @@ def main(name, generation, flaw):
             act(step, root, generation, flaw)
 
 
-def check_config(*arguments):
+def check_config(step, *arguments):
     option, file, work_option, work = arguments
-    assert (option, file, work_option) == ("--config", "hls_config.cfg", "--work_dir"), arguments
+    wanted = "hls_cosim.cfg" if step == "cosim" else "hls_config.cfg"
+    assert (option, file, work_option) == ("--config", wanted, "--work_dir"), arguments
     assert re.fullmatch("work_[0-9a-f]{12}", work)
     head, body = Path(file).read_text().split("[hls]\n")
     assert head.strip() == f"part={PART}"
@@ -230,6 +231,9 @@ def check_config(*arguments):
     values = dict(lines)
     assert values["clock"] == "5ns" and values["flow_target"] == "vitis"
     assert values["syn.top"] == TOP and values["syn.cflags"] == "-std=c++14"
+    macro = " -DRTL_SIM" if step == "cosim" else ""
+    assert values["tb.cflags"] == f"-std=c++14{macro}"
+    assert ("cosim.enable_dataflow_profiling" in values) == (step == "cosim")
     check_files([value for key, value in lines if key in ("syn.file", "tb.file")])
     return Path(work, "hls")
 
@@ -240,6 +244,8 @@ def check_script():
     for line in (f"set_top {TOP}", f"set_part {{{PART}}}", "create_clock -period 5"):
         assert line in text.splitlines(), line
     check_files(re.findall(r"^add_files (?:-tb )?(\S+) -cflags \{-std=c\+\+14\}$", text, re.M))
+    again = re.findall(r"\{add_files -tb (\S+) -cflags \{-std=c\+\+14 -DRTL_SIM\}\}", text)
+    assert again == (["src/testbench.cpp"] if "cosim_design" in text else [])
     steps = re.findall(r"\{(csim|csynth|cosim|export)_design[^}]*\}", text)
     assert steps[:2] == ["csim", "csynth"]
     return Path(project, "solution"), [step.replace("export", "impl") for step in steps]

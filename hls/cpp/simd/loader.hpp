@@ -1,19 +1,24 @@
 /// Load parameter words into the next tile or into the memories beside the array.
+///
+/// All memories are plain arrays. The HLS compiler takes structs of arrays apart only under
+/// conditions (no write of a whole struct), and a DEPENDENCE pragma cannot name a member.
 #pragma once
 
 #include "program.hpp"
 #include "stream.hpp"
 
-/// The weights in the array, and the parameters of its outputs (bias, shift, residual).
+/// A tile of weights.
 template <int rows, int columns>
-struct Tile {
-  Int8 w[rows][columns];
-  Int8 outputs[output::count][rows];
-};
+using Weights = Int8[rows][columns];
+
+/// The parameters of the outputs of a tile (bias, shift, residual).
+template <int rows>
+using OutputParameters = Int8[output::count][rows];
 
 /// Copy a whole tile in one cycle, register by register.
 template <int rows, int columns>
-void copy_tile(const Tile<rows, columns>& from, Tile<rows, columns>& to) {
+void copy_tile(const Int8 (&from)[rows][columns], const Int8 (&from_outputs)[output::count][rows],
+               Int8 (&to)[rows][columns], Int8 (&to_outputs)[output::count][rows]) {
 #pragma HLS INLINE
 rows:
   for (int r = 0; r < rows; ++r) {
@@ -21,43 +26,48 @@ rows:
   columns:
     for (int c = 0; c < columns; ++c) {
 #pragma HLS UNROLL
-      to.w[r][c] = from.w[r][c];
+      to[r][c] = from[r][c];
     }
   outputs:
     for (int parameter = 0; parameter < output::count; ++parameter) {
 #pragma HLS UNROLL
-      to.outputs[parameter][r] = from.outputs[parameter][r];
+      to_outputs[parameter][r] = from_outputs[parameter][r];
     }
   }
 }
 
 /// Store word `index` of a tile: first the `rows` rows of weights, then the output parameters.
 template <int rows, int columns>
-void load_tile(Tile<rows, columns>& tile, int index, const Vector<columns>& word) {
+void load_tile(Int8 (&weights)[rows][columns], Int8 (&outputs)[output::count][rows], unsigned index,
+               const Vector<columns>& word) {
 #pragma HLS INLINE
-  constexpr int row_words = divide_up(rows, columns);
+  constexpr unsigned row_words = divide_up(rows, columns);
 lanes:
   for (int i = 0; i < columns; ++i) {
 #pragma HLS UNROLL
     if (index < rows) {
-      tile.w[index][i] = word.lane[i];
+      weights[index][i] = word.lane[i];
     } else {
-      const int row = (index - rows) % row_words * columns + i;
-      if (row < rows) tile.outputs[(index - rows) / row_words][row] = word.lane[i];
+      const unsigned row = (index - rows) % row_words * columns + i;
+      if (row < rows) outputs[(index - rows) / row_words][row] = word.lane[i];
     }
   }
 }
 
-/// A segment of a table: its two knots. They fill a 16-bit memory word, and a lookup is one read.
-struct Knots {
-  Int8 left, right;
-};
+/// A segment of a table: its left knot in the lower byte, its right knot in the upper one. They
+/// fill a word of memory, and a lookup is one read.
+using Knots = uint16_t;
+
+inline Knots join_knots(Int8 left, Int8 right) {
+  return static_cast<uint8_t>(left) | static_cast<uint8_t>(right) << 8;
+}
 
 /// Evaluate one channel's table, given as pairs of knots, at an int8 value.
 inline Int8 table_lookup(const Knots (&segments)[table_segments], int value) {
+#pragma HLS INLINE
   const TableIndex at = table_index(value);
   const Knots segment = segments[at.segment];
-  return lerp(segment.left, segment.right, at.remainder);
+  return lerp(static_cast<Int8>(segment), static_cast<Int8>(segment >> 8), at.remainder);
 }
 
 /// Parameters outside the tiles. They are read during the step before the one that uses them.
@@ -76,61 +86,62 @@ struct Beside {
     return Config::has_tables ? divide_up(features, side) * side : side;
   }
 
-  Int8 channels[Config::embed_dim][channel::count];
-  Knots act_in[padded(Config::embed_dim)][table_segments];
-  Knots act_hidden[padded(Config::hidden_dim)][table_segments];
+  using Channels = Int8[Config::embed_dim][channel::count];
+  using InTables = Knots[padded(Config::embed_dim)][table_segments];
+  using HiddenTables = Knots[padded(Config::hidden_dim)][table_segments];
 
-  Vector<columns> last;  // the previous word of a table
-  int left;              // words that are still to come for the next step
-  int group, part;       // position of the next word; `part` is the inner index
+  /// The words that are still to come for the next step, and the position of the next one; `part`
+  /// is the inner index.
+  struct Position {
+    Index<Steps::most(&Step::beside_words)> left;
+    Index<larger(Config::embed_dim, Steps::act_in_groups + Steps::act_hidden_groups)> group;
+    Index<larger(Steps::channel_words, table_knots)> part;
 
-  /// Prepare to receive `words` words for the next step.
-  void restart(int words) {
-    left = words;
-    group = part = 0;
-  }
+    explicit Position(unsigned words) : left(words), group(0), part(0) {}
 
-  /// Store a word for the next step; `kind` is the kind of the current step.
-  void take(Kind kind, const Vector<columns>& word) {
+    /// Go to the next word; a group has `parts` words.
+    void advance(unsigned parts) {
 #pragma HLS INLINE
-    --left;
-    if (kind == Kind::token_mixer) {
-      take_knots(word);
-    } else {
-      take_channel(word);
+      --left;
+      if (part == parts - 1) {
+        part = 0;
+        ++group;
+      } else {
+        ++part;
+      }
     }
-  }
+  };
 
- private:
-  void take_channel(const Vector<columns>& word) {
+  /// Store a word of the parameters per channel.
+  static void take_channel(const Position& at, const Vector<columns>& word, Channels& channels) {
 #pragma HLS INLINE
   lanes:
     for (int i = 0; i < columns; ++i) {
 #pragma HLS UNROLL
-      const int parameter = part * columns + i;
-      if (parameter < channel::count) channels[group][parameter] = word.lane[i];
+      const unsigned parameter = unsigned(at.part) * columns + i;
+      if (parameter < channel::count) channels[at.group][parameter] = word.lane[i];
     }
-    advance(Steps::channel_words);
   }
 
-  void take_knots(const Vector<columns>& word) {
+  /// Store a word of the tables; `last` is the previous word.
+  static void take_knots(const Position& at, const Vector<columns>& word, Int8 (&last)[columns],
+                         InTables& act_in, HiddenTables& act_hidden) {
 #pragma HLS INLINE
-    const bool hidden = group >= Steps::act_in_groups;
-    const int first = (hidden ? group - Steps::act_in_groups : group) * columns;
+    const bool hidden = at.group >= Steps::act_in_groups;
+    const unsigned group = at.group, in_groups = Steps::act_in_groups;
+    const unsigned first = (hidden ? group - in_groups : group) * columns;
   lanes:
     for (int i = 0; i < columns; ++i) {
 #pragma HLS UNROLL
-      const Knots segment{last.lane[i], word.lane[i]};
-      if (part > 0 && hidden) act_hidden[first + i][part - 1] = segment;
-      if (part > 0 && !hidden) act_in[first + i][part - 1] = segment;
+      if (at.part > 0) {
+        const Knots segment = join_knots(last[i], word.lane[i]);
+        if (hidden) {
+          act_hidden[first + i][at.part - 1] = segment;
+        } else {
+          act_in[first + i][at.part - 1] = segment;
+        }
+      }
+      last[i] = word.lane[i];
     }
-    last = word;
-    advance(table_knots);
-  }
-
-  void advance(int parts) {
-#pragma HLS INLINE
-    part = part == parts - 1 ? 0 : part + 1;
-    if (part == 0) ++group;
   }
 };

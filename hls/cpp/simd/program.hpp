@@ -19,8 +19,30 @@ constexpr int larger(int a, int b) { return a > b ? a : b; }
 constexpr int smaller(int a, int b) { return a < b ? a : b; }
 constexpr bool is_power_of_two(int n) { return n > 0 && (n & (n - 1)) == 0; }
 
+/// Return the bits of the smallest unsigned type that holds 0 to `most`.
+constexpr int unsigned_bits(int most) { return larger(signed_bits(most) - 1, 1); }
+
+/// A register for an index or a count from 0 to `most`: in hardware it has no more bits than that.
+/// C-simulation with NATIVE_SUMS (fixed_point.hpp) uses native integers, which are faster; the
+/// tests compile both. Arithmetic on indices is unsigned, and all divisors are powers of two, so
+/// that neither signs nor divisions remain.
+#ifdef NATIVE_SUMS
+template <int most>
+using Index = unsigned;
+#else
+template <int most>
+using Index = ap_uint<unsigned_bits(most)>;
+#endif
+
 /// The products of an image, in order; those of a block (token_mixer, mlp_*) repeat per block.
-enum class Kind { embed_linear, token_mixer, mlp_linear_1, mlp_linear_2, mean, classifier_linear };
+enum class Kind : uint8_t {
+  embed_linear,
+  token_mixer,
+  mlp_linear_1,
+  mlp_linear_2,
+  mean,
+  classifier_linear
+};
 constexpr int num_kinds = static_cast<int>(Kind::classifier_linear) + 1;
 
 /// Parameters that follow the last tile of a group of outputs, `rows` values each. The res_affine_*
@@ -48,12 +70,6 @@ enum Parameter {
 /// Least cycles between two reads of the same sum: the latency of adding to it.
 constexpr int sum_cycles = 4;
 
-/// A map of tokens x features in the store: the index of its first square, and its width in
-/// squares.
-struct Map {
-  int base, width;
-};
-
 /// One product.
 struct Step {
   Kind kind;
@@ -61,13 +77,13 @@ struct Step {
   bool by_channel;  // true: a vector is a channel over all tokens; false: a token over all channels
   int vectors, inputs, outputs;
   int input_tiles, output_tiles;
-  Map source, shortcut, destination;
-  int output_words;  // after the weights of the last tile of each group of outputs
-  int next_words;    // of the next step's first tile; 0: there is no next step
-  int beside_words;  // words that the next step needs beside its tiles
-  int beside_share;  // at most so many of them are read per tile
-  int tile_cycles;   // cycles per tile: number of vectors, or of words to read if that is larger
-  int cycles;        // cycles of all tiles
+  int source, shortcut, destination;  // maps: index of the first square in the store
+  int output_words;                   // after the weights of the last tile of each group of outputs
+  int next_words;                     // of the next step's first tile; 0: there is no next step
+  int beside_words;                   // words that the next step needs beside its tiles
+  int beside_share;                   // at most so many of them are read per tile
+  int tile_cycles;  // cycles per tile: number of vectors, or of words to read if that is larger
+  int cycles;       // cycles of all tiles
 };
 
 /// An array that a constexpr function can return.
@@ -97,15 +113,17 @@ struct Program {
 
   static constexpr int squares(int features) { return divide_up(features, side); }
 
-  // Positions of the maps in the store.
+  // First squares of the maps in the store. Below each other lie the squares of one group of
+  // features: `height` of them, a power of two, so an address takes a shift and an addition
+  // (store.hpp). The average is stored over `mixed`, which the last block has used up.
   static constexpr int height = squares(tokens);
-  static constexpr Map image{0, squares(Config::patch_dim)};
-  static constexpr Map features{image.base + height * image.width, squares(channels)};
-  static constexpr Map mixed{features.base + height * features.width, squares(channels)};
-  static constexpr Map hidden{mixed.base + height * mixed.width, squares(Config::hidden_dim)};
-  static constexpr Map average{hidden.base + height * hidden.width, squares(channels)};
-  static constexpr Map scores{average.base + average.width, squares(Config::num_classes)};
-  static constexpr int store_squares = scores.base + scores.width;
+  static constexpr int image = 0;
+  static constexpr int features = image + height * squares(Config::patch_dim);
+  static constexpr int mixed = features + height * squares(channels);
+  static constexpr int average = mixed;
+  static constexpr int hidden = mixed + height * squares(channels);
+  static constexpr int scores = hidden + height * squares(Config::hidden_dim);
+  static constexpr int store_squares = scores + height * squares(Config::num_classes);
 
   // Words of `columns` values in memory, per image.
   static constexpr int token_words = divide_up(Config::patch_dim, columns);
@@ -158,7 +176,7 @@ struct Program {
   }
 
   static constexpr Step over_channels(Kind kind, int block, int vectors, int inputs, int outputs,
-                                      Map source, Map destination) {
+                                      int source, int destination) {
     const int parameters = kind == Kind::mlp_linear_2 ? output::count : output::s + 1;
     Step step{};
     step.kind = kind;
@@ -175,7 +193,7 @@ struct Program {
     return step;
   }
 
-  static constexpr Step over_tokens(Kind kind, int block, int outputs, Map destination) {
+  static constexpr Step over_tokens(Kind kind, int block, int outputs, int destination) {
     Step step = over_channels(kind, block, channels, tokens, outputs, features, destination);
     step.by_channel = true;
     step.shortcut = features;
@@ -241,11 +259,14 @@ struct Program {
     return cycles;
   }
 
-  static constexpr int most_cycles() {
-    int cycles = 0;
-    for (int index = 0; index < num_steps; ++index) cycles = larger(cycles, timed(index).cycles);
-    return cycles;
+  /// Return the largest value of a field over all steps.
+  static constexpr int most(int Step::* field) {
+    int value = 0;
+    for (int index = 0; index < num_steps; ++index) value = larger(value, timed(index).*field);
+    return value;
   }
+
+  static constexpr int most_cycles() { return most(&Step::cycles); }
 
   static constexpr int all_cycles() {
     int cycles = 0;
@@ -259,16 +280,36 @@ struct Program {
 
 template <class Config, class Design>
 constexpr Steps<Program<Config, Design>::num_steps> Program<Config, Design>::steps;
-// C++14 requires these definitions: unoptimised builds refer to constexpr members that are copied.
-template <class Config, class Design>
-constexpr Map Program<Config, Design>::image;
-template <class Config, class Design>
-constexpr Map Program<Config, Design>::features;
-template <class Config, class Design>
-constexpr Map Program<Config, Design>::mixed;
-template <class Config, class Design>
-constexpr Map Program<Config, Design>::hidden;
-template <class Config, class Design>
-constexpr Map Program<Config, Design>::average;
-template <class Config, class Design>
-constexpr Map Program<Config, Design>::scores;
+
+/// What the processor holds of a step while it computes it, each field in the bits that it needs.
+template <class Program>
+struct Current {
+  Kind kind;
+  bool by_channel;
+  Index<Program::store_squares> source, shortcut, destination;
+  Index<Program::most(&Step::vectors)> vectors;
+  Index<Program::most(&Step::input_tiles)> input_tiles;
+  Index<Program::most(&Step::output_tiles)> output_tiles;
+  Index<Program::most(&Step::output_words)> output_words;
+  Index<Program::most(&Step::next_words)> next_words;
+  Index<Program::most(&Step::beside_words)> beside_words;
+  Index<Program::most(&Step::beside_share)> beside_share;
+  Index<Program::most(&Step::tile_cycles)> tile_cycles;
+  Index<Program::most(&Step::cycles)> cycles;
+
+  explicit Current(const Step& step)
+      : kind(step.kind),
+        by_channel(step.by_channel),
+        source(step.source),
+        shortcut(step.shortcut),
+        destination(step.destination),
+        vectors(step.vectors),
+        input_tiles(step.input_tiles),
+        output_tiles(step.output_tiles),
+        output_words(step.output_words),
+        next_words(step.next_words),
+        beside_words(step.beside_words),
+        beside_share(step.beside_share),
+        tile_cycles(step.tile_cycles),
+        cycles(step.cycles) {}
+};

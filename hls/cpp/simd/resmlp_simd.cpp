@@ -35,11 +35,13 @@ words:
 
 }  // namespace
 
-void resmlp_simd(const Word* parameters, const Word* images, Word* logits, int count) {
+extern "C" void resmlp_simd(const Word* parameters, const Word* images, Word* logits, int count) {
 #pragma HLS INTERFACE m_axi port = parameters bundle = parameters offset = slave depth = \
-    parameter_words
-#pragma HLS INTERFACE m_axi port = images bundle = images offset = slave depth = image_words
-#pragma HLS INTERFACE m_axi port = logits bundle = logits offset = slave depth = logit_words
+    parameter_words max_widen_bitwidth = port_bits
+#pragma HLS INTERFACE m_axi port = images bundle = images offset = slave depth = \
+    image_words max_widen_bitwidth = port_bits
+#pragma HLS INTERFACE m_axi port = logits bundle = logits offset = slave depth = \
+    logit_words max_widen_bitwidth = port_bits
 #pragma HLS INTERFACE s_axilite port = count
 #pragma HLS INTERFACE s_axilite port = return
 #pragma HLS DATAFLOW

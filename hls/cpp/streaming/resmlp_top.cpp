@@ -8,7 +8,7 @@
 
 static_assert(Config::num_blocks >= 1, "a ResMLP has at least one block");
 
-void resmlp_top(Stream<Design::lanes>& tokens, Stream<1>& logits) {
+extern "C" void resmlp_top(Stream<Design::lanes>& tokens, Stream<1>& logits) {
 #ifndef RESMLP_INLINE  // hls/board/axis/resmlp_axis.cpp takes the processes into its own region
 #pragma HLS INTERFACE axis port = tokens
 #pragma HLS INTERFACE axis port = logits

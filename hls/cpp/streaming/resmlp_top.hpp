@@ -4,6 +4,7 @@
 #include "design.hpp"
 #include "stream.hpp"
 
+/// It has C linkage, as `v++` and the tools' wrappers look it up by its plain name.
 /// \param tokens  int8 patches of one image: num_patches x patch_dim elements, patch by patch
 /// \param logits  int8 scores: num_classes elements, one per word
-void resmlp_top(Stream<Design::lanes>& tokens, Stream<1>& logits);
+extern "C" void resmlp_top(Stream<Design::lanes>& tokens, Stream<1>& logits);

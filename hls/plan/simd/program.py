@@ -123,12 +123,14 @@ class Program:
 
     @property
     def store_squares(self) -> int:
-        """Squares of the store: maps of image, features (two), hidden features, mean and scores."""
+        """Squares of the store: maps of image, features (two), hidden features and scores.
+
+        Each has the height of the tokens, a power of two. The mean overwrites one of the features.
+        """
         sizes, side = self.sizes, self.side
-        height = ceil(sizes.num_patches / side)
-        features = ceil(sizes.embed_dim / side)
-        width = ceil(sizes.patch_dim / side) + 2 * features + ceil(sizes.hidden_dim / side)
-        return height * width + features + ceil(sizes.num_classes / side)
+        widths = (sizes.patch_dim, sizes.embed_dim, sizes.embed_dim, sizes.hidden_dim)
+        width = sum(ceil(count / side) for count in (*widths, sizes.num_classes))
+        return ceil(sizes.num_patches / side) * width
 
     @property
     def token_words(self) -> int:

@@ -9,9 +9,11 @@ divide are rounded up to whole squares, groups or words.
     array       rows x columns multipliers; as pairs of products that share an input:
                 columns x ceil(rows / 2); a requantisation per row
     affines     affine_1 on the inputs of the array (columns multipliers); affine_2 and the residual
-                on its outputs (rows multipliers each)
+                on its outputs (rows multipliers each), and the residual's addition
     store       S x S memories of 8 bits with one word per square of each map; two copies, because
                 operand and shortcut are read in the same cycle
+    selection   of values that are read from the store, written to it, or taken from one of the
+                layers that share the array: multiplexers of 8 bits, 4 inputs to a LUT
     sums        `rows` memories, as deep as the most vectors and as wide as the widest sum
     channels    9 memories of 8 bits, one for each parameter of a channel in the token mixer; one
                 word per channel
@@ -19,9 +21,11 @@ divide are rounded up to whole squares, groups or words.
                 64 words for each channel of a lane
     FIFOs       FIFO_WORDS words of columns x 8 bits, one for parameters and one for images, in
                 block RAM
+    ports       adapters of the three memory ports: PORT_LUTS, and block RAM for bursts of a word
+    control     the table of steps (a LUT per bit), and CONTROL_LUTS per bit of a counter
 
-The two tiles of weights are registers. The estimate excludes registers, indices and control,
-wiring and the adapters of the memory ports.
+The two tiles of weights are registers. The estimate excludes registers and wiring. No tool has
+synthesised the design: selection, ports and control are counts by hand, and may be off by a third.
 """
 
 from dataclasses import replace
@@ -39,7 +43,15 @@ from hls.plan.estimate import (
 from hls.plan.simd.program import CHANNEL_PARAMETERS, FIFO_WORDS, Program
 from hls.plan.sizes import Sizes
 
+PORT_LUTS = 800  # of an m_axi adapter
+CONTROL_LUTS = 4  # to count, compare and select one bit of an index
+_BURST_WORDS = 256  # that an adapter buffers
 _SEGMENT_BITS = 2 * 8
+_STEP_FIELDS = (
+    *("vectors", "input_tiles", "output_tiles", "output_words", "next_words"),
+    *("beside_words", "beside_share", "tile_cycles", "cycles"),
+)
+_LAYERS = 4  # of which the operands or results of a step are chosen
 
 
 def usage(sizes: Sizes, array: tuple[int, int]) -> list[Usage]:
@@ -58,12 +70,13 @@ def usage(sizes: Sizes, array: tuple[int, int]) -> list[Usage]:
     adders = in_luts + 1  # and one for partial sums
     per_row = MULTIPLIER_LUTS * in_luts + ADDER_LUTS * adders + REQUANTISE_LUTS
     paired = columns * ceil(rows / 2)
-    logic = affines * (MULTIPLIER_LUTS + REQUANTISE_LUTS)
+    logic = affines * (MULTIPLIER_LUTS + REQUANTISE_LUTS) + rows * ADDER_LUTS
     interpolation = len(depths) * side * INTERPOLATE_LUTS
     return [
         Usage("array", 1, rows * columns, rows * dsp, paired, lut_logic=rows * per_row),
         Usage("affines", 1, affines, 0, affines, lut_logic=logic),
         _memory("store", 2, Memory(side * side, program.store_squares, 8)),
+        Usage("selection", 1, lut_logic=_selection(program)),
         _memory("sums", 1, Memory(rows, program.max_vectors, sum_bits)),
         _memory("channels", 1, Memory(len(CHANNEL_PARAMETERS), sizes.embed_dim, 8)),
         replace(
@@ -71,7 +84,38 @@ def usage(sizes: Sizes, array: tuple[int, int]) -> list[Usage]:
             lut_logic=interpolation,
         ),
         _memory("FIFOs", 2, Memory(1, FIFO_WORDS, 8 * columns)),
+        Usage(
+            "ports",
+            3,
+            lut_logic=3 * PORT_LUTS,
+            bram=3 * Memory(1, _BURST_WORDS, 8 * columns).brams,
+        ),
+        Usage("control", 1, lut_logic=_control(program)),
     ]
+
+
+def _selection(program: Program) -> int:
+    """Return the LUTs of all multiplexers of values.
+
+    A read of `lanes` values takes each from a row or from a column of a square: 2 S banks, in each
+    of the S / lanes groups of lanes. A bank is written from a row, from a column, or by the image.
+    """
+    side, lanes = program.side, (program.columns, program.rows, program.columns)
+    reads = sum(2 * side * (side // count) * count for count in lanes)  # operand, shortcut, logits
+    writes = _LAYERS * side * side
+    layers = _LAYERS * (program.columns + 2 * program.rows)
+    return 8 * ceil((reads + writes + layers) / 4)
+
+
+def _control(program: Program) -> int:
+    """Return the LUTs of the table of steps and of the processor's counters."""
+    steps = program.steps()
+    bits = {
+        name: max(int(getattr(step, name)) for step in steps).bit_length() for name in _STEP_FIELDS
+    }
+    table = sum(bits.values()) + 3 * program.store_squares.bit_length()
+    counters = ("tile_cycles", "input_tiles", "output_tiles", "cycles", "beside_words")
+    return table * ceil(len(steps) / 64) + CONTROL_LUTS * sum(bits[name] for name in counters)
 
 
 def _memory(name: str, copies: int, *memories: Memory) -> Usage:

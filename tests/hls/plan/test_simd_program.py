@@ -128,18 +128,26 @@ def test_parameters_of_the_mean_come_last_but_one(random_network):
 
 def test_resources_counted_by_hand():
     rows = {row.layer: row for row in simd_resources.usage(LERP_96, ARRAY)}
-    per_row = 5 * 41 + 6 * 20 + 80  # 5 of 16 products in LUTs, adders, requantise
-    assert rows["array"] == Usage("array", 1, 256, 16 * 11, 128, lut_logic=16 * per_row)
-    assert rows["affines"].multipliers == 16 + 2 * 16
-    squares = 4 * (3 + 6 + 6 + 6) + 6 + 1  # image, features twice, hidden; mean; scores
-    assert Program(LERP_96, *ARRAY).store_squares == squares == 91
+    row = 5 * 41 + 6 * 20 + 80  # of 16 products 5 in LUTs, their adders, partial sums, requantise
+    assert rows["array"] == Usage("array", 1, 256, 16 * 11, 128, lut_logic=16 * row)
+    affines = (16 + 2 * 16) * (41 + 80) + 16 * 20
+    assert rows["affines"] == Usage("affines", 1, 48, 0, 48, lut_logic=affines)
+    # Three reads of 16 lanes, each from 32 banks; 256 banks written, and 48 lanes chosen, from 4.
+    assert rows["selection"].lut_logic == 8 * (3 * 16 * 32 + 4 * 256 + 4 * 48) // 4
+    squares = 4 * (3 + 6 + 6 + 6 + 1)  # image, features twice, hidden; scores
+    assert Program(LERP_96, *ARRAY).store_squares == squares == 88
     assert rows["store"].lut_memory == 2 * 256 * 8 * 2
     assert rows["sums"].lut_memory == 16 * 22 * 2  # sums of 96 products, 96 of them
     assert rows["channels"].lut_memory == 9 * 8 * 2
     assert Program(LERP_96, *ARRAY).act_in_words == 64 * 6
     assert (rows["tables"].lut_memory, rows["tables"].bram) == (0, 2 * 16)
     assert rows["FIFOs"].bram == 2 * 4
-    assert total([*rows.values()]).bram == 40
+    assert (rows["ports"].lut_logic, rows["ports"].bram) == (3 * 800, 3 * 4)
+    assert total([*rows.values()]).bram == 40 + 3 * 4
+    # Bits of the largest fields of a step: vectors 96, tiles 6 and 6, words 5, 16, 780 and 49,
+    # cycles 96 and 2304; three maps in 88 squares. Then those of five counters.
+    fields = (7 + 3 + 3) + (3 + 5 + 10 + 6) + (7 + 12) + 3 * 7
+    assert rows["control"].lut_logic == fields + 4 * (7 + 3 + 3 + 12 + 10)
     tables = {row.layer: row for row in simd_resources.usage(RELU_96, ARRAY)}["tables"]
     assert tables == Usage("tables", 1)
 
@@ -147,7 +155,7 @@ def test_resources_counted_by_hand():
 @pytest.mark.parametrize(
     ("part", "sizes", "array", "luts", "brams"),
     [
-        # 26 squares, of 64 in a LUT; 8 * (6 + 12 + 12 + 24) + 12 + 2 = 446
+        # 24 squares, of 64 in a LUT; 8 * (6 + 12 + 12 + 24 + 2) = 448
         ("store", RELU_96, (32, 32), 2 * 1024 * 8, 0),
         ("store", RELU_192, (8, 8), 0, 2 * 64),
         ("sums", replace(RELU_96, embed_dim=256), ARRAY, 16 * 24 * 4, 0),

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hls.cpp.accelerators import STREAMING
+from hls.cpp.accelerators import START_FIFO_DEPTH, STREAMING
 from hls.headers import network as headers_module
 from hls.headers.design import design_text
 from hls.headers.golden import golden_text
@@ -29,7 +29,12 @@ from hls.synthesize.project import (
     read_manifest,
     write_project,
 )
-from hls.synthesize.project_texts import SynthesisTarget, config_text, script_text
+from hls.synthesize.project_texts import (
+    SynthesisTarget,
+    config_text,
+    readme_text,
+    script_text,
+)
 from hls.synthesize.results import read_brought_back, read_results
 from models.files.errors import PipelineError
 from models.integer import resmlp as int_resmlp
@@ -69,7 +74,7 @@ def all_bytes(folder):
 
 def test_a_project_holds_all_that_its_sources_include(project):
     assert {path.name for path in project.iterdir()} == {
-        *("src", "hls_config.cfg", "run.tcl", "README.md", "manifest.json")
+        *("src", "hls_config.cfg", "hls_cosim.cfg", "run.tcl", "README.md", "manifest.json")
     }
     for path in (project / "src").iterdir():
         for included in re.findall(r'^#include "(.+)"', path.read_text(), re.MULTILINE):
@@ -136,22 +141,35 @@ def test_a_design_of_other_files(tmp_path):
 def test_the_config_file():
     assert config_text("top", *FILES, SynthesisTarget(PART, 3.2)).splitlines() == [
         *(f"part={PART}", "", "[hls]", "clock=3.2ns", "flow_target=vitis", "syn.top=top"),
-        "syn.dataflow.start_fifo_depth=16",
+        f"syn.dataflow.start_fifo_depth={START_FIFO_DEPTH}",
         "syn.file=src/top.cpp",
         "syn.cflags=-std=c++14",
         "tb.file=src/bench.cpp",
         "tb.file=src/more.cpp",
         "tb.cflags=-std=c++14",
+        "syn.compile.name_max_length=80",
+        "syn.interface.m_axi_alignment_byte_size=1",
         "package.output.syn=false",
     ]
     full = config_text("top", *FILES, FULL).splitlines()
     assert {"clock_uncertainty=12.5%", "package.output.syn=true", "vivado.flow=impl"} <= set(full)
 
 
+def test_the_config_file_of_co_simulation_differs_in_the_macro_and_the_profile_alone():
+    others = set(config_text("top", *FILES, FULL).splitlines())
+    cosim = set(config_text("top", *FILES, FULL, cosim=True).splitlines())
+    assert others - cosim == {"tb.cflags=-std=c++14"}
+    assert cosim - others == {
+        "tb.cflags=-std=c++14 -DRTL_SIM",
+        "cosim.enable_dataflow_profiling=true",
+    }
+
+
 TCL_STAND_IN = """
 set calls {}
-foreach name {open_project set_top add_files open_solution set_part create_clock config_dataflow
-              set_clock_uncertainty csim_design csynth_design cosim_design export_design} {
+foreach name {open_project set_top add_files open_solution set_part create_clock
+              set_clock_uncertainty set_param config_compile config_dataflow config_interface
+              csim_design csynth_design cosim_design export_design} {
   proc $name args "lappend ::calls \\[list $name {*}\\$args\\]; ran $name"
 }
 proc ran name { if {$name eq $::broken} { error "it broke" } }
@@ -186,13 +204,19 @@ def test_the_script_is_tcl_that_takes_every_step():
         ("add_files", "-tb", "src/bench.cpp", "-cflags", "-std=c++14"),
         ("add_files", "-tb", "src/more.cpp", "-cflags", "-std=c++14"),
         ("open_solution", "-reset", "solution", "-flow_target", "vitis"),
+        ("config_interface", "-m_axi_alignment_byte_size", "1"),
         ("set_part", PART),
         ("create_clock", "-period", "5"),
-        ("config_dataflow", "-start_fifo_depth", "16"),
+        ("config_dataflow", "-start_fifo_depth", str(START_FIFO_DEPTH)),
         ("set_clock_uncertainty", "12.5%"),
+        ("config_compile", "-name_max_length", "80"),
+        ("set_param", "hls.enable_hidden_option_error", "false"),
+        ("config_compile", "-disable_unroll_code_size_check"),
         ("csim_design",),
         ("csynth_design",),
-        ("cosim_design",),
+        ("add_files", "-tb", "src/bench.cpp", "-cflags", "-std=c++14 -DRTL_SIM"),
+        ("add_files", "-tb", "src/more.cpp", "-cflags", "-std=c++14 -DRTL_SIM"),
+        ("cosim_design", "-enable_dataflow_profiling"),
         ("export_design", "-flow", "impl", "-rtl", "verilog"),
     ]
     assert (said, status) == ((), 0)
@@ -200,13 +224,21 @@ def test_the_script_is_tcl_that_takes_every_step():
 
 def test_the_script_without_the_steps_that_nobody_asked_for():
     calls = run_tcl(script_text("top", *FILES, TARGET, "project_x"))[0]
-    assert [call[0] for call in calls][-3:] == ["config_dataflow", "csim_design", "csynth_design"]
+    assert [call[0] for call in calls][-3:] == ["config_compile", "csim_design", "csynth_design"]
+    assert not any("RTL_SIM" in word for call in calls for word in call)
 
 
-def test_vivado_hls_knows_no_flow_target():
+def test_vivado_hls_knows_no_flow_target_and_no_profiles():
     script = script_text("top", *FILES, FULL, "project_x")
     calls = run_tcl(script, "/opt/bin/unwrapped/lnx64.o/vivado_hls")[0]
-    assert ("open_solution", "-reset", "solution") in calls
+    assert {("open_solution", "-reset", "solution"), ("cosim_design",)} <= set(calls)
+    assert not any(call[0] == "config_interface" for call in calls)
+
+
+def test_a_tool_without_the_hidden_option_goes_on():
+    script = script_text("top", *FILES, FULL, "project_x")
+    calls, said, status = run_tcl(script, broken="set_param")
+    assert calls[-1][0] == "export_design" and (said, status) == ((), 0)
 
 
 @pytest.mark.parametrize("step", ["csim_design", "csynth_design", "cosim_design", "export_design"])
@@ -221,6 +253,9 @@ def test_the_readme_names_the_commands_and_how_to_bring_reports_back(project):
     work = read_manifest(project / "manifest.json").work
     assert f"v++ -c --mode hls --config hls_config.cfg --work_dir {work}\n" in text
     assert f"vitis-run --mode hls --csim --config hls_config.cfg --work_dir {work}\n" in text
+    assert "--cosim" not in text  # the target asks for none
+    cosim = readme_text(NAME, TOP, FULL, work, "project_x")
+    assert f"vitis-run --mode hls --cosim --config hls_cosim.cfg --work_dir {work}\n" in cosim
     assert "vitis_hls -f run.tcl\n" in text
     assert f"python -m stages.synthesize {NAME} --reports" in text
 
