@@ -13,8 +13,9 @@ import json
 import logging
 from pathlib import Path
 
-from hls.cpp.accelerators import SIMD
-from hls.headers.network import header_files
+from hls.headers.check import checked_golden, checked_headers
+from hls.plan.design import read_design
+from hls.plan.sizes import Sizes
 from hls.synthesize import tool
 from hls.synthesize.metrics import origin, synthesis_metrics, synthesis_tables
 from hls.synthesize.project import (
@@ -28,6 +29,8 @@ from hls.synthesize.project_texts import SynthesisTarget
 from hls.synthesize.results import Measured, read_brought_back
 from models.files.atomic import replace_on_success
 from models.files.errors import PipelineError
+from models.integer.params import load_int_params, load_samples
+from models.integer.sample_check import check_samples
 from stages.pipeline.command import run_design_stage
 from stages.pipeline.designs import DesignRow
 from stages.pipeline.names import design_of
@@ -109,17 +112,17 @@ def _is_measured(path: Path, manifest: Manifest) -> bool:
 def write_design_project(name: str, design: DesignRow, settings: Hls) -> Path:
     """Write the project folder of one design from its headers and the data of its test bench.
 
-    Raises PipelineError if the data of the test bench are missing.
+    The tool will compile and run them, so each must be what the pipeline writes for the integers of
+    the network. Raises PipelineError if one is missing or differs.
     """
-    simd = design.accelerator == SIMD
-    data = [design_artifact(name, "golden") / "golden.hpp"]
-    if simd:
-        data.append(design_artifact(name, "golden") / "parameters.hpp")
-    for file in data:
-        if not file.is_file():
-            raise PipelineError(f"{file} is missing; run `dvc repro csim` to make it.")
+    network = load_int_params(artifact(design.variant, "int8.pkl"))
+    plan = read_design(design_artifact(name, "design.json"), Sizes.of(network))
     folders = artifact(design.variant, "headers"), design_artifact(name, "headers")
-    headers = header_files(*folders, with_params=not simd)
+    headers = checked_headers(folders, network, plan)
+    golden = design_artifact(name, "golden")
+    samples = load_samples(golden / "samples.pkl")
+    check_samples(samples, network, golden / "samples.pkl")
+    data = checked_golden(golden, samples, network, plan)
     sources = accelerator_sources(design.accelerator, *headers, *data)
     project = design_artifact(name, "project")
     write_project(project, name, sources, target_of(settings))
