@@ -475,3 +475,28 @@ def test_the_project_alone_compiles_and_passes(random_network, tmp_path):
     subprocess.run(["g++", *flags, *sources, "-o", "csim.exe"], cwd=project, check=True)
     done = subprocess.run(["./csim.exe"], cwd=project, capture_output=True, text=True)
     assert done.returncode == 0 and done.stdout.startswith("PASS images 2 "), done.stdout
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("name", "a; rm -r b"),
+        ("top", "x*"),
+        ("target.part", "xc7}; exec ls; {"),
+        ("target.clock_ns", "5; exit"),
+        ("target.clock_ns", float("nan")),
+        ("target.clock_ns", 0),
+        ("target.flow_target", "[exec ls]"),
+        ("target.clock_uncertainty", -1),
+        ("target.cosim", 1),
+        ("target.export", "../impl"),
+    ],
+)
+def test_a_manifest_with_a_value_that_could_be_a_command_is_refused(project, key, value):
+    path = project / "manifest.json"
+    values = json.loads(path.read_text())
+    *inside, last = key.split(".")
+    (values[inside[0]] if inside else values)[last] = value
+    path.write_text(json.dumps(values))
+    with pytest.raises(PipelineError, match=rf"manifest\.json: {last} is .*no project can have"):
+        read_manifest(path)
