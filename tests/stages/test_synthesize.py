@@ -39,6 +39,7 @@ KEYS = [
     "csim",
     "clock_uncertainty_ns",
     "clock_estimated_ns",
+    "clock_slack_ns",
     *(f"{kind}_{end}_cycles" for kind in ("latency", "interval") for end in ("min", "avg", "max")),
     *(
         f"{name}{figure}"
