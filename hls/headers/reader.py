@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hls.headers.parser import HeaderArray
+from hls.headers.parser import HeaderArray, find_word
 from models.files.errors import PipelineError
 from models.integer.fixed_point import INT8_MAX, INT8_MIN, MAX_SHIFT, TABLE_BITS, TABLE_KNOTS
 from models.integer.params import (
@@ -174,6 +174,12 @@ class _Reader:
 
     def _array(self, name: str, dimensions: int, low: int, high: int) -> Array:
         if name not in self._arrays:
+            place = find_word(self._folder, name)
+            if place is not None:
+                raise PipelineError(
+                    f"{place[0]}, line {place[1]}: {name} stands here, but in no form that is "
+                    f"read; write `type {name}[n] = {{...}};` with all values."
+                )
             raise PipelineError(
                 f"{self._folder}: the array {name} is in none of the headers "
                 f"{', '.join(sorted({array.file for array in self._arrays.values()}))}."
