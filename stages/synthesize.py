@@ -1,7 +1,8 @@
 """Synthesise the C++ of one design (a key of `designs` in params.yaml), or read existing reports.
 
 Writes data/designs/<design>/project, a self-contained project for the HLS tool. The tool's figures
-go to data/synthesis/<design>/metrics.json (clock, cycles, resources) and, per module and loop, to
+go to data/synthesis/<design>/metrics.json (clock, cycles, resources), what differs from the model
+and the estimate to comparison.json beside it, and the figures per module and loop to
 data/designs/<design>/synthesis_tables.json. The last successful run of the tool is stored in
 data/designs/<design>/synthesis, its log in synthesis.log next to that folder.
 
@@ -17,6 +18,7 @@ from hls.headers.check import checked_golden, checked_headers
 from hls.plan.design import read_design
 from hls.plan.sizes import Sizes
 from hls.synthesize import tool
+from hls.synthesize.comparison import compare
 from hls.synthesize.metrics import origin, synthesis_metrics, synthesis_tables
 from hls.synthesize.project import (
     MANIFEST,
@@ -35,8 +37,14 @@ from stages.pipeline.command import run_design_stage
 from stages.pipeline.designs import DesignRow
 from stages.pipeline.names import design_of
 from stages.pipeline.params import Hls, load_params
-from stages.pipeline.paths import artifact, design_artifact, synthesis_file
-from stages.results.metrics import read_metrics, write_metrics
+from stages.pipeline.paths import (
+    artifact,
+    comparison_file,
+    design_artifact,
+    metrics,
+    synthesis_file,
+)
+from stages.results.metrics import read_metrics, write_json, write_metrics
 
 REPORTS = "read the reports in this project folder, brought back from where the tool is"
 
@@ -92,12 +100,23 @@ def synthesize(name: str, project: Path, settings: Hls, reports: Path | None = N
         if result["note"]:
             logging.warning("%s: %s", name, result["note"])
         write_metrics(figures, {key: value for key, value in result.items() if value is not None})
+        _write_comparison(name, measured)
     elif earlier:
         logging.info("%s: no tool here; the earlier figures of these sources stay", name)
     else:
         logging.warning("%s: %s", name, tool.absent(settings.tool))
         figures.parent.mkdir(parents=True, exist_ok=True)
-        figures.unlink(missing_ok=True)
+        for file in (figures, comparison_file(name)):
+            file.unlink(missing_ok=True)
+
+
+def _write_comparison(name: str, measured: Measured) -> None:
+    """Compare the figures with those of the plan; write and log what differs."""
+    design = read_design(design_artifact(name, "design.json"))
+    result = compare(measured, design, read_metrics(metrics("model", name)))
+    write_json(comparison_file(name), result.to_json())
+    for sentence in result.differences:
+        logging.warning("%s: %s", name, sentence)
 
 
 def _is_measured(path: Path, manifest: Manifest) -> bool:

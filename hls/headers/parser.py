@@ -3,8 +3,9 @@
 An array is `<type> name[n] = {…};` or `std::array<type, n> name = {…};` with one to three
 dimensions, any type name and all values written out (hls/headers/numbers.py has their forms). The
 type may be `Segment` (hls/cpp/common/fixed_point.hpp); then each element is a pair of values in
-braces. Comments and preprocessor lines are allowed anywhere. Other C++ (structs, references, arrays
-without values) is skipped. Errors name the file, the line and the array.
+braces. Sizes may be constants of the design (`[Design::lanes]`); such an array is read as one row
+of values. Comments and preprocessor lines are allowed anywhere. Other C++ (structs, references,
+arrays without values) is skipped. Errors name the file, the line and the array.
 
 The values are matched by one regular expression that is made from the sizes, in time and memory in
 proportion to the text. Only an array that does not match
@@ -39,6 +40,7 @@ _MAX_DIMENSIONS = 3
 _MAX_SIZE = 9_999_999
 _STRUCTS = {"Segment": 2}  # values per element; they become the last dimension
 _NO_NAMES = frozenset({b"return", b"new", b"delete", b"operator", b"else", b"case", b"throw"})
+_DESIGN_SIZE = b"Design::"  # the start of a size that only the design knows
 _NETWORK = re.compile(rb"(?:embed_linear|classifier_linear|blocks|samples)_\w+")
 
 _SPACE = rb"\s*+"
@@ -61,7 +63,10 @@ _LONGEST_TYPE = 500  # characters before a name that are searched for its type
 
 @dataclass(frozen=True)
 class HeaderArray:
-    """An array of a header: its values (int64, declared shape), and its text to find a line in."""
+    """An array of a header: its values (int64, declared shape), and its text to find a line in.
+
+    An array whose sizes are constants of the design has one dimension here (`flat`).
+    """
 
     file: str
     name: str
@@ -69,6 +74,7 @@ class HeaderArray:
     values: npt.NDArray[np.int64]
     text: bytes = field(repr=False, default=b"")  # from the first brace on
     text_line: int = 0
+    flat: bool = False
 
     def refuse(self, reason: str) -> NoReturn:
         """Raise PipelineError about the whole array."""
@@ -158,6 +164,7 @@ class _Declared:
     sizes: list[int]
     initializer: int
     is_std: bool = False
+    is_flat: bool = False  # the sizes are constants of the design
     may_be_other: bool = False  # no array of numbers is no error
 
 
@@ -195,6 +202,8 @@ class _Parser:
             return None  # a statement
         if not all(brackets[1:]) or self._code.startswith(b'"', initializer):
             return None  # an expression, or a text
+        if any(part.startswith(_DESIGN_SIZE) for part in brackets):
+            return _Declared(name.decode(), match.start(), [0], initializer, is_flat=True)
         sizes = [integer(part) or 0 for part in brackets]
         unsized = not brackets[0]
         if len(sizes) > _MAX_DIMENSIONS or not all(0 < n <= _MAX_SIZE for n in sizes[unsized:]):
@@ -251,7 +260,9 @@ class _Parser:
                 return None
             flaw = find_flaw(text + self._code[end : end + 1], sizes, name)
             raise _refusal(self._file, text_line + text.count(b"\n", 0, flaw.at), flaw.reason)
-        array = HeaderArray(self._file, name, line, _numbers(text, sizes), text, text_line)
+        array = HeaderArray(
+            self._file, name, line, _numbers(text, sizes), text, text_line, declared.is_flat
+        )
         of_type = range_of_type(self._declaration(declared.start, declared.initializer))
         if of_type is not None:
             low, high, what = of_type

@@ -22,6 +22,7 @@ from models.integer import resmlp as int_resmlp
 from models.integer.params import load_samples, save_int_params, save_samples
 from stages import csim, generate_headers, plan, synthesize
 from stages.pipeline.strict_yaml import read_yaml
+from stages.results.metrics import write_metrics
 from tests.support.hls_stand_in import TOP, csynth_xml, install, put
 from tests.support.paths import ROOT
 
@@ -152,6 +153,19 @@ def test_with_a_tool_the_metrics_and_tables_are_written(folder):
         "interval": {"min": None, "avg": None, "max": None},
     }
     assert LOG.is_file()
+
+
+def test_what_differs_from_the_plan_is_stored_and_logged(folder, caplog):
+    install(folder / "bin", "vitis_hls", "2022.2")
+    figures = {"model_interval_cycles": 6240, "estimate_dsp": 1184, "estimate_bram_18k": 332}
+    write_metrics(f"data/metrics/model/{DESIGN}.json", figures)
+    synthesize.main(DESIGN)
+    found = json.loads(METRICS.with_name("comparison.json").read_text())
+    assert found["dsp"] == {"tool": 29, "expected": 1184, "percent": -97.55}
+    assert found["bram"]["percent"] == 0 and found["interval_cycles"]["percent"] == 0
+    sentence = "C synthesis uses DSP 29, the estimate is 1184 (-97.55 %)."
+    assert sentence in found["differences"] and sentence in caplog.text
+    assert "The loop rows/columns of fill is not flattened" in caplog.text
 
 
 def test_params_choose_the_tool(folder):

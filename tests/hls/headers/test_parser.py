@@ -214,6 +214,13 @@ def test_every_form_of_a_declaration_is_read(text):
     assert parse(text) == {"a": [[1, -2], [3, 4]]}
 
 
+def test_an_array_whose_sizes_only_the_design_knows_is_one_row_of_values():
+    text = "const int8_t a[Design::x_fold::groups][Design::lanes] = {\n1, -2,\n3, 4};"
+    [array] = parse_arrays(text, "a.h").values()
+    assert array.flat and array.values.tolist() == [1, -2, 3, 4]
+    refused(lambda: parse("T a[2][Design::lanes] = {{1}};"), "a holds '{'")
+
+
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
 @pytest.mark.parametrize("ends", ["\n", "\r\n", "\r"])
 def test_what_editors_save_is_read_with_its_lines(tmp_path, encoding, ends):
