@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hls.headers.parser import HeaderArray, find_word
+from hls.headers.parser import HeaderArray, find_word, header_files_of
 from models.files.errors import PipelineError
 from models.integer.fixed_point import INT8_MAX, INT8_MIN, MAX_SHIFT, TABLE_BITS, TABLE_KNOTS
 from models.integer.params import (
@@ -182,7 +182,7 @@ class _Reader:
                 )
             raise PipelineError(
                 f"{self._folder}: the array {name} is in none of the headers "
-                f"{', '.join(sorted({array.file for array in self._arrays.values()}))}."
+                f"{', '.join(map(str, header_files_of(self._folder)))}."
             )
         array = self._arrays[name]
         if array.values.ndim != dimensions:
