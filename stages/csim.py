@@ -15,9 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from hls.cpp.accelerators import SIMD
+from hls.headers.check import GOLDEN_FILES, check_folder, checked_headers
 from hls.headers.golden import golden_text
-from hls.headers.network import header_files
 from hls.headers.simd_parameters import parameters_text
 from hls.plan.design import Design, read_design
 from hls.plan.sizes import Sizes
@@ -26,6 +25,7 @@ from models.files.atomic import replace_on_success
 from models.files.errors import PipelineError
 from models.integer import resmlp as int_resmlp
 from models.integer.params import IntResMlp, Samples, load_int_params, load_samples, save_samples
+from models.integer.sample_check import check_samples
 from stages.pipeline.command import run_design_stage
 from stages.pipeline.dataset import Dataset
 from stages.pipeline.names import design_of
@@ -67,10 +67,13 @@ def golden_samples(variant: str, network: IntResMlp, count: int, imported: bool)
     """Return inputs, layer outputs and logits of `count` synthetic images, computed by numpy.
 
     A synthetic image has no true label, so the predicted class is its label. For an imported
-    network the samples are read from the file that came with it.
+    network the samples are read from the file that came with it; PipelineError if they are not
+    the network's.
     """
     if imported:
-        return load_samples(artifact(variant, "samples.pkl"))
+        samples = load_samples(artifact(variant, "samples.pkl"))
+        check_samples(samples, network, artifact(variant, "samples.pkl"))
+        return samples
     tokens = int_resmlp.quantize_images(network, sample_images(count))
     labels = int_resmlp.forward(network, tokens).argmax(axis=1)
     return int_resmlp.make_samples(network, tokens, labels)
@@ -79,6 +82,7 @@ def golden_samples(variant: str, network: IntResMlp, count: int, imported: bool)
 def write_test_data(name: str, plan: Design, network: IntResMlp, samples: Samples) -> Path:
     """Write the samples and the headers that only the test bench includes; return their folder."""
     folder = design_artifact(name, "golden")
+    check_folder(folder, GOLDEN_FILES)
     save_samples(samples, folder / "samples.pkl")
     texts = {"golden.hpp": golden_text(samples)}
     if plan.array is not None:
@@ -99,9 +103,9 @@ def simulate(
     network = load_int_params(artifact(variant, "int8.pkl"))
     plan = read_design(design_artifact(name, "design.json"), Sizes.of(network))
     samples = golden_samples(variant, network, settings.samples, imported)
-    headers = [artifact(variant, "headers"), design_artifact(name, "headers")]
-    header_files(*headers, with_params=plan.accelerator != SIMD)
-    headers.append(write_test_data(name, plan, network, samples))
+    folders = artifact(variant, "headers"), design_artifact(name, "headers")
+    checked_headers(folders, network, plan)
+    headers = [*folders, write_test_data(name, plan, network, samples)]
     with tempfile.TemporaryDirectory(prefix="csim-") as path:
         folder = Path(path)
         binary = gpp.build(settings.compiler, headers, folder, log, accelerator=plan.accelerator)

@@ -1,7 +1,8 @@
 """Synthesise the C++ of one design (a key of `designs` in params.yaml), or read existing reports.
 
 Writes data/designs/<design>/project, a self-contained project for the HLS tool. The tool's figures
-go to data/synthesis/<design>/metrics.json (clock, cycles, resources) and, per module and loop, to
+go to data/synthesis/<design>/metrics.json (clock, cycles, resources), what differs from the model
+and the estimate to comparison.json beside it, and the figures per module and loop to
 data/designs/<design>/synthesis_tables.json. The last successful run of the tool is stored in
 data/designs/<design>/synthesis, its log in synthesis.log next to that folder.
 
@@ -13,9 +14,11 @@ import json
 import logging
 from pathlib import Path
 
-from hls.cpp.accelerators import SIMD
-from hls.headers.network import header_files
+from hls.headers.check import checked_golden, checked_headers
+from hls.plan.design import read_design
+from hls.plan.sizes import Sizes
 from hls.synthesize import tool
+from hls.synthesize.comparison import compare
 from hls.synthesize.metrics import origin, synthesis_metrics, synthesis_tables
 from hls.synthesize.project import (
     MANIFEST,
@@ -28,13 +31,21 @@ from hls.synthesize.project_texts import SynthesisTarget
 from hls.synthesize.results import Measured, read_brought_back
 from models.files.atomic import replace_on_success
 from models.files.errors import PipelineError
+from models.integer.params import load_int_params, load_samples
+from models.integer.sample_check import check_samples
 from stages.pipeline.command import run_design_stage
 from stages.pipeline.designs import DesignRow
 from stages.pipeline.device import device_of
 from stages.pipeline.names import design_of
 from stages.pipeline.params import Hls, load_params
-from stages.pipeline.paths import artifact, design_artifact, synthesis_file
-from stages.results.metrics import read_metrics, write_metrics
+from stages.pipeline.paths import (
+    artifact,
+    comparison_file,
+    design_artifact,
+    metrics,
+    synthesis_file,
+)
+from stages.results.metrics import read_metrics, write_json, write_metrics
 
 REPORTS = "read the reports in this project folder, brought back from where the tool is"
 
@@ -91,12 +102,23 @@ def synthesize(name: str, project: Path, settings: Hls, reports: Path | None = N
         if result["note"]:
             logging.warning("%s: %s", name, result["note"])
         write_metrics(figures, {key: value for key, value in result.items() if value is not None})
+        _write_comparison(name, measured)
     elif earlier:
         logging.info("%s: no tool here; the earlier figures of these sources stay", name)
     else:
         logging.warning("%s: %s", name, tool.absent(settings.tool))
         figures.parent.mkdir(parents=True, exist_ok=True)
-        figures.unlink(missing_ok=True)
+        for file in (figures, comparison_file(name)):
+            file.unlink(missing_ok=True)
+
+
+def _write_comparison(name: str, measured: Measured) -> None:
+    """Compare the figures with those of the plan; write and log what differs."""
+    design = read_design(design_artifact(name, "design.json"))
+    result = compare(measured, design, read_metrics(metrics("model", name)))
+    write_json(comparison_file(name), result.to_json())
+    for sentence in result.differences:
+        logging.warning("%s: %s", name, sentence)
 
 
 def _is_measured(path: Path, manifest: Manifest) -> bool:
@@ -111,17 +133,17 @@ def _is_measured(path: Path, manifest: Manifest) -> bool:
 def write_design_project(name: str, design: DesignRow, settings: Hls) -> Path:
     """Write the project folder of one design from its headers and the data of its test bench.
 
-    Raises PipelineError if the data of the test bench are missing.
+    The tool will compile and run them, so each must be what the pipeline writes for the integers of
+    the network. Raises PipelineError if one is missing or differs.
     """
-    simd = design.accelerator == SIMD
-    data = [design_artifact(name, "golden") / "golden.hpp"]
-    if simd:
-        data.append(design_artifact(name, "golden") / "parameters.hpp")
-    for file in data:
-        if not file.is_file():
-            raise PipelineError(f"{file} is missing; run `dvc repro csim` to make it.")
+    network = load_int_params(artifact(design.variant, "int8.pkl"))
+    plan = read_design(design_artifact(name, "design.json"), Sizes.of(network))
     folders = artifact(design.variant, "headers"), design_artifact(name, "headers")
-    headers = header_files(*folders, with_params=not simd)
+    headers = checked_headers(folders, network, plan)
+    golden = design_artifact(name, "golden")
+    samples = load_samples(golden / "samples.pkl")
+    check_samples(samples, network, golden / "samples.pkl")
+    data = checked_golden(golden, samples, network, plan)
     sources = accelerator_sources(design.accelerator, *headers, *data)
     project = design_artifact(name, "project")
     write_project(project, name, sources, target_of(settings, design))

@@ -17,12 +17,14 @@ class Accelerator:
     """C++ of one accelerator; paths are relative to `SOURCES`.
 
     `top` is the function to synthesise; it is in `source`. `headers` are glob patterns of the
-    hand-written headers that the design and the test bench include.
+    hand-written headers that the design and the test bench include. A free-running design has no
+    start and no end (ap_ctrl_none).
     """
 
     top: str
     source: str
     headers: tuple[str, ...]
+    free_running: bool = False
 
     @property
     def include_folders(self) -> tuple[str, ...]:
@@ -32,7 +34,7 @@ class Accelerator:
 
 ACCELERATORS = {
     STREAMING: Accelerator(
-        "resmlp_top", "streaming/resmlp_top.cpp", ("common/*.hpp", "streaming/*.hpp")
+        "resmlp_top", "streaming/resmlp_top.cpp", ("common/*.hpp", "streaming/*.hpp"), True
     ),
     SIMD: Accelerator("resmlp_simd", "simd/resmlp_simd.cpp", ("common/*.hpp", "simd/*.hpp")),
 }

@@ -1,7 +1,7 @@
 """Write golden.hpp: golden samples and their taps as C++ arrays for the test bench."""
 
 from hls.headers.text import array_text
-from models.integer.params import Samples, published_name
+from models.integer.params import Samples, is_layer_name, published_name
 
 GOLDEN_TAP_SAMPLES = 8  # samples with compiled-in sublayer outputs; g++ needs 7 MB for each
 
@@ -30,7 +30,7 @@ def golden_text(samples: Samples) -> str:
     """Return the text of golden.hpp: inputs and logits of all samples, taps of the first ones.
 
     The outputs of the embedding and of the sublayers are included for GOLDEN_TAP_SAMPLES samples,
-    the outputs of all other layers for the first sample only.
+    the outputs of all other layers for the first sample only. ValueError if a name is no layer's.
     """
     arrays = [
         array_text("samples_input", samples.input, "int8_t"),
@@ -38,6 +38,8 @@ def golden_text(samples: Samples) -> str:
     ]
     taps = []
     for layer, values in samples.layers.items():
+        if not is_layer_name(layer):  # it becomes C++
+            raise ValueError(f"{layer!r} is no name of a layer")
         tap_name = _tap_name(layer)
         if tap_name is None:
             continue

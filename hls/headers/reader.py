@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hls.headers.parser import HeaderArray
+from hls.headers.parser import HeaderArray, find_word, header_files_of
 from models.files.errors import PipelineError
 from models.integer.fixed_point import INT8_MAX, INT8_MIN, MAX_SHIFT, TABLE_BITS, TABLE_KNOTS
 from models.integer.params import (
@@ -203,9 +203,15 @@ class _Reader:
     ) -> Array:
         """Return an array, checked; `rows` is the number of rows of a matrix that is read flat."""
         if name not in self._arrays:
+            place = find_word(self._folder, name)
+            if place is not None:
+                raise PipelineError(
+                    f"{place[0]}, line {place[1]}: {name} stands here, but in no form that is "
+                    f"read; write `type {name}[n] = {{...}};` with all values."
+                )
             raise PipelineError(
                 f"{self._folder}: the array {name} is in none of the headers "
-                f"{', '.join(sorted({array.file for array in self._arrays.values()}))}."
+                f"{', '.join(map(str, header_files_of(self._folder)))}."
             )
         array = self._arrays[name]
         values = array.values

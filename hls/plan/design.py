@@ -1,16 +1,22 @@
 """The plan of one design, as stages/plan.py writes it to design.json and later stages read it."""
 
 import json
+import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, is_dataclass
 from pathlib import Path
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from hls.cpp.accelerators import STREAMING
+from hls.cpp.accelerators import ACCELERATORS, STREAMING
 from hls.plan.sizes import Sizes
 from hls.plan.streaming.binding import Binding
-from hls.plan.streaming.folding import Folding
+from hls.plan.streaming.folding import Folding, check_folding
 from models.files.errors import PipelineError
+
+INT_MAX = 2**31 - 1
+MAX_BYTES = 1 << 20  # of a design.json; ours have 1.5 kB
+_WORD = re.compile("[A-Za-z][A-Za-z0-9_]{0,99}")  # names of variants, accelerators and FIFOs
 
 
 @dataclass(frozen=True)
@@ -42,15 +48,18 @@ def read_design(path: Path, sizes: Sizes | None = None) -> Design:
     PipelineError if the file is missing, is not a plan or was made for other sizes.
     """
     try:
-        design = _design(json.loads(path.read_text()))
+        design = _design(json.loads(_text(path)))
     except FileNotFoundError:
         raise PipelineError(
             f"{path} is missing; run `dvc repro plan` to make it (of a network that was imported: "
             "`python -m stages.plan NAME`)."
         ) from None
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except OSError as error:
+        raise PipelineError(f"{path} cannot be read: {error.strerror}.") from None
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        reason = str(error) if isinstance(error, _Refused) else type(error).__name__
         raise PipelineError(
-            f"{path} is no plan of a design ({type(error).__name__}); run `dvc repro plan` again."
+            f"{path} is no plan of a design ({reason}); run `dvc repro plan` again."
         ) from None
     if sizes is not None and design.sizes != sizes:
         raise PipelineError(
@@ -60,13 +69,63 @@ def read_design(path: Path, sizes: Sizes | None = None) -> Design:
     return design
 
 
+def _text(path: Path) -> str:
+    with path.open("rb") as file:
+        content = file.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise _Refused(f"it has more than {MAX_BYTES} bytes")
+    return content.decode()
+
+
+class _Refused(ValueError):
+    """A value that a design cannot have; the message names it."""
+
+
 def _design(values: dict[str, Any]) -> Design:
+    if values["accelerator"] not in ACCELERATORS:
+        raise _Refused(f"accelerator is {ascii(values['accelerator'])[:60]}")
     values["sizes"] = Sizes(**values["sizes"])
     values["binding"] = Binding.from_dict(values["binding"])
     if values["accelerator"] == STREAMING:
         values["folding"] = Folding.from_dict(values["folding"])
-        values["fifo_depths"] = {name: int(n) for name, n in values["fifo_depths"].items()}
     else:
-        rows, columns = values["array"]
-        values["array"] = (int(rows), int(columns))
-    return Design(**values)
+        values["array"] = tuple(values["array"])
+    design = Design(**values)
+    _check(design, Design, "")
+    if design.folding is not None:
+        try:
+            check_folding(design.folding, design.sizes)
+        except PipelineError as error:
+            raise _Refused(str(error).rstrip(".")) from None
+    needed = (design.folding, design.fifo_depths)
+    if (None in needed) if design.accelerator == STREAMING else design.array is None:
+        raise _Refused("folding and fifo_depths, or array, is missing")
+    return design
+
+
+def _check(value: object, hint: Any, where: str) -> None:  # noqa: ANN401 - a type or a form of one
+    """Raise _Refused, with the key `where`, unless a value is of the type that its field has.
+
+    The values become C++, so a number must be a whole number of 0 to INT_MAX, and a text a word.
+    """
+    forms, origin = get_args(hint), get_origin(hint)
+    if is_dataclass(hint) and isinstance(hint, type) and isinstance(value, hint):
+        for name, field_hint in get_type_hints(hint).items():
+            _check(getattr(value, name), field_hint, f"{where}.{name}".lstrip("."))
+    elif origin in (Union, UnionType):
+        if value is not None or NoneType not in forms:
+            _check(value, next(form for form in forms if form is not NoneType), where)
+    elif origin is tuple and isinstance(value, tuple) and len(value) == len(forms):
+        for index, item in enumerate(value):
+            _check(item, forms[index], f"{where}[{index}]")
+    elif origin is Mapping and isinstance(value, Mapping):
+        for name, item in value.items():
+            _check(name, forms[0], f"a key of {where}")
+            _check(item, forms[1], f"{where}.{name}")
+    elif not (
+        (hint is bool and isinstance(value, bool))
+        or (hint is int and type(value) is int and 0 <= value <= INT_MAX)
+        or (hint is float and isinstance(value, int | float) and -INT_MAX <= value <= INT_MAX)
+        or (hint is str and isinstance(value, str) and _WORD.fullmatch(value))
+    ):
+        raise _Refused(f"{where} is {ascii(value)[:60]}")

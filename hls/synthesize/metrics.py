@@ -7,6 +7,7 @@ from hls.synthesize.project import Manifest
 from hls.synthesize.reports import RESOURCES, Module, Resources, Span
 from hls.synthesize.results import Measured
 from hls.synthesize.simulation_reports import Cosim
+from hls.synthesize.verdict import clock_of_csynth, clock_of_export, notes
 
 Figure = float | int | str | bool | None
 
@@ -18,13 +19,14 @@ def synthesis_metrics(measured: Measured | None, manifest: Manifest) -> dict[str
     export = measured.export if measured else None
     top = csynth.top if csynth else None
     where_from = {key: value if measured else None for key, value in origin(manifest).items()}
-    note = " ".join(warnings(measured)) if measured else ""
+    note = " ".join(warnings(measured, manifest)) if measured else ""
     return {
         "tool": csynth.tool if csynth else None,
         **where_from,
         "csim": "PASS" if measured and measured.csim else None,
         "clock_uncertainty_ns": csynth.clock_uncertainty_ns if csynth else None,
         "clock_estimated_ns": top.clock_estimated_ns if top else None,
+        "clock_slack_ns": clock_of_csynth(csynth, manifest).slack_ns if csynth else None,
         **_spans("", top),
         **_resources("", top.used if top else {}, csynth.available if csynth else {}),
         "cosim": "PASS" if cosim else None,
@@ -32,7 +34,7 @@ def synthesis_metrics(measured: Measured | None, manifest: Manifest) -> dict[str
         "cosim_total_cycles": cosim.total_cycles if cosim else None,
         "export": export.kind if export else None,
         "export_clock_ns": export.clock_ns if export else None,
-        "export_timing_met": export.timing_met if export else None,
+        "export_timing_met": clock_of_export(export, manifest).is_met if export else None,
         **_resources("export_", export.used if export else {}, export.available if export else {}),
         "note": note or None,
     }
@@ -58,23 +60,13 @@ def synthesis_tables(measured: Measured | None) -> dict[str, list[dict[str, Any]
     }
 
 
-def warnings(measured: Measured) -> list[str]:
-    """Return a sentence for each missed clock and each resource that exceeds the part.
+def warnings(measured: Measured, manifest: Manifest) -> list[str]:
+    """Return a sentence for each reason why the design cannot be built as it is.
 
-    The reports call such a design a success, but it cannot be built.
+    The reports call such a design a success.
     """
-    csynth, export = measured.csynth, measured.export
-    estimate, target = csynth.top.clock_estimated_ns, csynth.clock_target_ns
-    found = []
-    if estimate is not None and target is not None and estimate > target:
-        found.append(f"The estimated clock of {estimate:g} ns misses the target of {target:g} ns.")
-    for name in RESOURCES:
-        used, available = csynth.top.used[name], csynth.available[name]
-        if used is not None and available is not None and used > available:
-            found.append(f"{name.upper()} {used} exceeds the {available} of {csynth.part}.")
-    if export and export.timing_met is False:
-        found.append(f"Vivado misses the clock: {export.clock_ns} ns.")
-    return found
+    parts = measured.csynth, measured.csim, measured.cosim, measured.export
+    return notes(*parts, manifest)
 
 
 def _spans(prefix: str, source: Module | Cosim | None) -> dict[str, Figure]:

@@ -12,11 +12,12 @@ share the folder publicly.
 
 import hashlib
 import json
+import re
 import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from hls.cpp.accelerators import ACCELERATORS, SOURCES
@@ -35,6 +36,13 @@ from models.files.errors import PipelineError
 
 MANIFEST = "manifest.json"
 SOURCE_FOLDER = "src"
+
+MAX_CLOCK_NS = 1e6
+FLOW_TARGETS = ("vitis", "vivado")
+_NAME = re.compile("[A-Za-z][A-Za-z0-9_]{0,99}")
+_PART = re.compile("[0-9A-Za-z][-._0-9A-Za-z]{0,79}")
+_DIGEST = re.compile("[0-9a-f]{64}")
+_SOURCE_NAME = re.compile("[A-Za-z0-9_]{1,80}[.](?:cpp|hpp|h)")
 
 FILES = (SOURCE_FOLDER, CONFIG, COSIM_CONFIG, SCRIPT, "README.md", MANIFEST)
 
@@ -117,10 +125,11 @@ def read_manifest(path: Path) -> Manifest:
             f"{path} is no manifest of a project ({type(error).__name__}); write the project again."
         ) from None
     for file, digest in sources.items():
-        if not isinstance(digest, str) or len(digest) != 64 or not _is_inside(file):
+        if not isinstance(digest, str) or not _DIGEST.fullmatch(digest) or not _is_inside(file):
             raise PipelineError(
-                f"{path} has an odd source, {file[:80]!r}; write the project again."
+                f"{path} has an odd source, {ascii(file)[:80]}; write the project again."
             )
+    _check_words(manifest.name, manifest.top, target, str(path))
     return manifest
 
 
@@ -142,9 +151,38 @@ def check_sources(folder: Path, manifest: Manifest, all_of_them: bool = True) ->
             )
 
 
+def _check_words(name: str, top: str, target: SynthesisTarget, where: str) -> None:
+    """Raise PipelineError, with the key, if a value cannot be written into a script or a path."""
+    allowed = {
+        "name": _is_word(name, _NAME),
+        "top": _is_word(top, _NAME),
+        "part": _is_word(target.part, _PART),
+        "clock_ns": _is_number(target.clock_ns) and 0 < target.clock_ns <= MAX_CLOCK_NS,
+        "flow_target": target.flow_target in FLOW_TARGETS,
+        "clock_uncertainty": target.clock_uncertainty is None
+        or (_is_number(target.clock_uncertainty) and 0 <= target.clock_uncertainty <= 100),
+        "cosim": isinstance(target.cosim, bool),
+        "export": target.export in EXPORTS,
+    }
+    values = {"name": name, "top": top, **asdict(target)}
+    for key, is_allowed in allowed.items():
+        if not is_allowed:
+            raise PipelineError(
+                f"{where}: {key} is {ascii(values[key])[:60]}, which no project can have; write "
+                "the project again."
+            )
+
+
+def _is_word(value: object, pattern: re.Pattern[str]) -> bool:
+    return isinstance(value, str) and pattern.fullmatch(value) is not None
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def _fill(folder: Path, name: str, sources: Sources, target: SynthesisTarget) -> Manifest:
-    if target.export not in EXPORTS:
-        raise PipelineError(f"export is {target.export!r}, but must be one of {EXPORTS}.")
+    _check_words(name, sources.top, target, name)
     (folder / SOURCE_FOLDER).mkdir(parents=True)
     hashes = {}
     for source in (*sources.design, *sources.test_bench, *sources.headers):
@@ -176,9 +214,9 @@ def _inside(source: Path) -> str:
     return f"{SOURCE_FOLDER}/{source.name}"
 
 
-def _is_inside(file: str) -> bool:
-    path = PurePosixPath(file)
-    return len(path.parts) == 2 and path.parts[0] == SOURCE_FOLDER and path.name != ".."
+def _is_inside(file: object) -> bool:
+    folder, _, name = str(file).partition("/")
+    return folder == SOURCE_FOLDER and _SOURCE_NAME.fullmatch(name) is not None
 
 
 def _fields(cls: type, values: dict[str, Any], without: str = "") -> dict[str, Any]:

@@ -43,6 +43,14 @@ class Span:
     max: int | None = None
 
 
+def checked_span(least: int | None, average: int | None, most: int | None, where: str) -> Span:
+    """Return a span; PipelineError, which starts with `where`, if its numbers are out of order."""
+    known = [value for value in (least, average, most) if value is not None]
+    if known != sorted(known):
+        raise PipelineError(f"{where} has the minimum, average and maximum {known}, out of order.")
+    return Span(least, average, most)
+
+
 @dataclass(frozen=True)
 class Loop:
     """A loop of a module; the name of a nested loop includes its outer loops: `rows/columns`."""
@@ -141,6 +149,8 @@ def read_export(path: Path) -> Export:
     if kind not in ("synth", "impl"):
         raise PipelineError(f"{path}: RUN_TYPE is {kind[:40]!r}, but must be synth or impl.")
     met = text_of(timing, "TIMING_MET")
+    if met not in (None, "TRUE", "FALSE"):
+        raise PipelineError(f"{path}: TIMING_MET is {met[:40]!r}, but must be TRUE or FALSE.")
     return Export(
         kind="syn" if kind == "synth" else "impl",
         tool=text_of(root, "RunData/VIVADO_VERSION"),
@@ -168,7 +178,7 @@ def _module(name: str, element: Element, path: Path) -> Module:
         count(text_of(overall, f"{case}-caseLatency"), f"{path}: {case}-caseLatency of {name}")
         for case in ("Best", "Average", "Worst")
     )
-    latency = Span(least, average, most)
+    latency = checked_span(least, average, most, f"{path}: latency of {name}")
     return Module(
         name=name,
         pipeline=text_of(estimates, "PipelineType") or text_of(overall, "PipelineType"),
@@ -185,7 +195,7 @@ def _interval(overall: Element, latency: Span, where: str) -> Span:
         span = _span(overall, "PipelineInitiationInterval", where)
     else:
         least, most = (count(text_of(overall, f"Interval-{end}"), where) for end in ("min", "max"))
-        span = Span(least, least if least == most else None, most)
+        span = checked_span(least, least if least == most else None, most, where)
     return Span() if latency.max is None and span.max == 0 else span
 
 
@@ -209,7 +219,7 @@ def _loops(summary: Element | None, module: str, path: Path, around: str = "") -
 
 def _span(element: Element, tag: str, where: str) -> Span:
     least, most = bounds(element.find(tag), f"{where}, {tag}")
-    return Span(least, least if least == most else None, most)
+    return checked_span(least, least if least == most else None, most, f"{where}, {tag}")
 
 
 def _resources(element: Element | None, path: Path) -> Resources:
@@ -222,4 +232,7 @@ def _resources(element: Element | None, path: Path) -> Resources:
 
 
 def _number(element: Element, tags: str, path: Path) -> float | None:
-    return number(text_of(element, tags), f"{path}: {tags}")
+    value = number(text_of(element, tags), f"{path}: {tags}")
+    if value is not None and value < 0:
+        raise PipelineError(f"{path}: {tags} is {value:g}, but a period cannot be negative.")
+    return value

@@ -8,10 +8,12 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from hls.cpp.accelerators import ACCELERATORS
 from hls.synthesize.project import MANIFEST, Manifest, check_sources, read_manifest
 from hls.synthesize.report_files import read_text
-from hls.synthesize.reports import Csynth, Export, read_csynth, read_export
+from hls.synthesize.reports import Csynth, Export, Span, read_csynth, read_export
 from hls.synthesize.simulation_reports import Cosim, csim_passed, read_cosim
+from hls.synthesize.verdict import belongs, check_identity
 from models.files.errors import PipelineError
 
 _OUTPUT = re.compile(r"(work|project)_[0-9a-f]{12}")  # named by hls/synthesize/project.py
@@ -60,19 +62,12 @@ def read_results(folder: Path, manifest: Manifest) -> Measured:
         raise PipelineError(
             f"{folder} holds no synthesis report {top}_csynth.xml of these sources."
         )
-    csynth = _with_modules(read_csynth(path), path, folder, manifest)
-    target = manifest.target
-    _belongs(path, "top function", csynth.top.name, top)
-    _belongs(path, "part", _plain(csynth.part), _plain(target.part), csynth.part)
-    if csynth.clock_target_ns is not None and abs(csynth.clock_target_ns - target.clock_ns) > 0.006:
-        _belongs(path, "clock", f"{csynth.clock_target_ns:g} ns", f"{target.clock_ns:g} ns")
-    if csynth.flow_target is not None:
-        _belongs(path, "flow target", csynth.flow_target, target.flow_target)
-    log = find_report(folder, manifest, f"{top}_csim.log")
-    csim = None if log is None else csim_passed(read_text(log))
-    if csim is False:
-        raise PipelineError(f"C simulation failed, says {log}; mend the design first.")
-    return Measured(csynth, csim, _cosim(folder, manifest), _export(folder, manifest))
+    csynth = read_csynth(path)
+    check_identity(path, csynth, manifest)
+    csynth = _with_modules(csynth, path, folder, manifest)
+    csim = _csim(folder, manifest)
+    cosim = _cosim(folder, manifest, csynth)
+    return Measured(csynth, csim, cosim, _export(folder, manifest))
 
 
 def read_brought_back(folder: Path, manifest: Manifest) -> Measured:
@@ -90,9 +85,9 @@ def read_brought_back(folder: Path, manifest: Manifest) -> Measured:
             "project folder."
         )
     path, theirs = found[0], read_manifest(found[0])
-    _belongs(path, "top function", theirs.top, manifest.top)
-    _belongs(path, "part", theirs.target.part, manifest.target.part)
-    _belongs(path, "clock", f"{theirs.target.clock_ns} ns", f"{manifest.target.clock_ns} ns")
+    belongs(path, "top function", theirs.top, manifest.top)
+    belongs(path, "part", theirs.target.part, manifest.target.part)
+    belongs(path, "clock", f"{theirs.target.clock_ns} ns", f"{manifest.target.clock_ns} ns")
     for file in sorted({*theirs.sources, *manifest.sources}):
         if theirs.sources.get(file) != manifest.sources.get(file):
             raise PipelineError(
@@ -124,16 +119,49 @@ def _with_modules(csynth: Csynth, path: Path, folder: Path, manifest: Manifest) 
     )
 
 
-def _cosim(folder: Path, manifest: Manifest) -> Cosim | None:
+def _csim(folder: Path, manifest: Manifest) -> bool | None:
+    """Return True if C simulation passed, None if there is no log; otherwise PipelineError."""
+    log = find_report(folder, manifest, f"{manifest.top}_csim.log")
+    if log is None:
+        return None
+    passed = csim_passed(read_text(log))
+    if passed is None:
+        raise PipelineError(f"{log} does not show the end of C simulation; copy the log again.")
+    if not passed:
+        raise PipelineError(f"C simulation failed, says {log}; mend the design first.")
+    return True
+
+
+def _cosim(folder: Path, manifest: Manifest, csynth: Csynth) -> Cosim | None:
+    """Return the passed co-simulation, None if there is no report; otherwise PipelineError.
+
+    A free-running design has no start and no end, so the tool may count no cycles for it: then they
+    are unknown, and the interval is that of its last process, if that has a report.
+    """
     path = find_report(folder, manifest, f"{manifest.top}_cosim.rpt", "hls_cosim.rpt")
     if path is None:
         return None
     cosim = read_cosim(path)
     if not cosim.passed:
         raise PipelineError(f"Co-simulation did not pass, says {path}.")
-    if not cosim.latency.max and not cosim.total_cycles:
+    if cosim.latency.max or cosim.total_cycles:
+        return cosim
+    if not _is_free_running(manifest):
         raise PipelineError(f"{path} says Pass after 0 cycles, which is no co-simulation.")
-    return cosim
+    interval = _interval_of_last_process(folder, manifest, csynth)
+    return Cosim(cosim.rtl, True, Span(), interval, None)
+
+
+def _interval_of_last_process(folder: Path, manifest: Manifest, csynth: Csynth) -> Span:
+    """Return the co-simulated interval of the process that writes the results."""
+    last = csynth.modules[-1].name if csynth.modules else None
+    path = find_report(folder, manifest, f"{last}_cosim.rpt") if last else None
+    cosim = read_cosim(path) if path else None
+    return cosim.interval if cosim and cosim.passed and cosim.interval.max else Span()
+
+
+def _is_free_running(manifest: Manifest) -> bool:
+    return any(a.free_running for a in ACCELERATORS.values() if a.top == manifest.top)
 
 
 def _export(folder: Path, manifest: Manifest) -> Export | None:
@@ -142,10 +170,7 @@ def _export(folder: Path, manifest: Manifest) -> Export | None:
     if path is None:
         return None
     export = read_export(path)
-    if export.top is not None:
-        _belongs(path, "top function", export.top, manifest.top)
-    if export.part is not None:
-        _belongs(path, "part", _plain(export.part), _plain(manifest.target.part), export.part)
+    check_identity(path, export, manifest)
     return export
 
 
@@ -156,14 +181,3 @@ def _is_elsewhere(path: Path, manifest: Manifest) -> bool:
         or (_OUTPUT.fullmatch(part) and part not in (manifest.work, manifest.project))
         for part in path.parts[:-1]
     )
-
-
-def _belongs(path: Path, what: str, found: str, wanted: str, shown: str | None = None) -> None:
-    if found != wanted:
-        raise PipelineError(
-            f"{path} is of another design: its {what} is {shown or found}, but must be {wanted}."
-        )
-
-
-def _plain(part: str) -> str:
-    return part.replace("-", "").lower()

@@ -5,12 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hls.synthesize.report_files import count, read_text
-from hls.synthesize.reports import Span
+from hls.synthesize.reports import Span, checked_span
 from models.files.errors import PipelineError
 
 RTL_KINDS = ("VHDL", "Verilog", "SystemC")
 
 _CSIM_DONE = re.compile(r"CSim done with (\d+) errors")
+# Lines of the tool and of our test bench that say that it failed.
+_CSIM_FAILED = re.compile(
+    r"^(@E |ERR: \[SIM|ERROR: \[SIM|MISMATCH\b|FAIL\b)|\bcsim_design' failed", re.MULTILINE
+)
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,8 @@ class Cosim:
 def read_cosim(path: Path) -> Cosim:
     """Read <top>_cosim.rpt: the row of the language (VHDL, Verilog, SystemC) that was run.
 
+    If several were run, one that failed counts.
+
     `passed` alone is no proof: a report may say Pass with 0 cycles.
     """
     rows: dict[str, list[str]] = {}
@@ -44,17 +50,19 @@ def read_cosim(path: Path) -> Cosim:
         raise PipelineError(
             f"{path} is no co-simulation report: it has no row of {', '.join(RTL_KINDS)}."
         )
-    for rtl, row in rows.items():
-        if row[0] != "NA":
-            return _cosim(rtl, row, path)
-    return Cosim(None, None, Span(), Span(), None)
+    ran = [_cosim(rtl, row, path) for rtl, row in rows.items() if row[0] != "NA"]
+    failed = [cosim for cosim in ran if not cosim.passed]
+    return (failed or ran or [Cosim(None, None, Span(), Span(), None)])[0]
 
 
 def csim_passed(log: str) -> bool | None:
-    """Return whether C simulation ended without errors; None if the log does not show its end.
+    """Return whether C simulation ended without errors; None if the log does not show it.
 
-    The exit status is no proof: batch runs are known to return 0 after a failed test bench.
+    A line that says that it failed counts more than its end. The exit status is no proof: batch
+    runs are known to return 0 after a failed test bench.
     """
+    if _CSIM_FAILED.search(log):
+        return False
     found = _CSIM_DONE.findall(log)
     return None if not found else all(errors.strip("0") == "" for errors in found)
 
@@ -65,4 +73,11 @@ def _cosim(rtl: str, row: list[str], path: Path) -> Cosim:
         raise PipelineError(f"{path}: {rtl} is {status[:40]!r}, but must be Pass, Fail or NA.")
     values = [count(cell, f"{path}: a cell of {rtl}") for cell in cells]
     total = values[6] if len(values) > 6 else None
-    return Cosim(rtl, status == "Pass", Span(*values[:3]), Span(*values[3:6]), total)
+    latency = checked_span(*_three(values[:3]), f"{path}: latency of {rtl}")
+    interval = checked_span(*_three(values[3:6]), f"{path}: interval of {rtl}")
+    return Cosim(rtl, status == "Pass", latency, interval, total)
+
+
+def _three(values: list[int | None]) -> tuple[int | None, int | None, int | None]:
+    least, average, most = values
+    return least, average, most

@@ -202,7 +202,7 @@ def _first_missing(
     for step in steps:
         if step == "C simulation":
             report = find_report(folder, manifest, f"{top}_csim.log")
-            if not csim_passed(said + ("" if report is None else _text(report))):
+            if not csim_passed(said if report is None else _text(report)):
                 return step
             continue
         report = find_report(folder, manifest, *reports[step])

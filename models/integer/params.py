@@ -12,6 +12,7 @@ layers (`PUBLISHED_NAMES`); those names occur only in files and in generated C++
 """
 
 import pickle
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -58,6 +59,28 @@ def name_of_published(name: str) -> str:
     for ours, theirs in PUBLISHED_NAMES.items():
         name = name.replace(theirs, ours)
     return name
+
+
+_SUBLAYERS = {
+    "token_mixer": ("affine_1", "linear", "affine_2", "residual"),
+    "mlp": ("act_in", "linear_1", "relu", "act_hidden", "linear_2", "residual"),
+}
+_LAYER_NAME = re.compile(
+    "embed_linear|mean|classifier_linear|blocks_[0-9]{1,4}_(?:"
+    + "|".join(f"{part}(?:_(?:{'|'.join(names)}))?" for part, names in _SUBLAYERS.items())
+    + ")"
+)
+
+
+def is_layer_name(name: object) -> bool:
+    """Return whether `name` can be that of a layer or sublayer of a network, as in `Samples`.
+
+    Such names become C++ (hls/headers/golden.py), so a file may hold no others.
+
+    >>> is_layer_name("blocks_0_mlp_linear_1"), is_layer_name("mean; x")
+    (True, False)
+    """
+    return isinstance(name, str) and _LAYER_NAME.fullmatch(name) is not None
 
 
 def _int8(name: str, array: object, ndim: int) -> Array:
@@ -437,6 +460,10 @@ def _samples_from_dict(data: Any) -> Samples:  # noqa: ANN401 - whatever the pic
     labels = np.asarray(data["labels"])
     if labels.dtype.kind not in "iu" or labels.ndim != 1:
         raise ValueError("labels must be a 1-D array of integers")
+    layers = _mapping("layers", data.get("layers", {}))
+    unknown = [key for key in layers if not is_layer_name(name_of_published(str(key)))]
+    if unknown:
+        raise ValueError(f"layers holds {ascii(unknown[0])[:80]}, which no network has")
     samples = Samples(
         input=inputs,
         labels=labels.astype(np.int32),
@@ -444,7 +471,7 @@ def _samples_from_dict(data: Any) -> Samples:  # noqa: ANN401 - whatever the pic
         output=_int8("output", data["output"], 2),
         layers={
             name_of_published(key): _int8(key, array, np.ndim(array))
-            for key, array in _mapping("layers", data.get("layers", {})).items()
+            for key, array in layers.items()
         },
     )
     for array in (samples.labels, samples.output, *samples.inter, *samples.layers.values()):

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from hls.cpp.accelerators import STREAMING
-from hls.headers.network import header_files
+from hls.headers.check import checked_headers
 from hls.plan.design import read_design
 from hls.plan.sizes import Sizes
 from hls.simulate import gpp, threads
@@ -45,9 +45,9 @@ def write_images(network: IntResMlp, folder: Path) -> gpp.ImageFiles:
 def check(name: str, variant: str, compiler: str, log: Path) -> threads.Outcome:
     """Compile and run the threads of one design; PipelineError names the blocked processes."""
     network = load_int_params(artifact(variant, "int8.pkl"))
-    read_design(design_artifact(name, "design.json"), Sizes.of(network))
+    design = read_design(design_artifact(name, "design.json"), Sizes.of(network))
     headers = artifact(variant, "headers"), design_artifact(name, "headers")
-    header_files(*headers)
+    checked_headers(headers, network, design)
     with tempfile.TemporaryDirectory(prefix="deadlock-") as path:
         folder = Path(path)
         binary = threads.build(compiler, headers, folder, log)

@@ -29,6 +29,11 @@ def synthesis_file(design: str) -> Path:
     return Path("data/synthesis") / design / "metrics.json"
 
 
+def comparison_file(design: str) -> Path:
+    """Return the path of the comparison of those figures with the model and the estimate."""
+    return synthesis_file(design).with_name("comparison.json")
+
+
 def history(kind: str, name: str) -> Path:
     """Return the path of a training curve: data/history/<float or int8>/<name>.csv."""
     return Path("data/history") / kind / f"{name}.csv"

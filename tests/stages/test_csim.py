@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -115,8 +116,9 @@ def test_a_wrong_logit_fails_the_stage_and_keeps_the_log(folder):
 
 @pytest.mark.compiler
 @pytest.mark.usefixtures("quick_stages")
-def test_a_header_that_does_not_compile_is_quoted(folder):
+def test_a_header_that_does_not_compile_is_quoted(folder, monkeypatch):
     generate_headers.main(NAME)
+    monkeypatch.setattr(csim, "checked_headers", lambda *_: [])  # it would refuse the edit
     config = Path(f"data/{NAME}/headers/config.hpp")
     config.write_text(config.read_text().replace("num_patches = 16", "num_patches = 15"))
     log = f"data/designs/{DESIGN}/csim.log"
@@ -201,6 +203,40 @@ def test_drawn_images_are_always_the_same_and_use_all_values():
     assert len(np.unique(images)) > 200 and 60 < images.mean() < 190
     # A change of the drawing changes golden files that are stored, so it must be meant.
     assert hashlib.sha256(images.tobytes()).hexdigest() == DRAWN
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("x[0*system((const char*)samples_input)]", "holds 'x\\[0\\*system.*which no network has"),
+        ("blocks_7_mlp", "layers holds blocks_7_mlp, which the network does not have"),
+        ("blocks_0_mlp_relu", "layers holds blocks_0_mlp_relu, which the network does not have"),
+    ],
+)
+def test_a_layer_that_the_network_does_not_have_is_refused(folder, name, words):
+    network = load_int_params(f"data/{NAME}/int8.pkl")
+    samples = csim.golden_samples(NAME, network, 1, imported=False)
+    foreign = replace(samples, layers={**samples.layers, name: samples.layers["mean"]})
+    save_samples(foreign, f"data/{NAME}/samples.pkl")
+    with pytest.raises(PipelineError, match=words):
+        csim.golden_samples(NAME, network, 1, imported=True)
+
+
+def test_samples_with_other_values_are_refused(folder):
+    network = load_int_params(f"data/{NAME}/int8.pkl")
+    samples = csim.golden_samples(NAME, network, 1, imported=False)
+    samples.layers["blocks_1_mlp_act_in"][0, 0, 0] ^= 1
+    save_samples(samples, f"data/{NAME}/samples.pkl")
+    with pytest.raises(PipelineError, match="blocks_1_mlp_psa_1 is not what the network gives"):
+        csim.golden_samples(NAME, network, 1, imported=True)
+
+
+def test_an_edited_header_is_not_compiled(folder):
+    generate_headers.main(NAME)
+    header = Path(f"data/designs/{DESIGN}/headers/design.hpp")
+    header.write_text(header.read_text() + "// more\n")
+    with pytest.raises(PipelineError, match=r"design\.hpp, line \d+, is not what the pipeline"):
+        csim.main(DESIGN)
 
 
 # Mistakes

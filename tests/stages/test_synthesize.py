@@ -7,18 +7,26 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
+from hls.cpp.accelerators import SIMD, STREAMING
+from hls.plan.design import Design
+from hls.plan.sizes import Sizes
+from hls.plan.streaming.folding import published_folding
 from hls.synthesize import tool
 from hls.synthesize.project import read_manifest
 from models.files.errors import PipelineError
-from stages import synthesize
+from models.integer import resmlp as int_resmlp
+from models.integer.params import load_samples, save_int_params, save_samples
+from stages import csim, generate_headers, plan, synthesize
 from stages.pipeline.strict_yaml import read_yaml
+from stages.results.metrics import write_metrics
 from tests.support.hls_stand_in import TOP, csynth_xml, install, put
 from tests.support.paths import ROOT
 
-DESIGN, NAME = "relu_h96_stream", "relu_h96"
+DESIGN, SIMD_DESIGN, NAME = "relu_h96_stream", "relu_h96_simd", "relu_h96"
 METRICS = Path(f"data/synthesis/{DESIGN}/metrics.json")
 TABLES = Path(f"data/designs/{DESIGN}/synthesis_tables.json")
 LOG = Path(f"data/designs/{DESIGN}/synthesis.log")
@@ -32,6 +40,7 @@ KEYS = [
     "csim",
     "clock_uncertainty_ns",
     "clock_estimated_ns",
+    "clock_slack_ns",
     *(f"{kind}_{end}_cycles" for kind in ("latency", "interval") for end in ("min", "avg", "max")),
     *(
         f"{name}{figure}"
@@ -70,17 +79,29 @@ UNTOLD = {
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
+def folder(tmp_path, monkeypatch, random_network):
     """Go to a pipeline folder with headers and golden samples, where no tool is on PATH."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     monkeypatch.setattr(tool, "POLL_SECONDS", 0.02)
     write_params()
-    for name in ("config", "params"):
-        put(Path(f"data/{NAME}/headers/{name}.hpp"), "#pragma once\n")
-    put(Path(f"data/designs/{DESIGN}/headers/design.hpp"), "#pragma once\n")
-    put(Path(f"data/designs/{DESIGN}/golden/golden.hpp"), "#pragma once\n")
+    make_network(random_network(tables=True, input_lut=True))
     return tmp_path
+
+
+def make_network(network):
+    """Write a network, its headers and its two designs, as the stages before do."""
+    save_int_params(network, f"data/{NAME}/int8.pkl")
+    generate_headers.main(NAME)
+    sizes = Sizes.of(network)
+    depths = {"token_mixer_shortcut": 99, "mlp_shortcut": 40, "link": 4}
+    streaming = Design(NAME, STREAMING, sizes, published_folding(sizes), depths)
+    designs = {DESIGN: streaming, SIMD_DESIGN: Design(NAME, SIMD, sizes, array=(4, 4))}
+    for name, design in designs.items():
+        plan.write_plan(name, design, "")
+        tokens = np.zeros((1, network.num_patches, network.patch_dim), np.int32)
+        samples = int_resmlp.make_samples(network, tokens, np.zeros(1, np.int32))
+        csim.write_test_data(name, design, network, samples)
 
 
 def write_params(**hls):
@@ -134,6 +155,19 @@ def test_with_a_tool_the_metrics_and_tables_are_written(folder):
     assert LOG.is_file()
 
 
+def test_what_differs_from_the_plan_is_stored_and_logged(folder, caplog):
+    install(folder / "bin", "vitis_hls", "2022.2")
+    figures = {"model_interval_cycles": 6240, "estimate_dsp": 1184, "estimate_bram_18k": 332}
+    write_metrics(f"data/metrics/model/{DESIGN}.json", figures)
+    synthesize.main(DESIGN)
+    found = json.loads(METRICS.with_name("comparison.json").read_text())
+    assert found["dsp"] == {"tool": 29, "expected": 1184, "percent": -97.55}
+    assert found["bram"]["percent"] == 0 and found["interval_cycles"]["percent"] == 0
+    sentence = "C synthesis uses DSP 29, the estimate is 1184 (-97.55 %)."
+    assert sentence in found["differences"] and sentence in caplog.text
+    assert "The loop rows/columns of fill is not flattened" in caplog.text
+
+
 def test_params_choose_the_tool(folder):
     install(folder / "bin", "vitis_hls", "2022.2")
     install(folder / "bin", "vivado_hls", "2019.2")
@@ -167,12 +201,12 @@ def test_where_no_tool_is_the_figures_of_the_same_sources_stay(folder, caplog):
 
 
 @pytest.mark.parametrize("change", ["sources", "clock", "part", "an older form", "no JSON"])
-def test_where_no_tool_is_figures_of_anything_else_go(folder, change):
+def test_where_no_tool_is_figures_of_anything_else_go(folder, change, random_network):
     install(folder / "bin", "vitis_hls")
     synthesize.main(DESIGN)
     (folder / "bin" / "vitis_hls").unlink()
     if change == "sources":
-        put(Path(f"data/{NAME}/headers/params.hpp"), "#pragma once\n// other parameters\n")
+        make_network(random_network(seed=1))
     if change == "clock":
         write_params(clock_ns=4.0)
     if change == "part":
@@ -215,9 +249,11 @@ def test_a_run_in_the_project_folder_itself_is_read_there(folder, brought_back):
     assert metrics()["tool"] == "Vitis HLS 2023.1"
 
 
-def test_reports_of_other_sources_are_refused_and_change_nothing(folder, brought_back):
-    put(Path(f"data/{NAME}/headers/params.hpp"), "#pragma once\n// trained anew\n")
-    with pytest.raises(PipelineError, match=r"of other sources: src/params\.hpp differs"):
+def test_reports_of_other_sources_are_refused_and_change_nothing(
+    folder, brought_back, random_network
+):
+    make_network(random_network(seed=1, tables=True))  # trained anew
+    with pytest.raises(PipelineError, match=r"of other sources: src/golden\.hpp differs"):
         synthesize.main(DESIGN, brought_back)
     assert not METRICS.exists()
 
@@ -239,12 +275,13 @@ def test_a_success_that_cannot_be_built_is_said(folder, brought_back, caplog):
 
 
 def test_a_simd_design_is_a_project_of_its_own(folder):
-    name = "relu_h96_simd"
-    put(Path(f"data/designs/{name}/headers/design.hpp"), "#pragma once\n")
-    put(Path(f"data/designs/{name}/golden/golden.hpp"), "#pragma once\n")
+    name = SIMD_DESIGN
+    memory = Path(f"data/designs/{name}/golden/parameters.hpp")
+    content = memory.read_text()
+    memory.unlink()
     with pytest.raises(PipelineError, match=r"parameters\.hpp is missing; run `dvc repro csim`"):
         synthesize.main(name)
-    put(Path(f"data/designs/{name}/golden/parameters.hpp"), "#pragma once\n")
+    memory.write_text(content)
     synthesize.main(name)
     project = Path(f"data/designs/{name}/project")
     assert read_manifest(project / "manifest.json").top == "resmlp_simd"
@@ -258,6 +295,41 @@ def test_missing_golden_samples_are_named(folder):
     with pytest.raises(PipelineError, match=r"golden\.hpp is missing; run `dvc repro csim`"):
         synthesize.main(DESIGN)
     assert not PROJECT.exists() and not METRICS.exists()
+
+
+HEADERS = {  # header that the tool compiles: the design whose project holds it, and the stage
+    f"data/{NAME}/headers/config.hpp": (DESIGN, "generate_headers"),
+    f"data/{NAME}/headers/params.hpp": (DESIGN, "generate_headers"),
+    f"data/designs/{DESIGN}/headers/design.hpp": (DESIGN, "plan"),
+    f"data/designs/{DESIGN}/golden/golden.hpp": (DESIGN, "csim"),
+    f"data/designs/{SIMD_DESIGN}/golden/parameters.hpp": (SIMD_DESIGN, "csim"),
+}
+
+
+@pytest.mark.parametrize("header", HEADERS)
+def test_a_header_with_a_foreign_line_gets_into_no_project(folder, header):
+    lines = Path(header).read_text().split("\n")
+    lines.insert(2, 'static int run = system("touch owned");')
+    Path(header).write_text("\n".join(lines))
+    design, stage = HEADERS[header]
+    with pytest.raises(PipelineError, match=rf"{header}, line 3, is not .*`dvc repro {stage}`"):
+        synthesize.main(design)
+    assert not Path(f"data/designs/{design}/project").exists()
+
+
+def test_a_file_beside_the_headers_is_refused(folder):
+    put(Path(f"data/{NAME}/headers/vector"), "#error")  # g++ would take it for its own <vector>
+    with pytest.raises(PipelineError, match=r"headers/vector is no file of the pipeline"):
+        synthesize.main(DESIGN)
+
+
+def test_samples_of_another_network_get_into_no_project(folder, random_network):
+    path = f"data/designs/{DESIGN}/golden/samples.pkl"
+    samples = load_samples(path)
+    other = int_resmlp.make_samples(random_network(seed=1), samples.input, samples.labels)
+    save_samples(other, path)
+    with pytest.raises(PipelineError, match=r"samples\.pkl holds no samples of this network"):
+        synthesize.main(DESIGN)
 
 
 @pytest.mark.pipeline

@@ -1,6 +1,7 @@
 """Arrays out of C++ headers: what is written is read, and what is malformed is told by line."""
 
 import re
+import time
 
 import numpy as np
 import pytest
@@ -122,7 +123,7 @@ def test_other_text_is_passed_over(text):
         ("T a[2][2] = {\n{1, 2},\n{3, 4}\n;\nT b[1] = {1};", 4, ["a has no closing brace", "';'"]),
         ("T a[2] =\n{1, 2}\nT b[1] = {1};", 3, ["a has 'T' instead of ;"]),
         ("T a[2] = 1, 2};", 1, ["a has '1' instead of {"]),
-        ("T a[2][2] = {1, 2, 3, 4};", 1, ["a has '1' instead of {"]),
+        ("T a[2][2] = {1, 2, 3};", 1, ["a has '1' instead of {"]),
         ("T a[2] = {{1, 2}};", 1, ["a holds '{' instead of a whole number"]),
         ("\n\nT a[3] = {1,\n2};", 4, ["a has 2 values", "3 are declared"]),
         ("T a[1] = {1, 2};", 1, ["a has 2 values", "1 are declared"]),
@@ -134,7 +135,20 @@ def test_other_text_is_passed_over(text):
         ("T a[1] = {-};", 1, ["a holds '}'"]),
         ("T a[1] = {--1};", 1, ["a holds '-'"]),
         ("T a[1] = {1.5};", 1, ["a holds '1.5'"]),
-        ("T a[1] = {0x10};", 1, ["a holds '0x10'"]),
+        ("T a[1] = {0x};", 1, ["a holds '0x'"]),
+        ("T a[1] = {1 << 2};", 1, ["a has no closing brace", "'<'"]),
+        ("T a[1] = {089};", 1, ["a holds '089'"]),
+        ("T a[1] = {-5u};", 1, ["a holds '5u'"]),
+        ("T a[2] = {1,\n(2};", 2, ["a holds '('"]),
+        ("T a[1] = {99999999999};", 1, ["a holds '99999999999'"]),
+        ("uint8_t a[2] = {1,\n0x1FF};", 2, ["a holds 511", "0 to 255"]),
+        ("std::array<int8_t, N> a = {1};", 1, ["a must have one to 3 sizes"]),
+        ("std::array<int8_t, 2> a = {\n1};", 2, ["a has 1 values here, but 2 are declared"]),
+        ("T a[2] = {1, 2}, b[1] = {3};", 1, ["a has ',' instead of ;"]),
+        ("\n#if 0\nT a[1] = {1};", 2, ["#if 0 has no #endif"]),
+        ("T a[1] = {1};\n#define X /* never\n", 2, ["a comment is not closed"]),
+        ('T a[1] = {1};\n\nauto x = R"(never', 3, ["a raw string is not closed"]),
+        ("T embed_linear_b[] = {\nx};", 2, ["embed_linear_b holds 'x'"]),
         ("T a[1] = {x};", 1, ["a holds 'x'"]),
         ("T a[1] = {\n" + "9" * 5000 + "};", 2, ["a holds", "instead of a whole number"]),
         ("\nT a[N] = {1};", 2, ["a is declared with [N]"]),
@@ -152,6 +166,126 @@ def test_other_text_is_passed_over(text):
 )
 def test_malformed_arrays_are_told_by_name_and_line(text, line, words):
     refused(lambda: parse(text), f"a.h, line {line}: ", *words)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        *(("0x1F", 31), ("0XfF", 255), ("-0x80", -128), ("0b101", 5), ("-0B1000'0000", -128)),
+        *(("010", 8), ("-0177", -127), ("00", 0), ("1'000", 1000), ("5u", 5), ("5UL", 5)),
+        *(("5ll", 5), ("0xFFu", 255), ("(5)", 5), ("(-5)", -5), ("-(5)", -5), ("((-5))", -5)),
+        *(("int8_t(5)", 5), ("int8_t(-0x5)", -5), ("(int8_t)5", 5), ("(signed char)-5", -5)),
+        *(("ap_int<8>(-7)", -7), ("(ap_uint< 4 >) 9", 9), ("static_cast<std::int8_t>(-3)", -3)),
+        *(("int8_t(200)", -56), ("uint8_t(-1)", 255), ("weight_t(200)", 200), ("'a'", 97)),
+        *(("'\\0'", 0), ("'\\x80'", -128), ("-'a'", -97), ("+ 5", 5), ("-\n5", -5)),
+        *(("/* 9 */ 5", 5), ("5 // 9", 5), ("1\\\n", 1)),
+    ],
+)
+def test_every_form_of_a_number_is_read_as_c_plus_plus_does(text, value):
+    assert parse(f"const T a[2] = {{{text}\n, 7}};") == {"a": [value, 7]}
+    assert parse(f"const T a[1][2] = {{{{7, {text}\n}}}};") == {"a": [[7, value]]}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "static constexpr int8_t a[2][2] = {{1, -2}, {3, 4}};",
+        "inline const int8_t a[2][2]{{1, -2}, {3, 4}};",
+        "alignas(16) const int8_t a[2][2] = {{1, -2}, {3, 4}};",
+        "const int8_t a[2][2] __attribute__((aligned(64))) = {{1, -2}, {3, 4}};",
+        "int8_t a[2u][0x2] = {{1, -2}, {3, 4}};",
+        "int8_t a[][2] = {{1, -2}, {3, 4}};",
+        "int8_t a[2][2] = {1, -2, 3, 4};",
+        "std::array<std::array<int8_t, 2>, 2> a = {{{{1, -2}}, {{3, 4}}}};",
+        "std::array<std::array<int8_t, 2>, 2> a{{{1, -2}, {3, 4}}};",
+        "const array<array<ap_int<8>,2>,2> a = {1, -2, 3, 4};",
+        "namespace n {\nstruct S { static constexpr T a[2][2] = {{1, -2}, {3, 4}}; };\n}",
+        "#if 0\nT a[1] = {9};\n#else\nT a[2][2] = {{1, -2}, {3, 4}};\n#endif",
+        "// T a[1] = {9}; \\\n T a[1] = {9};\nT a[2][2] = {{1, -2}, {3, 4}};",
+        '#define T "/*"\nT a[2][2] = {{1, -2}, {3, 4}};',
+        "#define T /* x\n T a[1] = {9}; */ int\nT a[2][2] = {{1, -2}, {3, 4}};",
+        'auto s = R"x(T a[1] = {9};)" )x"; T a[2][2] = {{1, -2}, {3, 4}};',
+        'const char* s = "/* \\" //"; T a[2][2] = {{1, -2}, {3, 4}};',
+        "inline int f(int* x) { x[0] = 3; if (x[1] == 2) return x[1]; }"
+        "T a[2][2] = {{1, -2}, {3, 4}};",
+        'const char n[] = "a[1]"; const char* m[] = {"x"}; T a[2][2] = {{1, -2}, {3, 4}};',
+    ],
+)
+def test_every_form_of_a_declaration_is_read(text):
+    assert parse(text) == {"a": [[1, -2], [3, 4]]}
+
+
+def test_an_array_whose_sizes_only_the_design_knows_is_one_row_of_values():
+    text = "const int8_t a[Design::x_fold::groups][Design::lanes] = {\n1, -2,\n3, 4};"
+    [array] = parse_arrays(text, "a.h").values()
+    assert array.flat and array.values.tolist() == [1, -2, 3, 4]
+    refused(lambda: parse("T a[2][Design::lanes] = {{1}};"), "a holds '{'")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+@pytest.mark.parametrize("ends", ["\n", "\r\n", "\r"])
+def test_what_editors_save_is_read_with_its_lines(tmp_path, encoding, ends):
+    text = "// é\nT a[2] = {1,\n2};\nuint8_t b[1] =\n{-1};\n".replace("\n", ends)
+    (tmp_path / "params.hpp").write_bytes(text.encode(encoding))
+    refused(lambda: read_arrays(tmp_path), "line 5: b holds -1")
+
+
+def test_bytes_that_are_no_text_are_refused_by_name(tmp_path):
+    (tmp_path / "params.hpp").write_bytes(b"T a[1] = {1};\0\0\0")
+    refused(lambda: read_arrays(tmp_path), "params.hpp holds zero bytes", "save it as UTF-8")
+    (tmp_path / "params.hpp").write_bytes(b"\xff\xfea\0b")
+    refused(lambda: read_arrays(tmp_path), "params.hpp is damaged UTF-16")
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["extern T {};", "#define {} 3", "T {}[2][2][2][2];", "std::vector<T> {} = {{1, 2}};"],
+)
+def test_a_name_that_stands_there_is_never_missing(random_network, tmp_path, written):
+    network = random_network()
+    write_headers(tmp_path, network)
+    old = array_text("embed_linear_b", network.embed_linear.b)
+    new = written.format("embed_linear_b")
+    change(tmp_path, "quant_params.h", lambda text: text.replace(old, new))
+    line = (tmp_path / "quant_params.h").read_text().split(new)[0].count("\n") + 1
+    refused(lambda: read_all(tmp_path), f"quant_params.h, line {line}: embed_linear_b stands here")
+
+
+LARGE = {  # text of a few MB: whether it is read
+    "open comments": ("/* " * 1_000_000, False),
+    "open brackets": ("a[" * 1_000_000, True),
+    "open braces": ("T a[1] = " + "{" * 1_000_000, False),
+    "unsized": ('T a[] = {"' * 300_000, True),
+    "words": ("a " * 1_000_000, True),
+    "one word": ("a" * 4_000_000, True),
+    "no array": ("array<" * 250_000, True),
+    "no array, spaced": ("std::array<" + "int " * 1_000_000, True),
+    "strings": ('"' * 1_000_000, True),
+    "texts": ('"x",' * 200_000, True),
+    "directives": ("#\\\n" * 1_000_000, True),
+    "switched off": ("#if 0\n" * 500_000, False),
+    "characters": ("'a'," * 200_000, True),
+    "attributes": ("a[1] __attribute__((" * 200_000, True),
+    "raw strings": ('R"(' * 1_000_000, False),
+    "parentheses": ("T a[1] = {" + "(" * 1_000_000 + "};", False),
+    "small arrays": ("T a[1] = {1};\n" * 200_000, False),
+    "a value too many": ("T a[900000] = {" + "1,\n" * 900_001 + "};", False),
+    "a row too short": ("T a[300000][2] = {" + "{1, 2},\n" * 299_999 + "{1}};", False),
+    "exotic": ("T a[500000] = {" + "int8_t(0x7f),\n" * 500_000 + "};", True),
+    "casts": ("T a[1] = {" + "int8_t(" * 400_000 + "};", False),
+}
+
+
+@pytest.mark.parametrize("case", LARGE)
+def test_large_texts_take_time_in_proportion(case):
+    text, is_read = LARGE[case]
+    start = time.process_time()
+    try:
+        parse_arrays(text, "a.h")
+        assert is_read
+    except PipelineError as error:
+        assert not is_read and len(str(error)) < 300
+    assert time.process_time() - start < 10  # quadratic time would be hours
 
 
 PIECES = [

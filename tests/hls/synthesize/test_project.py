@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +39,17 @@ from hls.synthesize.project_texts import (
 from hls.synthesize.results import read_brought_back, read_results
 from models.files.errors import PipelineError
 from models.integer import resmlp as int_resmlp
-from tests.support.hls_stand_in import PART, TOP, cosim_rpt, csynth_xml, export_xml, install, put
+from tests.support.hls_stand_in import (
+    NOT_RUN,
+    OLD_EXPORT,
+    PART,
+    TOP,
+    cosim_rpt,
+    csynth_xml,
+    export_xml,
+    install,
+    put,
+)
 
 NAME = "relu_h96"
 TARGET = SynthesisTarget(PART, 5.0)
@@ -399,7 +410,8 @@ def test_reports_in_one_flat_folder(tmp_path, manifest):
     result = synthesis_metrics(read_results(tmp_path / "flat", manifest), manifest)
     assert (result["cosim"], result["cosim_interval_max_cycles"]) == ("PASS", 3)
     assert (result["export"], result["export_clock_ns"]) == ("impl", 4.321)
-    assert result["export_timing_met"] is True and result["note"] is None
+    assert result["export_timing_met"] is True
+    assert result["note"] == "There is no log of C simulation."
     assert result["csim"] is None and result["sources"] == manifest.source_hash[:12]
 
 
@@ -422,13 +434,107 @@ def test_every_generation_has_the_same_keys(tmp_path, manifest):
     assert synthesis_tables(None) == {"modules": [], "loops": []}
 
 
+def metrics_of(folder, manifest):
+    return synthesis_metrics(read_results(folder, manifest), manifest)
+
+
+@pytest.mark.parametrize(
+    ("estimated", "slack", "noted"),
+    [
+        ("3.650", 0.0, False),
+        ("3.659", -0.009, False),
+        ("3.670", -0.02, True),
+        ("4.200", -0.55, True),
+    ],
+)
+def test_c_synthesis_must_reach_the_period_less_the_uncertainty(
+    tmp_path, manifest, estimated, slack, noted
+):
+    write_reports(tmp_path, estimated=estimated)
+    result = metrics_of(tmp_path, manifest)
+    assert result["clock_slack_ns"] == pytest.approx(slack)
+    assert (f"slack {slack:g} ns" in result["note"]) == noted
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("export_impl.xml", export_xml(achieved="6.871", met="TRUE")),
+        ("export_impl.xml", export_xml(achieved="6.871").replace("<TIMING_MET>TRUE<", "<A>T<")),
+        ("export_syn.xml", export_xml("synth", achieved="6.871", met="FALSE")),
+        (f"{TOP}_export.xml", OLD_EXPORT),
+    ],
+)
+def test_a_missed_clock_is_noted_in_every_form_of_export(tmp_path, manifest, file, text):
+    write_reports(tmp_path)
+    put(tmp_path / file, text.replace("<A>T</TIMING_MET>", ""))
+    result = metrics_of(tmp_path, manifest)
+    assert result["export_timing_met"] is False
+    assert "Vivado misses the clock: 6.871 of 5 ns." in result["note"]
+
+
+def test_an_old_export_that_meets_the_clock(tmp_path, manifest):
+    write_reports(tmp_path)
+    put(tmp_path / f"{TOP}_export.xml", OLD_EXPORT.replace("6.871", "4.9"))
+    assert metrics_of(tmp_path, manifest)["export_timing_met"] is True
+
+
+def test_vivado_s_resources_are_compared_with_the_part_too(tmp_path, manifest):
+    write_reports(tmp_path)
+    put(tmp_path / "export_impl.xml", export_xml().replace("<LUT>120000<", "<LUT>871681<"))
+    note = metrics_of(tmp_path, manifest)["note"]
+    assert f"Vivado: LUT 871681 exceeds the 871680 of {PART}." in note
+
+
+def test_steps_that_were_asked_for_and_left_no_report_are_noted(tmp_path, manifest):
+    write_reports(tmp_path)
+    asked = replace(manifest, target=replace(manifest.target, cosim=True, export="impl"))
+    note = metrics_of(tmp_path, asked)["note"]
+    assert "co-simulation that the design asks for" in note and "the export impl" in note
+    put(tmp_path / "export_syn.xml", export_xml("synth"))
+    assert "Vivado's report is of syn, not of impl." in metrics_of(tmp_path, asked)["note"]
+
+
+def test_another_clock_uncertainty_is_refused(tmp_path, manifest):
+    write_reports(tmp_path)
+    asked = replace(manifest, target=replace(manifest.target, clock_uncertainty=10.0))
+    with pytest.raises(PipelineError, match=r"clock uncertainty is 1\.35 ns, but must be 0\.5 ns"):
+        read_results(tmp_path, asked)
+
+
+def test_the_interval_of_a_free_running_design_is_that_of_its_last_process(tmp_path, manifest):
+    write_reports(tmp_path, modules=True)
+    put(tmp_path / f"{TOP}_cosim.rpt", cosim_rpt(*["NA"] * 7))
+    put(tmp_path / "fill_cosim.rpt", cosim_rpt(6000, 6100, 6200, 6240, 6250, 6260, 9))
+    result = metrics_of(tmp_path, manifest)
+    assert (result["cosim"], result["cosim_latency_max_cycles"]) == ("PASS", None)
+    assert result["cosim_interval_avg_cycles"] == 6250
+
+
+def test_a_design_that_starts_and_ends_does_not_pass_after_0_cycles(tmp_path, manifest):
+    called = replace(manifest, top="resmlp_simd")
+    put(tmp_path / "resmlp_simd_csynth.xml", csynth_xml(top="resmlp_simd"))
+    put(tmp_path / "resmlp_simd_cosim.rpt", cosim_rpt(*[0] * 7))
+    with pytest.raises(PipelineError, match="Pass after 0 cycles"):
+        read_results(tmp_path, called)
+
+
+def test_a_co_simulation_of_two_languages_passes_only_if_both_do(tmp_path, manifest):
+    write_reports(tmp_path)
+    vhdl = NOT_RUN.replace("NA", "Pass", 1).replace("NA", "9")
+    put(tmp_path / f"{TOP}_cosim.rpt", cosim_rpt(*["NA"] * 7, status="Fail", other=vhdl))
+    with pytest.raises(PipelineError, match="Co-simulation did not pass"):
+        read_results(tmp_path, manifest)
+
+
 def test_a_success_that_cannot_be_built_is_noted(tmp_path, manifest):
     write_reports(tmp_path / "a", estimated="7.160", lut="900000")
     put(tmp_path / "a" / "export_impl.xml", export_xml(achieved="5.600", met="FALSE"))
     result = synthesis_metrics(read_results(tmp_path / "a", manifest), manifest)
     assert result["note"] == (
-        "The estimated clock of 7.16 ns misses the target of 5 ns. "
-        f"LUT 900000 exceeds the 871680 of {PART}. Vivado misses the clock: 5.6 ns."
+        "The estimated clock of 7.16 ns misses the 3.65 ns that 5 ns leave after the uncertainty: "
+        f"slack -3.51 ns. LUT 900000 exceeds the 871680 of {PART}. There is no log of C "
+        "simulation. Vivado misses the clock: 5.6 of 5 ns."
     )
     assert result["lut_percent"] > 100 and result["export_timing_met"] is False
 
@@ -439,9 +545,14 @@ def test_a_success_that_cannot_be_built_is_noted(tmp_path, manifest):
         (f"{TOP}_csim.log", "CSim done with 3 errors.", "C simulation failed"),
         (f"{TOP}_cosim.rpt", cosim_rpt(*["NA"] * 7, status="Fail"), "did not pass"),
         (f"{TOP}_cosim.rpt", cosim_rpt(*["NA"] * 7, status="NA"), "did not pass"),
-        (f"{TOP}_cosim.rpt", cosim_rpt(*[0] * 7), "Pass after 0 cycles"),
+        (f"{TOP}_csim.log", "@E Simulation failed: Function 'main' returns", "simulation failed"),
+        (f"{TOP}_csim.log", "MISMATCH mean\nCSim done with 0 errors.", "simulation failed"),
+        (f"{TOP}_csim.log", "INFO: [SIM 2] CSIM start", "does not show the end of C simulation"),
         ("export_impl.xml", export_xml(top="another"), "top function is another"),
         ("export_impl.xml", export_xml(part="xc7"), "part is xc7"),
+        ("export_impl.xml", export_xml(target="10.000"), "its clock is 10 ns, but must be 5 ns"),
+        ("export_syn.xml", export_xml("synth", target="10.000"), "its clock is 10 ns"),
+        (f"{TOP}_export.xml", OLD_EXPORT.replace("5.000", "10.000"), "its clock is 10 ns"),
         (f"{TOP}_csynth.xml", csynth_xml()[:500], "cut off"),
     ],
 )
@@ -514,3 +625,28 @@ def test_the_project_alone_compiles_and_passes(random_network, tmp_path):
     subprocess.run(["g++", *flags, *sources, "-o", "csim.exe"], cwd=project, check=True)
     done = subprocess.run(["./csim.exe"], cwd=project, capture_output=True, text=True)
     assert done.returncode == 0 and done.stdout.startswith("PASS images 2 "), done.stdout
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("name", "a; rm -r b"),
+        ("top", "x*"),
+        ("target.part", "xc7}; exec ls; {"),
+        ("target.clock_ns", "5; exit"),
+        ("target.clock_ns", float("nan")),
+        ("target.clock_ns", 0),
+        ("target.flow_target", "[exec ls]"),
+        ("target.clock_uncertainty", -1),
+        ("target.cosim", 1),
+        ("target.export", "../impl"),
+    ],
+)
+def test_a_manifest_with_a_value_that_could_be_a_command_is_refused(project, key, value):
+    path = project / "manifest.json"
+    values = json.loads(path.read_text())
+    *inside, last = key.split(".")
+    (values[inside[0]] if inside else values)[last] = value
+    path.write_text(json.dumps(values))
+    with pytest.raises(PipelineError, match=rf"manifest\.json: {last} is .*no project can have"):
+        read_manifest(path)
