@@ -214,9 +214,17 @@ def test_a_pipeline_error_is_one_line(command_line):
     assert ends_with(PipelineError("params.yaml: a is 3.")) == "error: params.yaml: a is 3."
 
 
-def test_ctrl_c_is_one_line_that_says_how_to_go_on(command_line):
-    message = ends_with(KeyboardInterrupt())
-    assert message.startswith("Interrupted") and "same command" in message
+def test_ctrl_c_is_one_line_that_promises_no_more_than_is_there(command_line, caplog):
+    assert ends_with(KeyboardInterrupt()) == 130
+    assert "Interrupted by SIGINT" in caplog.text and "same command" in caplog.text
+    assert "resume" not in caplog.text
+
+
+def test_ctrl_c_in_a_training_says_that_it_resumes(command_line, caplog):
+    error = KeyboardInterrupt()
+    error.add_note("The same command resumes it.")
+    assert ends_with(error) == 130
+    assert "Interrupted by SIGINT. The same command resumes it." in caplog.text
 
 
 def test_a_defect_of_ours_keeps_its_traceback(command_line):

@@ -249,8 +249,7 @@ def test_an_interruption_while_the_state_is_written_costs_one_epoch(tmp_path, mo
         count += 1
         if count < 3:
             return save(state, target)
-        with open(target, "wb") as file:
-            file.write(b"PK half a file")
+        target.write(b"PK half a file")
         raise Interrupted
 
     with monkeypatch.context() as patch:
