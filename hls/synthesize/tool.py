@@ -27,6 +27,7 @@ STEPS = ("C simulation", "C synthesis", "co-simulation", "implementation")
 POLL_SECONDS = 0.2
 
 _VERSION = re.compile(r"/(20\d\d\.\d)(?:\.\d)?/")  # /tools/Xilinx/Vitis/2023.1/bin/vitis-run
+_PLAIN = re.compile(r"[A-Za-z0-9_./+-]+")
 _FIRST_CONFIG_VERSION = "2023.2"
 _PROGRESS = re.compile(r"(ERROR|CRITICAL WARNING|INFO: \[(HLS 200-(10|42|111)|SIM|COSIM|IMPL))\b")
 
@@ -90,7 +91,7 @@ def run(tool: Tool, project: Path, folder: Path, log: Path, timeout_minutes: flo
             why = f"the {timeout_minutes:g} minutes of hls.timeout_minutes were over"
             why = why if status is None else reason(status, said)
             step = missing or steps[-1]
-            raise PipelineError(f"{command[0]} stopped in {step}: {why}; see {log}.")
+            raise PipelineError(f"{command[0]} stopped in {step}: {why}; see {log}.{_odd(scratch)}")
     try:
         measured = read_results(scratch, manifest)
     except PipelineError as error:
@@ -106,6 +107,16 @@ def _copy(project: Path, folder: Path) -> None:
     for name in FILES:
         copy = shutil.copytree if (project / name).is_dir() else shutil.copyfile
         copy(project / name, folder / name)
+
+
+def _odd(folder: Path) -> str:
+    """Return a sentence about the path if it has what HLS tools may not take, else nothing."""
+    if _PLAIN.fullmatch(str(folder.resolve())):
+        return ""
+    return (
+        " The path of this clone has blanks, quotes or other special characters, which HLS tools "
+        "may not take; try a copy of the project in a folder of plain letters."
+    )
 
 
 def _takes_config_files(path: str) -> bool:
