@@ -31,7 +31,8 @@ MARK = "KILL_WALK"  # environment variable of all processes of a run
 SECONDS_TO_END = 8.0  # the watchdog's grace and some more for a busy machine
 SMALL = {
     "network": {"patch_size": 16, "embed_dim": 8, "num_blocks": 1},
-    "convnet": {"widths": [4, 4, 4], "epochs": 3},
+    "training": {"batch_size": 128},
+    "convnet": {"widths": [4, 4, 4], "epochs": 3, "batch_size": 256},
     "views": {"count": 2},
     "teacher": {"hidden_dim": 8, "epochs": 3},
     "transfer": {"epochs_per_block": 1},

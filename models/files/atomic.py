@@ -42,7 +42,7 @@ def check_writable(path: Path, size: int) -> None:
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary_file(path) as temporary, temporary.open("wb", buffering=0) as file:
+        with temporary_file(path) as temporary, temporary.open("wb") as file:
             for start in range(0, size, _CHUNK):
                 file.write(bytes(min(_CHUNK, size - start)))
     except OSError as error:
