@@ -12,7 +12,7 @@ import json
 import logging
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -169,7 +169,8 @@ def _finish(run: Run, model: nn.Module) -> None:
     write_cost(run.history.with_suffix(".json"), len(run.rows), run.seconds, device)
     if run.weights is not None:
         save_state(model.cpu(), run.weights)
-    run.checkpoint.unlink(missing_ok=True)  # last, so that an interruption loses at most one epoch
+    with suppress(OSError):  # one that stays would be resumed to the same result
+        run.checkpoint.unlink()  # last, so that an interruption loses at most one epoch
 
 
 def _check_writable(run: Run, model: nn.Module) -> None:
