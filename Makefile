@@ -10,13 +10,13 @@
 # make help     show this list
 
 SHELL := /bin/bash
-VENV := $(CURDIR)/.venv
-INSTALLED := $(VENV)/.installed
-PYTHON := $(VENV)/bin/python
+# Relative, because the path of the clone may have blanks and quotes.
+INSTALLED := .venv/.installed
+PYTHON := .venv/bin/python
 NETWORK ?= lerp_psa_h96
 # DVC starts the stages as `python .../stages NAME`, with the python of .venv. Unbuffered output
 # appears while a stage runs.
-export PATH := $(VENV)/bin:$(PATH)
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHONUNBUFFERED := 1
 
 .PHONY: help setup demo check repro readme current quick test lint
@@ -26,6 +26,8 @@ help:
 setup: $(INSTALLED)
 
 $(INSTALLED): pyproject.toml constraints.txt
+	@case "$$PWD" in *:*) echo "The path of this clone has a colon, which divides the folders of PATH;\
+	 move the clone to a path without one." >&2; exit 1;; esac
 	@$(PYTHON) -m pip --version >/dev/null 2>&1 || for python in python3.11 python3; do \
 	  $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue; \
 	  $$python -m venv .venv && break; \
@@ -43,9 +45,9 @@ demo: setup demo/dvc.yaml
 	@mkdir -p build/demo/.dvc
 	@printf '[core]\n    no_scm = true\n    analytics = false\n    check_update = false\n' \
 	  > build/demo/.dvc/config
-	@cp demo/dvc.yaml build/demo/dvc.yaml
+	@cp demo/dvc.yaml .dvcignore build/demo/
 	@sed 's|^code_root: \.\.|code_root: ../..|' demo/params.yaml > build/demo/params.yaml
-	cd build/demo && $(PYTHON) -m dvc repro
+	cd build/demo && ../../$(PYTHON) -m dvc repro
 	@cat build/demo/data/report.md
 
 demo/dvc.yaml: dvc.yaml
@@ -66,7 +68,7 @@ readme: setup
 # Needs neither weights nor images: everything that DVC compares is in git.
 current: setup demo/dvc.yaml
 	$(PYTHON) stages code
-	cd demo && $(PYTHON) ../stages code
+	cd demo && ../$(PYTHON) ../stages code
 	$(PYTHON) stages readme_tables
 	git diff --exit-code -- data/code demo README.md docs
 	@mkdir -p build
@@ -87,4 +89,5 @@ lint: setup
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy
 	$(PYTHON) -m hls.pragmas
-	git ls-files '*.cpp' '*.hpp' '*.h' | xargs --no-run-if-empty $(VENV)/bin/clang-format --dry-run --Werror
+	git ls-files -z '*.cpp' '*.hpp' '*.h' | xargs -0 --no-run-if-empty $(PYTHON) -c \
+	  'from clang_format import clang_format; clang_format()' --dry-run --Werror

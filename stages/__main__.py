@@ -18,7 +18,10 @@ def main() -> None:
     if len(sys.argv) < 2 or sys.argv[1] not in modules:
         sys.exit(f"usage: python {sys.argv[0]} NAME [ARGUMENT ...]; NAME is: {', '.join(modules)}")
     sys.path[0] = str(folder.parent)  # instead of stages/, which Python put there
-    runpy.run_module(modules[sys.argv.pop(1)], run_name="__main__", alter_sys=True)
+    try:
+        runpy.run_module(modules[sys.argv.pop(1)], run_name="__main__", alter_sys=True)
+    except KeyboardInterrupt:  # while it imports: afterwards stages/pipeline/command.py has it
+        sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ Some fingerprints are followed by values: the part of the row in params.yaml tha
 """
 
 import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict
 from functools import cache, partial
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from hls.cpp.accelerators import ACCELERATORS, cpp_files
+from models.files.temporary import temporary_folder
 from stages.pipeline.command import run_stage
 from stages.pipeline.fingerprint import Code, cpp_meaning, fingerprint
 from stages.pipeline.params import Params, load_params
@@ -27,12 +27,17 @@ from stages.results.metrics import write_json
 
 ROOT = Path(__file__).resolve().parent.parent
 PIPELINE = "pipeline"  # name of the file for the stages that run once
-# Modules that do not affect results: they start a stage, read params.yaml (DVC compares its values
-# itself) or word error messages.
+# Modules that do not affect results: they start a stage or another program, read params.yaml (DVC
+# compares its values itself), write what they are given or word error messages.
 NOT_COMPUTING = (
+    "hls.processes",
+    "models.files.atomic",
     "models.files.errors",
+    "models.files.system_errors",
+    "models.files.temporary",
     "stages.pipeline.command",
     "stages.pipeline.designs",
+    "stages.pipeline.ending",
     "stages.pipeline.params",
     "stages.pipeline.rules",
     "stages.pipeline.strict_yaml",
@@ -126,12 +131,12 @@ def _digest(
 def write(found: Mapping[str, Mapping[str, str]], folder: Path) -> None:
     """Write one JSON file per entry, replacing the whole content of `folder`."""
     folder.parent.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".code-", dir=folder.parent) as temporary:
-        new = Path(temporary) / folder.name
+    with temporary_folder(folder.name, folder.parent) as temporary:
+        new = temporary / folder.name
         for name, stages in found.items():
             write_json(new / f"{name}.json", stages)
         if folder.exists():
-            shutil.move(folder, Path(temporary) / "old")
+            shutil.move(folder, temporary / "old")
         shutil.move(new, folder)
 
 

@@ -10,7 +10,6 @@ no images of the data set, so it can be published.
 """
 
 import logging
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +22,7 @@ from hls.plan.sizes import Sizes
 from hls.simulate import gpp
 from models.files.atomic import replace_on_success
 from models.files.errors import PipelineError
+from models.files.temporary import temporary_folder
 from models.integer import resmlp as int_resmlp
 from models.integer.params import IntResMlp, Samples, load_int_params, load_samples, save_samples
 from models.integer.sample_check import check_samples
@@ -106,8 +106,7 @@ def simulate(
     folders = artifact(variant, "headers"), design_artifact(name, "headers")
     checked_headers(folders, network, plan)
     headers = [*folders, write_test_data(name, plan, network, samples)]
-    with tempfile.TemporaryDirectory(prefix="csim-") as path:
-        folder = Path(path)
+    with temporary_folder("csim") as folder:
         binary = gpp.build(settings.compiler, headers, folder, log, accelerator=plan.accelerator)
         images = write_images(variant, settings.images, folder) if settings.images else None
         count = gpp.simulate(binary, log, images, gpp.default_jobs())

@@ -47,11 +47,12 @@ def distill(params: Params, name: str, dataset: Dataset) -> ResMLP:
     phases = [transfer_phase(variant, student, teacher, block, params.training) for block in blocks]
     views, sources = None, [DATASET, artifact(TEACHER, "float.pt")]
     if variant.distill.stored_views:
-        views, bank = stored_views(params, TEACHER, dataset)
-        sources.append(bank)
+        views, _ = stored_views(params, TEACHER, dataset)
     phases.append(distill_phase(variant, student, teacher, params.training, views))
     weights = artifact(name, "float.pt")
-    run = Run(name, seed, history("float", name), _fingerprint(params, variant, sources), weights)
+    fingerprint = _fingerprint(params, variant, sources)
+    fingerprint += [] if views is None else [views.digest()]
+    run = Run(name, seed, history("float", name), fingerprint, weights)
     fit(run, student, phases, dataset, params.training)
     return student
 

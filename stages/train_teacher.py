@@ -35,11 +35,11 @@ def train_teacher(params: Params, dataset: Dataset) -> ResMLP:
             return functional.cross_entropy(logits, labels), logits
         return distillation_loss(logits, target, labels, how.temperature, how.alpha), logits
 
-    views, bank = stored_views(params, CONVNET, dataset)
+    views, _ = stored_views(params, CONVNET, dataset)
     groups = matrices_apart(network)
     phase = Phase("distill", how.epochs, muon(how), groups, loss, [network], views=views)
     description = [asdict(section) for section in (params.network, params.training, how)]
-    fingerprint = [description, params.seed, file_digest(DATASET), file_digest(bank)]
+    fingerprint = [description, params.seed, file_digest(DATASET), views.digest()]
     weights = artifact(TEACHER, "float.pt")
     run = Run(TEACHER, params.seed, history("float", TEACHER), fingerprint, weights)
     fit(run, network, [phase], dataset, params.training)

@@ -7,15 +7,18 @@ imported.
 import os
 import re
 import shutil
+import signal
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
+from typing import TypeAlias
 
 from hls.cpp.accelerators import ACCELERATORS, SOURCES, STREAMING, TEST_BENCH
+from hls.processes import Children
 from models.files.errors import PipelineError
 
 FLAGS = (
@@ -30,6 +33,8 @@ FLAGS = (
     "-Wno-uninitialized",  # ap_private.h sign-extends a value before it sets it
     "-Wno-maybe-uninitialized",
 )
+
+Result: TypeAlias = subprocess.CompletedProcess[str]
 
 _RESULT = re.compile(r"^(?:PASS|FAIL) images (\d+) mismatches (\d+)$", re.MULTILINE)
 
@@ -60,8 +65,9 @@ def compiler_path(compiler: str) -> str:
     """Return the full path of a C++ compiler; PipelineError if it is not on PATH."""
     path = shutil.which(compiler)
     if path is None:
+        fault = "may not be run" if Path(compiler).is_file() else "is not on PATH"
         raise PipelineError(
-            f"csim.compiler is {compiler!r}, which is not on PATH; install it (Debian: "
+            f"csim.compiler is {compiler!r}, which {fault}; install it (Debian: "
             "`apt install g++`) or name another C++ compiler in params.yaml."
         )
     return path
@@ -103,20 +109,29 @@ def compile_program(
     options = [*FLAGS, *_native(path), *flags]
     options += [f"-I{include.resolve()}" for include in includes]
     options += ["-isystem", str(ap_types_folder())]
-    objects = [str(binary.with_name(f"{source.name}.o")) for source in sources]
-    with ThreadPoolExecutor(len(sources)) as pool:
-        commands = [
-            [path, *options, "-c", str(source), "-o", target]
-            for source, target in zip(sources, objects, strict=True)
-        ]
-        done = list(pool.map(lambda command: run(command, log), commands))
-    if all(process.returncode == 0 for process in done):
-        done.append(run([path, *flags, *objects, "-o", str(binary)], log))
-    for process in done:
-        if process.returncode != 0:
-            reason = first_line(process.stdout, "error") or f"status {process.returncode}"
-            raise PipelineError(f"{compiler} cannot compile the HLS code: {reason}; see {log}.")
+    objects = [binary.with_name(f"{source.name}.o") for source in sources]
+    commands = [
+        [path, *options, "-c", str(source), "-o", str(target)]
+        for source, target in zip(sources, objects, strict=True)
+    ]
+    scratch = {"TMPDIR": str(binary.parent)}  # for the compiler's own temporary files
+    _check_compiled(compiler, run_all(commands, log, scratch), objects, log)
+    link = [path, *flags, *map(str, objects), "-o", str(binary)]
+    _check_compiled(compiler, run_all([link], log, scratch), [binary], log)
     return binary
+
+
+def _check_compiled(
+    compiler: str, done: Sequence[Result], written: Sequence[Path], log: Path
+) -> None:
+    """Raise PipelineError if a command failed, or ended well but wrote no file."""
+    for process, file in zip(done, written, strict=True):
+        if process.returncode != 0 or not file.is_file():
+            reason = first_line(process.stdout, "error|No space left") or "it wrote no program"
+            raise PipelineError(
+                f"{compiler} cannot compile the HLS code: {reason} ({ended(process.returncode)}); "
+                f"see {log}."
+            )
 
 
 def simulate(binary: Path, log: Path, images: ImageFiles | None = None, jobs: int = 1) -> int:
@@ -129,14 +144,12 @@ def simulate(binary: Path, log: Path, images: ImageFiles | None = None, jobs: in
     commands = [[str(binary), os.devnull, os.devnull, "0", "0"]]
     if images is not None and images.count > 0:
         commands = _shares(binary, images, jobs)
-    with ThreadPoolExecutor(len(commands)) as pool:
-        done = list(pool.map(lambda command: run(command, log), commands))
-    for process in done:
+    for process in run_all(commands, log):
         result = _RESULT.search(process.stdout)
         if process.returncode != 0 or result is None or result[2] != "0":
             reason = first_line(process.stdout, "MISMATCH|ssert|ERROR") or "it ended early"
             raise PipelineError(
-                f"C-simulation failed: {reason} (status {process.returncode}); see {log}."
+                f"C-simulation failed: {reason} ({ended(process.returncode)}); see {log}."
             )
     return images.count if images is not None else 0
 
@@ -156,18 +169,66 @@ def _shares(binary: Path, images: ImageFiles, jobs: int) -> list[list[str]]:
 def _native(compiler: str) -> list[str]:
     """Return ["-march=native"] if the compiler accepts it, otherwise an empty list."""
     flag = "-march=native"
-    check = [compiler, flag, "-E", "-x", "c++", os.devnull, "-o", os.devnull]
-    return [flag] if subprocess.run(check, capture_output=True).returncode == 0 else []
+    command = [compiler, flag, "-E", "-x", "c++", os.devnull, "-o", os.devnull]
+    with Children() as children:
+        process = _started(children, command, subprocess.DEVNULL)
+        return [flag] if process.wait() == 0 else []
 
 
-def run(command: Sequence[str], log: Path) -> subprocess.CompletedProcess[str]:
+def run(command: Sequence[str], log: Path) -> Result:
     """Run a command until it ends; append the command and its output to `log`."""
-    process = subprocess.run(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
-    )
-    with log.open("a") as file:  # one write per command, so that parallel ones do not mix
-        file.write(f"$ {' '.join(command)}\n{process.stdout}\n")
-    return process
+    return run_all([command], log)[0]
+
+
+def run_all(
+    commands: Sequence[Sequence[str]], log: Path, variables: Mapping[str, str] | None = None
+) -> list[Result]:
+    """Run commands side by side until all have ended; append each with its output to `log`.
+
+    `variables` are added to their environment. PipelineError if one cannot be started. None of them
+    outlives this process.
+    """
+    with ThreadPoolExecutor(len(commands)) as pool, Children() as children:
+
+        def run_one(command: Sequence[str]) -> Result:
+            process = _started(children, command, subprocess.PIPE, variables)
+            output = process.communicate()[0].decode(errors="replace")
+            children.end(process)
+            with log.open("a") as file:  # one write per command, so that parallel ones do not mix
+                file.write(f"$ {' '.join(command)}\n{output}\n")
+            return Result(command, process.returncode, output)
+
+        return list(pool.map(run_one, commands))
+
+
+def ended(status: int) -> str:
+    """Return how a process ended, from its exit status; negative: by a signal.
+
+    >>> ended(3), ended(-9)
+    ('status 3', 'killed by SIGKILL')
+    """
+    known = {int(number) for number in signal.Signals}
+    return f"killed by {signal.Signals(-status).name}" if -status in known else f"status {status}"
+
+
+def _started(
+    children: Children,
+    command: Sequence[str],
+    output: int,
+    variables: Mapping[str, str] | None = None,
+) -> subprocess.Popen[bytes]:
+    """Start a command; PipelineError, which says what to do, if that is not possible."""
+    program = Path(command[0])
+    try:
+        return children.start(command, output, variables=variables)
+    except PermissionError:
+        raise PipelineError(
+            f"{program} may not be run; if {program.parent} is on a file system that runs no "
+            "programs (mounted noexec), set the environment variable TMPDIR to a folder on one "
+            "that does, otherwise make the file executable."
+        ) from None
+    except OSError as error:
+        raise PipelineError(f"{program} cannot be started: {error.strerror}.") from None
 
 
 def first_line(text: str, pattern: str) -> str | None:

@@ -85,7 +85,8 @@ def run(
     if process.returncode != (1 if deadlock else 0):
         reason = gpp.first_line(process.stdout, "ERROR|COMPLETE|ssert") or "it ended early"
         raise PipelineError(
-            f"The accelerator in threads failed: {reason} (status {process.returncode}); see {log}."
+            f"The accelerator in threads failed: {reason} ({gpp.ended(process.returncode)}); "
+            f"see {log}."
         )
     levels = {name: Level(*map(int, numbers)) for name, *numbers in _FIFO.findall(process.stdout)}
     found = _WAIT.findall(process.stdout)

@@ -14,7 +14,6 @@ import hashlib
 import json
 import re
 import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -33,6 +32,7 @@ from hls.synthesize.project_texts import (
 )
 from hls.synthesize.report_files import read_text
 from models.files.errors import PipelineError
+from models.files.temporary import temporary_folder
 
 MANIFEST = "manifest.json"
 SOURCE_FOLDER = "src"
@@ -101,11 +101,11 @@ def write_project(folder: Path, name: str, sources: Sources, target: SynthesisTa
     run, are kept. PipelineError names a missing source.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
-        complete = Path(temporary) / folder.name
+    with temporary_folder(folder.name, folder.parent) as temporary:
+        complete = temporary / folder.name
         manifest = _fill(complete, name, sources, target)
         if folder.exists():
-            old = folder.rename(Path(temporary) / "old")
+            old = folder.rename(temporary / "old")
             for other in old.iterdir():
                 if other.name not in FILES:
                     other.rename(complete / other.name)

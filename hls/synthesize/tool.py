@@ -9,13 +9,11 @@ import logging
 import os
 import re
 import shutil
-import signal
-import subprocess
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from hls.processes import Children
 from hls.synthesize.project import FILES, MANIFEST, Manifest, check_sources, read_manifest
 from hls.synthesize.project_texts import SCRIPT, unified_commands
 from hls.synthesize.report_files import MAX_BYTES
@@ -27,9 +25,9 @@ from models.files.errors import PipelineError
 TOOLS = ("vitis-run", "vitis_hls", "vivado_hls")  # in search order, newest first
 STEPS = ("C simulation", "C synthesis", "co-simulation", "implementation")
 POLL_SECONDS = 0.2
-GRACE_SECONDS = 5.0  # between SIGTERM and SIGKILL for a tool that timed out
 
 _VERSION = re.compile(r"/(20\d\d\.\d)(?:\.\d)?/")  # /tools/Xilinx/Vitis/2023.1/bin/vitis-run
+_PLAIN = re.compile(r"[A-Za-z0-9_./+-]+")
 _FIRST_CONFIG_VERSION = "2023.2"
 _PROGRESS = re.compile(r"(ERROR|CRITICAL WARNING|INFO: \[(HLS 200-(10|42|111)|SIM|COSIM|IMPL))\b")
 
@@ -93,7 +91,7 @@ def run(tool: Tool, project: Path, folder: Path, log: Path, timeout_minutes: flo
             why = f"the {timeout_minutes:g} minutes of hls.timeout_minutes were over"
             why = why if status is None else reason(status, said)
             step = missing or steps[-1]
-            raise PipelineError(f"{command[0]} stopped in {step}: {why}; see {log}.")
+            raise PipelineError(f"{command[0]} stopped in {step}: {why}; see {log}.{_odd(scratch)}")
     try:
         measured = read_results(scratch, manifest)
     except PipelineError as error:
@@ -109,6 +107,16 @@ def _copy(project: Path, folder: Path) -> None:
     for name in FILES:
         copy = shutil.copytree if (project / name).is_dir() else shutil.copyfile
         copy(project / name, folder / name)
+
+
+def _odd(folder: Path) -> str:
+    """Return a sentence about the path if it has what HLS tools may not take, else nothing."""
+    if _PLAIN.fullmatch(str(folder.resolve())):
+        return ""
+    return (
+        " The path of this clone has blanks, quotes or other special characters, which HLS tools "
+        "may not take; try a copy of the project in a folder of plain letters."
+    )
 
 
 def _takes_config_files(path: str) -> bool:
@@ -138,28 +146,19 @@ def _run(command: tuple[str, ...], folder: Path, log: Path, deadline: float) -> 
     All processes of the tool are ended. The tool writes directly to the log file: a pipe would stay
     open as long as any of its child processes lives.
     """
-    with log.open("ab") as file, log.open("rb") as seen:
+    with log.open("ab") as file, log.open("rb") as seen, Children() as children:
         file.write(f"$ {' '.join(command)}\n".encode())
         file.flush()
         seen.seek(0, os.SEEK_END)
         try:
-            process = subprocess.Popen(
-                command,
-                cwd=folder,
-                stdin=subprocess.DEVNULL,
-                stdout=file,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+            process = children.start(command, file, folder)
         except OSError as error:
             raise PipelineError(f"{command[0]} cannot be started: {error.strerror}.") from None
-        try:
-            while process.poll() is None and time.monotonic() < deadline:
-                time.sleep(POLL_SECONDS)
-                _show_progress(seen.readlines())
-            status = process.poll()
-        finally:
-            _end_group(process)
+        while process.poll() is None and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)
+            _show_progress(seen.readlines())
+        status = process.poll()
+        children.end(process)
         _show_progress(seen.readlines())
     return status
 
@@ -169,21 +168,6 @@ def _show_progress(lines: list[bytes]) -> None:
         text = line.decode(errors="replace").strip()
         if _PROGRESS.match(text):
             logging.info("  %s", text)
-
-
-def _end_group(process: subprocess.Popen[bytes]) -> None:
-    """End the tool and all its child processes: SIGTERM, wait, SIGKILL."""
-    if process.poll() is None:
-        _signal_group(process, signal.SIGTERM)
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(GRACE_SECONDS)
-    _signal_group(process, signal.SIGKILL)
-    process.wait()
-
-
-def _signal_group(process: subprocess.Popen[bytes], number: int) -> None:
-    with suppress(ProcessLookupError, PermissionError):  # no process of the group is left
-        os.killpg(process.pid, number)
 
 
 def _first_missing(

@@ -244,6 +244,12 @@ class IntResMlp:
             if tables != (self.has_tables, self.has_tables):
                 both = " and ".join(map(published_name, ("act_in", "act_hidden")))
                 raise ValueError(f"blocks_{index}_mlp must have both {both} in all blocks")
+        tokens = self.num_patches
+        if tokens < 2 or tokens & (tokens - 1):  # fixed_point.mean_shift
+            raise ValueError(
+                f"blocks_0_token_mixer_linear_w is of {tokens} tokens, but their number must be a "
+                "power of two of at least 2, because the integers' mean is a shift"
+            )
 
     def _expected_shapes(self) -> Iterator[tuple[str, Array, tuple[int, ...]]]:
         channels, hidden, tokens = self.embed_dim, self.hidden_dim, self.num_patches

@@ -8,6 +8,7 @@ the int8 range (s <= 16 and |b| <= 128 need at most 24 bits); outside, both satu
 value.
 """
 
+import math
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from models.files.errors import PipelineError
 from models.integer import fixed_point
 from models.integer.params import (
     Array,
@@ -62,10 +64,20 @@ def patchify(images: npt.NDArray[np.integer], patch_dim: int) -> Array:
 def quantize_images(network: IntResMlp, images: npt.NDArray[np.uint8]) -> Array:
     """Map uint8 images [n, height, width, 3] to int8 tokens [n, patches, patch_dim].
 
-    Raises ValueError if the network has no `input_lut`.
+    Raises ValueError if the network has no `input_lut`, and PipelineError if its tokens are not the
+    square patches of images of this size.
     """
     if network.input_lut is None:
         raise ValueError("this network has no input_lut: the scale of its input is not known")
+    height, width, channels = images.shape[1:]
+    size = math.isqrt(network.patch_dim // channels)
+    tokens = (height // max(size, 1)) * (width // max(size, 1))
+    if channels * size**2 != network.patch_dim or tokens != network.num_patches:
+        raise PipelineError(
+            f"The network has {network.num_patches} tokens of {network.patch_dim} values, but "
+            f"images of {height} x {width} pixels of {channels} colours cannot be cut into as many "
+            "equal squares; it is a network for other images."
+        )
     quantized = np.stack([network.input_lut[c][images[..., c]] for c in range(3)], axis=-1)
     return patchify(quantized, network.patch_dim)
 

@@ -5,6 +5,8 @@ they are needed (a quarter of a second). Only the logits are stored, so no image
 set.
 """
 
+import hashlib
+import io
 import zipfile
 import zlib
 from dataclasses import dataclass, replace
@@ -89,9 +91,18 @@ class Views:
 
     def save(self, path: Path | str) -> None:
         """Write logits and checksums to an npz file."""
-        with replace_on_success(path) as temporary, temporary.open("wb") as file:
-            arrays: dict[str, Any] = {"logits": self.logits, "checksums": self.checksums}
-            np.savez(file, **arrays)
+        with replace_on_success(path) as temporary:
+            temporary.write_bytes(self._content())
+
+    def digest(self) -> str:
+        """Return the SHA-256 of the file that `save` writes, in hexadecimal."""
+        return hashlib.sha256(self._content()).hexdigest()
+
+    def _content(self) -> bytes:
+        file = io.BytesIO()
+        arrays: dict[str, Any] = {"logits": self.logits, "checksums": self.checksums}
+        np.savez(file, **arrays)
+        return file.getvalue()
 
 
 class ViewCache:

@@ -10,7 +10,6 @@ Leaves no files, except data/designs/<design>/deadlock.log after a failure.
 """
 
 import logging
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +20,7 @@ from hls.plan.design import read_design
 from hls.plan.sizes import Sizes
 from hls.simulate import gpp, threads
 from models.files.errors import PipelineError
+from models.files.temporary import temporary_folder
 from models.integer import resmlp as int_resmlp
 from models.integer.params import IntResMlp, load_int_params
 from stages.pipeline.command import run_design_stage
@@ -48,8 +48,7 @@ def check(name: str, variant: str, compiler: str, log: Path) -> threads.Outcome:
     design = read_design(design_artifact(name, "design.json"), Sizes.of(network))
     headers = artifact(variant, "headers"), design_artifact(name, "headers")
     checked_headers(headers, network, design)
-    with tempfile.TemporaryDirectory(prefix="deadlock-") as path:
-        folder = Path(path)
+    with temporary_folder("deadlock") as folder:
         binary = threads.build(compiler, headers, folder, log)
         outcome = threads.run(binary, log, write_images(network, folder))
     if outcome.deadlock:

@@ -9,7 +9,9 @@ computed from, and each clone computes its own bank the first time it trains.
 import hashlib
 import json
 import logging
-from dataclasses import asdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,7 @@ from filelock import FileLock
 from tqdm import tqdm
 
 from models.files.digest import file_digest
+from models.files.system_errors import explained
 from stages.augment.views import Views, checksum, load_views, view_images
 from stages.networks.convnet import load_convnet, mixed_precision
 from stages.networks.evaluation import Forward, accuracy, predict, to_tensors
@@ -29,14 +32,38 @@ from stages.pipeline.paths import CONVNET, DATASET, artifact
 def stored_views(params: Params, name: str, dataset: Dataset) -> tuple[Views, Path]:
     """Return the views of the network `name` (`convnet` or `teacher`), and their file.
 
-    The first process that needs the file computes it, which takes minutes; others wait for it.
+    The first process that needs the file computes it, which takes minutes; others wait for it. If
+    the file cannot be written, a warning says so, and the views are used without it.
     """
     path = bank_path(params, name)
-    path.parent.mkdir(exist_ok=True)
-    with FileLock(path.with_suffix(".lock")):
-        if not path.exists():
-            make_bank(params, name, dataset).save(path)
-    return load_views(path, params.training.augment, params.seed), path
+    with _locked(path):
+        if path.exists():
+            return load_views(path, params.training.augment, params.seed), path
+        views = make_bank(params, name, dataset)
+        try:
+            views.save(path)
+        except OSError as error:
+            _warn(error)
+    return replace(views, source=path), path
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Let one process at a time make the file `path`, if its folder can hold a lock."""
+    lock = FileLock(path.with_suffix(".lock"))
+    try:
+        path.parent.mkdir(exist_ok=True)
+        lock.acquire()
+    except OSError as error:
+        _warn(error)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _warn(error: OSError) -> None:
+    logging.warning("%s Stored views are not kept: the next training makes them.", explained(error))
 
 
 def bank_path(params: Params, name: str) -> Path:

@@ -2,11 +2,17 @@
 
 import argparse
 import logging
+import os
+import signal
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from models.files.errors import PipelineError
+from models.files.system_errors import explained
+from stages.pipeline.ending import signal_of, stopped_by_signals
+
+_AGAIN = "Nothing half-written stays; run the same command again."
 
 
 def run_stage(main: Callable[[], None]) -> None:
@@ -45,13 +51,34 @@ def _run_on_one(
 
 
 def guarded(call: Callable[[], None]) -> None:
-    """Call a stage with logging set up; a PipelineError is printed as one line, with status 1."""
+    """Call a stage with logging set up; whatever the user can mend is printed as one line.
+
+    Ends with status 1 after an error. Ctrl-C, SIGTERM and SIGHUP end it with 128 plus the number of
+    the signal (130, 143, 129), after the clean-up. An error that nobody but us can mend keeps its
+    traceback.
+    """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    logging.raiseExceptions = False  # a full disk under a redirected stderr must not end a training
     try:
-        call()
+        with stopped_by_signals():
+            call()
+            sys.stdout.flush()
     except PipelineError as error:
         sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        sys.exit(
-            "Interrupted. Run the same command again: a training resumes after its last epoch."
-        )
+    except BrokenPipeError:  # the reader of the output has ended, as in `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
+    except KeyboardInterrupt as error:
+        stopped = signal_of(error)
+        logging.error("Interrupted by %s. %s", stopped.name, _notes(error) or _AGAIN)
+        sys.exit(128 + stopped)
+    except Exception as error:
+        text = explained(error)
+        if text is None:
+            raise
+        sys.exit(f"error: {text} {_notes(error)}".rstrip())
+
+
+def _notes(error: BaseException) -> str:
+    """Return what the code that an exception passed through has added to it."""
+    return " ".join(getattr(error, "__notes__", ()))

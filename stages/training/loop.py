@@ -12,7 +12,9 @@ import json
 import logging
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +22,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.files.atomic import replace_on_success
+from models.files.atomic import check_writable, replace_on_success
 from models.files.errors import PipelineError
+from models.files.system_errors import explained
 from models.float.checkpoint import save_state
 from stages.augment.seeds import generator_of
 from stages.networks.distributed import check_batch_size, from_first, is_first
@@ -35,6 +38,7 @@ from stages.training.phase import Phase, PhaseRunner
 from stages.training.validation import Loss
 
 _LOG = logging.getLogger(__name__)
+_HISTORY_BYTES = 1 << 14  # room for the curve of some hundred epochs
 
 
 @dataclass
@@ -54,6 +58,7 @@ class Run:
     section: str = "training"  # section of params.yaml with batch_size, for messages
     rows: list[dict[str, Any]] = field(default_factory=list)
     seconds: float = 0.0
+    warned: bool = False  # that it cannot be resumed
 
     @property
     def checkpoint(self) -> Path:
@@ -74,7 +79,24 @@ def fit(
     """
     keep_freed_memory()
     _check_batch_size(run, dataset, training)
+    if is_first():
+        _check_writable(run, model)
     state = _resume(run, model)
+    with _told_where_it_resumes(run):
+        _train(run, model, phases, state, dataset, training)
+        if is_first():
+            _finish(run, model)
+
+
+def _train(
+    run: Run,
+    model: nn.Module,
+    phases: list[Phase],
+    state: dict[str, Any] | None,
+    dataset: Dataset,
+    training: Training,
+) -> None:
+    """Train the epochs that `state`, that of a run to be resumed, does not have yet."""
     for index, epochs in _remaining(phases, state):
         phase = phases[index]
         runner = PhaseRunner(phase, model, dataset, training)
@@ -86,11 +108,8 @@ def fit(
             run.rows.append({"epoch": len(run.rows) + 1, "phase": phase.name, **row})
             run.seconds += time.perf_counter() - began
             if is_first():
-                _write_history(run)
-                _save(run, model, runner.optimizer, [index, epoch])
+                _save_epoch(run, model, runner.optimizer, [index, epoch])
                 _log_epoch(run, phases, time.perf_counter() - began)
-    if is_first():
-        _finish(run, model)
 
 
 def distillation_loss(
@@ -150,7 +169,53 @@ def _finish(run: Run, model: nn.Module) -> None:
     write_cost(run.history.with_suffix(".json"), len(run.rows), run.seconds, device)
     if run.weights is not None:
         save_state(model.cpu(), run.weights)
-    run.checkpoint.unlink(missing_ok=True)  # last, so that an interruption loses at most one epoch
+    with suppress(OSError):  # one that stays would be resumed to the same result
+        run.checkpoint.unlink()  # last, so that an interruption loses at most one epoch
+
+
+def _check_writable(run: Run, model: nn.Module) -> None:
+    """Raise OSError before the training if its results could not be written after it.
+
+    A checkpoint that cannot be written gives a warning only.
+    """
+    size = sum(value.nbytes for value in model.state_dict().values())
+    check_writable(run.history, _HISTORY_BYTES)
+    if run.weights is not None:
+        check_writable(run.weights, size)
+    try:
+        check_writable(run.checkpoint, 3 * size)  # the optimiser has up to two values per weight
+    except OSError as error:
+        _warn_once(run, error)
+
+
+def _save_epoch(run: Run, model: nn.Module, optimizer: AnyOptimizer, position: list[int]) -> None:
+    """Write the history and the checkpoint; a failure gives one warning, the training goes on."""
+    for write in (partial(_write_history, run), partial(_save, run, model, optimizer, position)):
+        try:
+            write()
+        except OSError as error:
+            _warn_once(run, error)
+
+
+def _warn_once(run: Run, error: OSError) -> None:
+    if not run.warned:
+        _LOG.warning(
+            "%s The training of %s goes on, but cannot be resumed if it is interrupted.",
+            explained(error),
+            run.name,
+        )
+    run.warned = True
+
+
+@contextmanager
+def _told_where_it_resumes(run: Run) -> Iterator[None]:
+    """Add to an exception that ends a training how it goes on, if it can be resumed."""
+    try:
+        yield
+    except (KeyboardInterrupt, OSError) as error:
+        if run.checkpoint.is_file():
+            error.add_note("The same command resumes the training after its last saved epoch.")
+        raise
 
 
 def _save(run: Run, model: nn.Module, optimizer: AnyOptimizer, position: list[int]) -> None:
@@ -161,8 +226,8 @@ def _save(run: Run, model: nn.Module, optimizer: AnyOptimizer, position: list[in
         "rows": run.rows,
         "seconds": run.seconds,
     }
-    with replace_on_success(run.checkpoint) as temporary:
-        torch.save(state, temporary)
+    with replace_on_success(run.checkpoint) as temporary, temporary.open("wb") as file:
+        torch.save(state, file)
 
 
 def _resume(run: Run, model: nn.Module) -> dict[str, Any] | None:

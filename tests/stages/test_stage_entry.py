@@ -1,6 +1,9 @@
 """How a stage starts: its command line, and a mistake of the user told in one line, status 1."""
 
+import errno
 import runpy
+import shlex
+import subprocess
 import sys
 from pathlib import Path
 
@@ -214,9 +217,80 @@ def test_a_pipeline_error_is_one_line(command_line):
     assert ends_with(PipelineError("params.yaml: a is 3.")) == "error: params.yaml: a is 3."
 
 
-def test_ctrl_c_is_one_line_that_says_how_to_go_on(command_line):
-    message = ends_with(KeyboardInterrupt())
-    assert message.startswith("Interrupted") and "same command" in message
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "data/x.pt"), "data/x.pt cannot be writ"),
+        (MemoryError(), "The memory is not enough"),
+        (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"), "invalid start byte"),
+    ],
+)
+def test_what_the_user_can_mend_is_one_line(error, words, command_line):
+    assert_one_line(ends_with(error), words)
+
+
+def test_a_reader_that_ends_early_ends_the_stage_quietly(tmp_path):
+    code = "import sys; from stages.pipeline.command import guarded\n"
+    code += "guarded(lambda: [print('x' * 9999) for _ in range(99)])"
+    command = f"{shlex.quote(sys.executable)} -c {shlex.quote(code)} | head -1"
+    done = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True)
+    assert done.stderr == "" and len(done.stdout) == 10000
+
+
+# What stands in the way, and the stage that meets it first
+IN_THE_WAY = [
+    ("prepare_data", [], "data"),
+    ("plan", [DESIGN], "data/designs"),
+    ("plan", [DESIGN], "data/metrics"),
+    ("report", [], "data/plots"),
+]
+
+
+@pytest.mark.parametrize(("stage", "names", "place"), IN_THE_WAY)
+def test_a_file_where_a_folder_should_be_is_named(stage, names, place, start, folder):
+    Path(place).parent.mkdir(exist_ok=True)
+    Path(place).write_text("")
+    assert_one_line(start(stage, *names), place)
+
+
+@pytest.mark.parametrize(
+    ("stage", "names", "place"),
+    [
+        ("report", [], "data/report.md"),
+        ("report", [], "data/metrics/float/relu_h96.json"),
+        ("report", [], "data/history/float/relu_h96.csv"),
+        ("plan", [DESIGN], f"data/designs/{DESIGN}/design.json"),
+        ("plan", [DESIGN], "params.yaml"),
+        ("verify", [NAME], f"data/{NAME}/int8.pkl"),
+    ],
+)
+def test_a_folder_where_a_file_should_be_is_named(stage, names, place, start, folder):
+    save_dataset()
+    Path(place).unlink(missing_ok=True)
+    Path(place).mkdir(parents=True)
+    assert_one_line(start(stage, *names), place)
+
+
+@pytest.mark.parametrize(
+    "place", ["data/metrics/float/relu_h96.json", "data/history/float/relu_h96.csv"]
+)
+def test_bytes_that_are_no_text_are_one_line(place, start, folder):
+    Path(place).parent.mkdir(parents=True)
+    Path(place).write_bytes(b"\xff\xfe\x00{")
+    assert_one_line(start("report"))
+
+
+def test_ctrl_c_is_one_line_that_promises_no_more_than_is_there(command_line, caplog):
+    assert ends_with(KeyboardInterrupt()) == 130
+    assert "Interrupted by SIGINT" in caplog.text and "same command" in caplog.text
+    assert "resume" not in caplog.text
+
+
+def test_ctrl_c_in_a_training_says_that_it_resumes(command_line, caplog):
+    error = KeyboardInterrupt()
+    error.add_note("The same command resumes it.")
+    assert ends_with(error) == 130
+    assert "Interrupted by SIGINT. The same command resumes it." in caplog.text
 
 
 def test_a_defect_of_ours_keeps_its_traceback(command_line):

@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from hls import processes
 from hls.cpp.accelerators import STREAMING
 from hls.synthesize import tool
 from hls.synthesize.metrics import synthesis_metrics
@@ -191,7 +192,7 @@ def is_running(pid):
 
 def test_the_time_limit_ends_the_tool_and_its_children(start, bin_folder, tmp_path, monkeypatch):
     """The child does not heed SIGTERM."""
-    monkeypatch.setattr(tool, "GRACE_SECONDS", 0.2)
+    monkeypatch.setattr(processes, "GRACE_SECONDS", 0.2)
     install(bin_folder, "vitis_hls", flaw="csynth:hang")
     began = time.monotonic()
     message = failure(start, minutes=3 / 60)
@@ -205,7 +206,7 @@ def test_the_time_limit_ends_the_tool_and_its_children(start, bin_folder, tmp_pa
 
 
 def test_ctrl_c_ends_the_tool(start, bin_folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(tool, "GRACE_SECONDS", 0.2)
+    monkeypatch.setattr(processes, "GRACE_SECONDS", 0.2)
     install(bin_folder, "vitis_hls", flaw="csynth:hang")
 
     def interrupt(lines):

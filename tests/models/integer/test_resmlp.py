@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from models.files.errors import PipelineError
 from models.integer import resmlp as int_resmlp
 from models.integer.params import IntLayer
 
@@ -269,10 +270,18 @@ def test_accuracy_is_in_percent_and_the_first_of_equal_logits_wins():
     assert int_resmlp.accuracy(logits, np.array([2, 0, 2, 1])) == 50
 
 
-def test_a_mean_over_other_than_a_power_of_two_is_refused(random_network):
-    network = random_network(num_patches=6)
-    with pytest.raises(ValueError, match="mean of 6 tokens"):
-        int_resmlp.forward(network, tokens_for(network))
+@pytest.mark.parametrize("tokens", [1, 3, 6])
+def test_a_mean_over_other_than_a_power_of_two_is_refused(tokens, random_network):
+    with pytest.raises(ValueError, match=rf"is of {tokens} tokens.*power of two of at least 2"):
+        random_network(num_patches=tokens)
+
+
+def test_one_class_and_one_channel_are_computed_as_any_other(random_network):
+    network = random_network(num_patches=2, embed_dim=1, hidden_dim=1, num_classes=1, tables=True)
+    tokens = tokens_for(network)
+    logits = int_resmlp.forward(network, tokens)
+    np.testing.assert_array_equal(logits, int_resmlp.forward(network, tokens, exact_integers=True))
+    assert logits.shape == (3, 1)
 
 
 # ---- from pixels to tokens
@@ -314,6 +323,13 @@ def test_quantize_images_looks_up_every_channel_in_its_own_row(image_network):
         expected[..., channel] = image_network.input_lut[channel][images[..., channel]]
     tokens = int_resmlp.quantize_images(image_network, images)
     np.testing.assert_array_equal(tokens, int_resmlp.patchify(expected, 768))
+
+
+@pytest.mark.parametrize(("patch_dim", "num_patches"), [(768, 8), (192, 4), (100, 4), (2, 4)])
+def test_a_network_of_other_images_is_refused(patch_dim, num_patches, random_network):
+    network = random_network(patch_dim=patch_dim, num_patches=num_patches, input_lut=True)
+    with pytest.raises(PipelineError, match=f"{num_patches} tokens of {patch_dim} values.*32 x 32"):
+        int_resmlp.quantize_images(network, images_of(1))
 
 
 def test_images_need_an_input_lut(image_network):

@@ -1,5 +1,6 @@
 """Stored views: the logits belong to exactly the images that are drawn again from the seed."""
 
+import hashlib
 import logging
 from dataclasses import replace
 from pathlib import Path
@@ -278,6 +279,20 @@ def test_a_bank_of_other_draws_is_named(toy):
     views, _ = stored_views(params, "teacher", dataset)
     with pytest.raises(PipelineError, match=f"^{path}: .*other images.*delete the file"):
         views.view(pixels(), 0)
+
+
+def test_a_bank_that_cannot_be_kept_is_used_all_the_same(toy, caplog):
+    params, dataset, _ = toy
+    kept, path = stored_views(params, "teacher", dataset)
+    assert kept.digest() == hashlib.sha256(path.read_bytes()).hexdigest()
+    for file in Path(".ckpt").iterdir():
+        file.unlink()
+    Path(".ckpt").rmdir()
+    Path(".ckpt").write_text("")  # a file in place of the folder stops root, too
+    views, _ = stored_views(params, "teacher", dataset)
+    np.testing.assert_array_equal(views.logits, kept.logits)
+    assert views.digest() == kept.digest()
+    assert ".ckpt" in caplog.text and "are not kept" in caplog.text
 
 
 def test_missing_weights_are_named_and_leave_no_bank(toy):

@@ -1,8 +1,10 @@
 """The training loop: what it optimises, which images it sees, what an interruption leaves."""
 
 import csv
+import errno
 import json
 import math
+import os
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -249,8 +251,7 @@ def test_an_interruption_while_the_state_is_written_costs_one_epoch(tmp_path, mo
         count += 1
         if count < 3:
             return save(state, target)
-        with open(target, "wb") as file:
-            file.write(b"PK half a file")
+        target.write(b"PK half a file")
         raise Interrupted
 
     with monkeypatch.context() as patch:
@@ -267,6 +268,84 @@ def test_the_state_of_another_run_is_not_resumed(tmp_path, other):
     train_until(3 * STEPS, tmp_path / "other", seed=8, **other)
     assert list(tmp_path.glob(".ckpt/*.pt"))
     assert_same(train(tmp_path / "mine"), whole)
+
+
+# Places that cannot be written
+
+
+def make_unwritable(folder, place):
+    """Put a file where the folder of a path must be; it stops root, too."""
+    if (folder / place).is_dir():
+        (folder / place).rmdir()
+    (folder / place).write_text("")
+
+
+def test_a_checkpoint_that_cannot_be_written_warns_once_and_loses_nothing(tmp_path, caplog):
+    whole = train(tmp_path / "whole")
+    make_unwritable(tmp_path, ".ckpt")
+    caplog.clear()
+    assert_same(train(tmp_path / "cut"), whole)
+    warnings = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert len(warnings) == 1
+    assert ".ckpt" in warnings[0].message and "cannot be resumed" in warnings[0].message
+    assert (tmp_path / "cut" / "history.csv").is_file()
+
+
+def test_a_disk_that_fills_during_the_training_warns_once_and_loses_nothing(
+    tmp_path, caplog, monkeypatch
+):
+    whole = train(tmp_path / "whole")
+    save = torch.save
+
+    def full(state, target):
+        if "position" in state:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        save(state, target)
+
+    monkeypatch.setattr(torch, "save", full)
+    caplog.clear()
+    assert_same(train(tmp_path / "cut"), whole)
+    warnings = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert len(warnings) == 1 and "the disk is full" in warnings[0].message
+
+
+@pytest.mark.parametrize("place", ["history", "weights"])
+def test_outputs_that_cannot_be_written_are_told_before_the_training(place, tmp_path):
+    make_unwritable(tmp_path, place)
+    model, trained = Toy(), []
+
+    def loss(images, labels):
+        trained.append(len(images))
+        return labels_loss(model)(images, labels)
+
+    folder = {"history": tmp_path, "weights": tmp_path} | {place: tmp_path / place}
+    run = Run(
+        "toy",
+        7,
+        folder["history"] / "a.csv",
+        "x",
+        folder["weights"] / "w.pt",
+    )
+    with pytest.raises(OSError) as caught:
+        fit(run, model, one_phase(model, loss=loss), make_dataset(), PLAIN)
+    assert str(tmp_path / place) in str(caught.value.filename) and not trained
+
+
+def test_an_interrupted_training_says_that_it_resumes_only_if_it_does(tmp_path):
+    for steps, notes in ((1, 0), (STEPS + 1, 1)):
+        model = Toy()
+        left = [steps]
+
+        def loss(images, labels, model=model, left=left):
+            left[0] -= torch.is_grad_enabled()
+            if left[0] < 0:
+                raise KeyboardInterrupt
+            return labels_loss(model)(images, labels)
+
+        phases = one_phase(model, epochs=3, loss=loss)
+        with pytest.raises(KeyboardInterrupt) as caught:
+            fit(make_run(tmp_path), model, phases, make_dataset(), PLAIN)
+        assert len(getattr(caught.value, "__notes__", ())) == notes
 
 
 # The seed
