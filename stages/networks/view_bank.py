@@ -17,6 +17,8 @@ from filelock import FileLock
 from tqdm import tqdm
 
 from models.files.digest import file_digest
+from models.files.errors import PipelineError
+from models.files.integrity import set_aside
 from stages.augment.views import Views, checksum, load_views, view_images
 from stages.networks.convnet import load_convnet, mixed_precision
 from stages.networks.evaluation import Forward, accuracy, predict, to_tensors
@@ -29,14 +31,20 @@ from stages.pipeline.paths import CONVNET, DATASET, artifact
 def stored_views(params: Params, name: str, dataset: Dataset) -> tuple[Views, Path]:
     """Return the views of the network `name` (`convnet` or `teacher`), and their file.
 
-    The first process that needs the file computes it, which takes minutes; others wait for it.
+    The first process that needs the file computes it, which takes minutes; others wait for it. A
+    damaged file is set aside with a warning and computed again.
     """
     path = bank_path(params, name)
     path.parent.mkdir(exist_ok=True)
+    how, seed = params.training.augment, params.seed
     with FileLock(path.with_suffix(".lock")):
-        if not path.exists():
-            make_bank(params, name, dataset).save(path)
-    return load_views(path, params.training.augment, params.seed), path
+        if path.exists():
+            try:
+                return load_views(path, how, seed), path
+            except PipelineError as error:
+                logging.warning("%s It is made again now; %s.", error, set_aside(path))
+        make_bank(params, name, dataset).save(path)
+        return load_views(path, how, seed), path
 
 
 def bank_path(params: Params, name: str) -> Path:
