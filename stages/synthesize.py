@@ -14,6 +14,7 @@ import logging
 from pathlib import Path
 
 from hls.cpp.accelerators import SIMD
+from hls.headers.golden import golden_text
 from hls.headers.network import header_files
 from hls.synthesize import tool
 from hls.synthesize.metrics import origin, synthesis_metrics, synthesis_tables
@@ -27,7 +28,8 @@ from hls.synthesize.project import (
 from hls.synthesize.project_texts import SynthesisTarget
 from hls.synthesize.results import Measured, read_brought_back
 from models.files.atomic import replace_on_success
-from models.files.errors import PipelineError
+from models.files.errors import PipelineError, restore
+from models.integer.params import load_samples
 from stages.pipeline.command import run_design_stage
 from stages.pipeline.designs import DesignRow
 from stages.pipeline.names import design_of
@@ -109,7 +111,7 @@ def _is_measured(path: Path, manifest: Manifest) -> bool:
 def write_design_project(name: str, design: DesignRow, settings: Hls) -> Path:
     """Write the project folder of one design from its headers and the data of its test bench.
 
-    Raises PipelineError if the data of the test bench are missing.
+    Raises PipelineError if the data of the test bench are missing or damaged.
     """
     simd = design.accelerator == SIMD
     data = [design_artifact(name, "golden") / "golden.hpp"]
@@ -118,12 +120,23 @@ def write_design_project(name: str, design: DesignRow, settings: Hls) -> Path:
     for file in data:
         if not file.is_file():
             raise PipelineError(f"{file} is missing; run `dvc repro csim` to make it.")
+    check_golden(data[0])
     folders = artifact(design.variant, "headers"), design_artifact(name, "headers")
     headers = header_files(*folders, with_params=not simd)
     sources = accelerator_sources(design.accelerator, *headers, *data)
     project = design_artifact(name, "project")
     write_project(project, name, sources, target_of(settings))
     return project
+
+
+def check_golden(header: Path) -> None:
+    """Raise PipelineError unless golden.hpp holds the samples of the samples.pkl beside it."""
+    samples = header.with_name("samples.pkl")
+    if samples.is_file() and header.read_bytes() != golden_text(load_samples(samples)).encode():
+        raise PipelineError(
+            f"{header} does not hold the samples of {samples}: one of them is damaged; "
+            f"{restore(header.parent)}."
+        )
 
 
 def main(name: str, reports: Path | None = None) -> None:

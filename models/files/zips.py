@@ -6,6 +6,7 @@ end. These readers always do, so a changed byte is either an error or has no eff
 
 import io
 import math
+import struct
 import zipfile
 import zlib
 from pathlib import Path
@@ -17,9 +18,9 @@ import numpy.typing as npt
 from models.files.errors import PipelineError, one_line
 
 ZIP = b"PK\x03\x04"
-_DAMAGE = (  # exceptions of zipfile and of numpy's readers of headers on damaged or forged files
-    *(OSError, EOFError, RuntimeError, ValueError, TypeError, LookupError, SyntaxError),
-    *(OverflowError, MemoryError, zipfile.BadZipFile, zlib.error),
+_DAMAGE = (  # exceptions of zipfile and numpy on damaged or forged files
+    *(OSError, EOFError, RuntimeError, ValueError, TypeError, LookupError, OverflowError),
+    *(zipfile.BadZipFile, zlib.error, struct.error),
 )
 
 
@@ -27,16 +28,22 @@ class DamagedError(Exception):
     """A zip, or an array in it, that is not what was written; the message is a clause."""
 
 
-def check_zip(data: bytes) -> None:
-    """Raise DamagedError unless `data` is a zip of uncompressed members whose CRC-32 are right."""
+def checked_zip(data: bytes) -> bytes:
+    """Return a new zip of the members of `data`, whose names and CRC-32 are checked.
+
+    Other readers get the new one, because a byte of the directory that zipfile ignores may matter
+    to them: torch takes a member that is marked as a folder for empty, and returns what happened to
+    be in memory. Raises DamagedError unless `data` is a zip of uncompressed members.
+    """
+    target = io.BytesIO()
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive, zipfile.ZipFile(target, "w") as new:
             _check_members(archive)
-            bad = archive.testzip()
+            for name in archive.namelist():
+                new.writestr(zipfile.ZipInfo(name), archive.read(name))
     except _DAMAGE as error:
         raise DamagedError(one_line(error) or type(error).__name__) from error
-    if bad is not None:
-        raise DamagedError(f"the checksum of {ascii(bad)[:80]} is wrong")
+    return target.getvalue()
 
 
 def read_npz(path: Path | str, names: tuple[str, ...], mend: str) -> dict[str, npt.NDArray[Any]]:
@@ -87,7 +94,10 @@ def _array(archive: zipfile.ZipFile, member: str) -> npt.NDArray[Any]:
 
 
 def _header(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    version = np.lib.format.read_magic(file)
-    if version == (1, 0):
-        return np.lib.format.read_array_header_1_0(file)
-    return np.lib.format.read_array_header_2_0(file)
+    try:
+        version = np.lib.format.read_magic(file)
+        if version == (1, 0):
+            return np.lib.format.read_array_header_1_0(file)
+        return np.lib.format.read_array_header_2_0(file)
+    except Exception as error:  # numpy parses the header as Python and raises what its parsers do
+        raise DamagedError(f"an array has no header ({one_line(error)[:80]})") from error

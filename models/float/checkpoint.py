@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from models.files.atomic import replace_on_success
 from models.files.errors import PipelineError, one_line, restore
-from models.files.zips import ZIP, DamagedError, check_zip
+from models.files.zips import ZIP, DamagedError, checked_zip
 from models.float.wrappings import COUNTER, common_prefix, unwrapped
 
 StateDict = dict[str, Tensor]
@@ -82,7 +82,7 @@ def read_tensors(data: bytes, must_be_zip: bool = True) -> Any:  # noqa: ANN401 
     torch.load(weights_only=True).
     """
     if must_be_zip or data.startswith(ZIP):
-        check_zip(data)
+        data = checked_zip(data)
     try:
         return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load raises whatever its zip and pickle readers raise

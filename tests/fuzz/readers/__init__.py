@@ -1,0 +1,1 @@
+"""One file per reader, each with a constant READER."""
