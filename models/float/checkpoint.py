@@ -104,9 +104,9 @@ def load_state(module: nn.Module, path: Path | str) -> None:
     Raises PipelineError unless all keys fit and all values are possible (see `check_values`).
     """
     own = module.state_dict()
-    state = with_counters(read_state(path, own.keys()), own)
+    state = read_state(path, own.keys())
     try:
-        module.load_state_dict(state)
+        module.load_state_dict(with_counters(state, own))
     except RuntimeError as error:
         prefix = None if state.keys() & own.keys() else common_prefix(state)
         hint = f" (all its names begin with {prefix!r})" if prefix else ""

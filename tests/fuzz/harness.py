@@ -16,6 +16,8 @@ from pathlib import Path
 from random import Random
 from typing import IO
 
+import torch
+
 from models.files.errors import PipelineError
 from tests.fuzz import readers
 from tests.fuzz.mutations import changed_bytes
@@ -90,6 +92,7 @@ def _outcomes(
             try:
                 os.close(receiver)
                 os.chdir(folder)
+                torch.set_num_threads(1)  # the threads of a pool do not live on in a fork
                 with os.fdopen(sender, "w", buffering=1) as pipe:
                     _work(reader, todo, seed, pipe, keep)
             except BaseException:
