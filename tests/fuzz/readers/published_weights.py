@@ -1,6 +1,8 @@
 """A published .bin file: today's zip, the form before PyTorch 1.6, and with wrappings."""
 
+import copy
 import io
+from functools import cache
 
 import torch
 
@@ -22,10 +24,12 @@ def _saved(content: object, as_zip: bool) -> bytes:
     return buffer.getvalue()
 
 
+_network = cache(specimens.float_network)
+
 READER = Reader(
     file="model.bin",
     seeds=_seeds,
-    read=lambda path: load_published_into(specimens.float_network(), path),
+    read=lambda path: load_published_into(copy.deepcopy(_network()), path),
     mutate=lambda content, random: (
         changed_zip(content, random)
         if content.startswith(b"PK")
