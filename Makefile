@@ -4,6 +4,7 @@
 # make repro    run the whole pipeline on CIFAR-10; stages that are up to date are skipped
 # make quick    run the tests that need no compiler, no DVC process and no training
 # make test     run all tests
+# make fuzz     give every reader of files 1,000 damaged ones (SEED=0)
 # make lint     check style, types, the C++ format and the pragmas of HLS
 # make current  check that fingerprints, lock files and generated tables match the code
 # make readme   update the tables of results in README.md and docs/results.md
@@ -14,12 +15,13 @@ SHELL := /bin/bash
 INSTALLED := .venv/.installed
 PYTHON := .venv/bin/python
 NETWORK ?= lerp_psa_h96
+SEED ?= 0
 # DVC starts the stages as `python .../stages NAME`, with the python of .venv. Unbuffered output
 # appears while a stage runs.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help setup demo check repro readme current quick test lint
+.PHONY: help setup demo check repro readme current quick test fuzz lint
 help:
 	@sed -n 's/^# make/make/p' Makefile
 
@@ -83,6 +85,9 @@ quick: setup
 
 test: setup
 	$(TEST) --durations=15
+
+fuzz: setup
+	$(PYTHON) -m tests.fuzz --inputs 1000 --seed $(SEED) --seconds 60
 
 lint: setup
 	$(PYTHON) -m ruff check .

@@ -7,6 +7,7 @@ numpy and C++ must reproduce exactly.
 import numpy as np
 
 from models.files.atomic import replace_on_success
+from models.files.errors import PipelineError, one_line, restore
 from models.float.checkpoint import load_state
 from models.float.resmlp import ResMLP
 from models.integer.params import save_int_params
@@ -34,9 +35,16 @@ def main(name: str) -> None:
     images, _ = to_tensors(dataset.test)
     network.register_forward_hook(_integers)
     logits = predict(network, images, device()).numpy().astype(np.int8)
+    try:
+        integers = export(network)
+    except ValueError as error:
+        weights = artifact(name, "qat.pt")
+        raise PipelineError(
+            f"{weights} gives no INT8 network: {one_line(error)}; {restore(weights)}."
+        ) from error
+    save_int_params(integers, artifact(name, "int8.pkl"))
     with replace_on_success(artifact(name, "qat_logits.npz")) as temporary:
         np.savez(temporary, logits=logits)
-    save_int_params(export(network), artifact(name, "int8.pkl"))
 
 
 def _integers(_network: ResMLP, _inputs: object, output: IntTensor) -> object:

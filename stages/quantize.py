@@ -7,11 +7,14 @@ import copy
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from models.files.digest import file_digest
+from models.files.errors import PipelineError, restore
+from models.float.checkpoint import check_values
 from models.float.resmlp import ResMLP
 from models.qat.calibrate import calibrate
 from models.qat.fold import fold
@@ -39,6 +42,7 @@ def quantize(params: Params, name: str, dataset: Dataset) -> ResMLP:
     torch.manual_seed(params.seed)
     images, _ = to_tensors(dataset.validation)
     calibrate(network, folded, images[: variant.quantize.calibration_images])
+    _check_scales(network, artifact(name, "float.pt"))
     network.to(device())
     teacher = load_network(params, TEACHER, dataset).to(device()).eval().requires_grad_(False)
     ours, theirs = _real_logits(network, params.training), frozen_pass(teacher, params.training)
@@ -53,6 +57,17 @@ def quantize(params: Params, name: str, dataset: Dataset) -> ResMLP:
     run = Run(f"{name}-qat", params.seed, curve, _fingerprint(params, variant), weights)
     fit(run, network, [phase], dataset, params.training)
     return network
+
+
+def _check_scales(network: ResMLP, weights: Path) -> None:
+    """Raise PipelineError if the float network's values are too large to have scales."""
+    try:
+        check_values(network)
+    except ValueError as error:
+        raise PipelineError(
+            f"{weights} cannot be quantised: after calibration {error}, because the float network "
+            f"computes values that are no numbers or too large; {restore(weights)}."
+        ) from error
 
 
 def _real_logits(network: ResMLP, training: Training) -> Callable[[Tensor], Tensor]:

@@ -4,7 +4,6 @@ Writes data/report.md and data/plots/validation_accuracy.{csv,png}. The CSV has 
 as `dvc plots` requires.
 """
 
-import csv
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from stages.pipeline.designs import DesignRow
 from stages.pipeline.device import device_of
 from stages.pipeline.params import Params, load_params
 from stages.pipeline.paths import history, metrics, synthesis_file
+from stages.results.history import read_curve
 from stages.results.markdown import cell, markdown
 from stages.results.metrics import read_metrics
 from stages.results.summary import networks, results_text
@@ -87,15 +87,11 @@ def notes(rows: list[Row]) -> list[str]:
 
 def curves(names: list[str]) -> list[tuple[int, str, float]]:
     """Return (epoch, network, validation accuracy in percent) of every epoch that classifies."""
-    points = []
-    for name in names:
-        path = history("float", name)
-        if path.exists():
-            with path.open(newline="") as file:
-                for row in csv.DictReader(file):
-                    if row.get("val_accuracy"):
-                        points.append((int(row["epoch"]), name, float(row["val_accuracy"])))
-    return points
+    return [
+        (epoch, name, accuracy)
+        for name in names
+        for epoch, accuracy in read_curve(history("float", name))
+    ]
 
 
 def draw(points: list[tuple[int, str, float]], path: Path) -> None:

@@ -1,5 +1,6 @@
 """The plan of one design, as stages/plan.py writes it to design.json and later stages read it."""
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -13,6 +14,9 @@ from hls.plan.sizes import Sizes
 from hls.plan.streaming.binding import Binding
 from hls.plan.streaming.folding import Folding, check_folding
 from models.files.errors import PipelineError
+from models.files.integrity import check_recorded
+
+_DIGEST = "sha256"
 
 INT_MAX = 2**31 - 1
 MAX_BYTES = 1 << 20  # of a design.json; ours have 1.5 kB
@@ -37,18 +41,26 @@ class Design:
     binding: Binding = field(default_factory=Binding)
 
     def to_text(self) -> str:
-        """Return the text of design.json."""
-        return json.dumps(asdict(self), indent=2) + "\n"
+        """Return the text of design.json; its last key is the digest of the others."""
+        values = asdict(self)
+        return json.dumps({**values, _DIGEST: _digest(values)}, indent=2) + "\n"
 
 
 def read_design(path: Path, sizes: Sizes | None = None) -> Design:
     """Read a design.json.
 
     `sizes` are the sizes of the network that the design must match; None skips this check. Raises
-    PipelineError if the file is missing, is not a plan or was made for other sizes.
+    PipelineError if the file is missing, damaged, is not a plan or was made for other sizes.
     """
     try:
-        design = _design(json.loads(_text(path)))
+        data = _bytes(path)
+        values = json.loads(data)
+        written = values.pop(_DIGEST, None)
+        if written is None:  # made before plans had a digest
+            check_recorded(path, data)
+        elif written != _digest(values):
+            raise _Refused("its digest is not that of its content")
+        design = _design(values)
     except FileNotFoundError:
         raise PipelineError(
             f"{path} is missing; run `dvc repro plan` to make it (of a network that was imported: "
@@ -59,7 +71,8 @@ def read_design(path: Path, sizes: Sizes | None = None) -> Design:
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         reason = str(error) if isinstance(error, _Refused) else type(error).__name__
         raise PipelineError(
-            f"{path} is no plan of a design ({reason}); run `dvc repro plan` again."
+            f"{path} is no plan of a design, or damaged ({reason}); remove it and run "
+            "`dvc repro plan` again."
         ) from None
     if sizes is not None and design.sizes != sizes:
         raise PipelineError(
@@ -69,12 +82,17 @@ def read_design(path: Path, sizes: Sizes | None = None) -> Design:
     return design
 
 
-def _text(path: Path) -> str:
+def _digest(values: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of values whose order and layout do not count."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def _bytes(path: Path) -> bytes:
     with path.open("rb") as file:
         content = file.read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
         raise _Refused(f"it has more than {MAX_BYTES} bytes")
-    return content.decode()
+    return content
 
 
 class _Refused(ValueError):

@@ -1,5 +1,7 @@
 """The exception for invalid user input, and one-line error texts."""
 
+from pathlib import Path
+
 _LINE = 300  # characters
 
 
@@ -18,3 +20,14 @@ def one_line(error: Exception) -> str:
     'two lines'
     """
     return " ".join(str(error).split())[:_LINE]
+
+
+def restore(path: Path | str) -> str:
+    """Return the words that say how to get a damaged output of the pipeline again.
+
+    The file is removed first: DVC does not look into a file whose size and date are the old ones.
+    """
+    return (
+        f"remove it, then get it with `dvc checkout {path}` or `dvc pull {path}`, or make it again "
+        "with `dvc repro`"
+    )

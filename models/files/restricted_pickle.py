@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from models.files.errors import PipelineError
+from models.files.errors import PipelineError, one_line
 
 # fmt: off
 _OPCODES = frozenset({
@@ -46,7 +46,8 @@ def restricted_load(file: BinaryIO, name: str) -> Any:  # noqa: ANN401  any admi
     """
     data = file.read()
     try:
-        _check_opcodes(data)
+        if _check_opcodes(data) != len(data):
+            raise ValueError("something follows its end")
         unpickler = _Unpickler(BytesIO(data), encoding="latin1")
         return _Resolver(len(data)).resolve(unpickler.load())
     except _Refused as refused:
@@ -56,7 +57,7 @@ def restricted_load(file: BinaryIO, name: str) -> Any:  # noqa: ANN401  any admi
         ) from None
     except Exception as error:  # on garbage the unpickler raises nearly any built-in exception
         raise PipelineError(
-            f"{name} is no complete pickle ({type(error).__name__}: {error}); "
+            f"{name} is no complete pickle ({type(error).__name__}: {one_line(error)}); "
             "it is damaged or cut short, make or download it again"
         ) from error
 
@@ -65,17 +66,22 @@ class _Refused(Exception):
     """The pickle is well formed but contains something that is not admitted."""
 
 
-def _check_opcodes(data: bytes) -> None:
-    """Refuse opcodes outside the subset, cut-off arguments and memo indices that waste memory.
+def _check_opcodes(data: bytes) -> int:
+    """Return the length of the pickle in `data`.
+
+    Refuses opcodes outside the subset, cut-off arguments and memo indices that waste memory.
 
     The unpickler grows its memo to twice the largest index. A regular pickle numbers its entries
     consecutively, so an index never exceeds the number of preceding opcodes.
     """
-    for count, (opcode, argument, _) in enumerate(pickletools.genops(data)):
+    start = 0  # of the last instruction, STOP, which has one byte
+    for count, (opcode, argument, position) in enumerate(pickletools.genops(data)):
         if opcode.name not in _OPCODES:
             raise _Refused(f"uses the pickle instruction {opcode.name}")
         if opcode.name in _PUTS and argument is not None and argument > count:
             raise ValueError(f"memo index {argument} after {count} instructions")
+        start = position or 0
+    return start + 1
 
 
 class _Unpickler(pickle.Unpickler):

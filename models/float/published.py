@@ -6,15 +6,15 @@
 
 import re
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from models.files.errors import PipelineError, one_line
-from models.float.checkpoint import StateDict, read_state, write_state
+from models.float.checkpoint import StateDict, parse_state, read_file, with_counters, write_state
 from models.float.resmlp import ResMLP
+from models.float.wrappings import common_prefix
 
 # Our module -> published module; {} is the block. Sublayer 0 is cross-patch, 1 is cross-channel.
 _MODULES = {
@@ -39,6 +39,7 @@ _PARAMETERS = {  # our name -> published name, for activations; other names are 
     "offset": "psa.o_bias",
 }
 PUBLISHED_TEACHER = "teacher_model.bin"
+_MEND = "get the archive of published weights again (from a git clone: `git lfs pull`)"
 
 
 def published_file(student: ResMLP) -> str:
@@ -61,17 +62,22 @@ def save_published(network: ResMLP, path: Path | str) -> None:
     write_state(published_state(network), path)
 
 
-def load_published_into(network: ResMLP, path: Path | str, file: BinaryIO | None = None) -> None:
-    """Load a published FP32 file into a network (`file`: see `read_state`).
+def load_published_into(network: ResMLP, path: Path | str, content: bytes | None = None) -> None:
+    """Load a published FP32 file into a network.
 
-    Raises PipelineError if the file does not fit the network.
+    With `content`, the file is not read from `path`, which is then its name in messages (a member
+    of an archive). Raises PipelineError if the file does not fit the network.
     """
-    state = read_state(path, file)
+    content = read_file(path) if content is None else content
+    expected = published_state(network)
+    state = parse_state(content, path, expected.keys(), _MEND, must_be_zip=False)
     try:
-        fill(network, state)
+        fill(network, with_counters(state, expected))
     except (RuntimeError, ValueError) as error:
+        prefix = None if state.keys() & expected.keys() else common_prefix(state)
+        hint = f" (all its names begin with {prefix!r})" if prefix else ""
         raise PipelineError(
-            f"{path} is not the published form of the network that params.yaml describes: "
+            f"{path} is not the published form of the network that params.yaml describes{hint}: "
             f"{one_line(error)}"
         ) from error
 
@@ -155,6 +161,8 @@ def _check(key: str, tensor: Tensor, like: Tensor) -> None:
         )
     if not tensor.isfinite().all():
         raise ValueError(f"{key} holds values that are not finite numbers")
+    if key.endswith(".running_var") and (tensor < 0).any():
+        raise ValueError(f"{key} holds a variance below 0")
     if key.endswith((".epsilon", ".grid")) and not torch.allclose(tensor.to(like), like, atol=1e-6):
         raise ValueError(f"{key} is {_range(tensor)}, but the network's is {_range(like)}")
 

@@ -70,6 +70,10 @@ class Normalize(nn.Module):
         mean, std = 255 * self.mean.view(-1, 1, 1), 255 * self.std.view(-1, 1, 1)
         return (images - mean) / std
 
+    def impossible(self) -> tuple[str, str] | None:
+        """Return the name of a buffer and the rule that it breaks, None if it breaks none."""
+        return None if (self.std > 0).all() else ("std", "above 0")
+
 
 class Patchify(nn.Module):
     """Cut images [batch, 3, height, width] into tokens [batch, patches, patch_dim].

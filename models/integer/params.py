@@ -5,7 +5,7 @@ module handles the dictionary keys of the files. The files have the authors' lay
 dictionary `{'embed_linear': {w, b, s}, 'blocks': [...], 'classifier_linear': {w, b, s}}` of int32
 arrays. There are two additions that older readers can ignore. A table also has its 65 `knots`, and
 `input` holds the int8 value of every pixel value, so that a network is complete without its
-training code.
+training code. A seal follows the pickle (`models.files.integrity`); unpicklers stop before it.
 
 In memory a layer has its name in models/float/resmlp.py. The authors use other names for three
 layers (`PUBLISHED_NAMES`); those names occur only in files and in generated C++.
@@ -15,6 +15,7 @@ import pickle
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,7 +23,8 @@ import numpy as np
 import numpy.typing as npt
 
 from models.files.atomic import replace_on_success
-from models.files.errors import PipelineError
+from models.files.errors import PipelineError, restore
+from models.files.integrity import read_sealed, sealed
 from models.files.restricted_pickle import restricted_load
 from models.integer.fixed_point import (
     INT8_MAX,
@@ -345,25 +347,18 @@ T = TypeVar("T")
 
 def _dump(data: dict[str, Any], path: Path | str) -> None:
     # Protocol 4 is the newest that all supported versions of Python and numpy read.
-    with replace_on_success(path) as temporary, temporary.open("wb") as file:
-        pickle.dump(data, file, protocol=4)
+    with replace_on_success(path) as temporary:
+        temporary.write_bytes(sealed(pickle.dumps(data, protocol=4)))
 
 
 def _load(path: Path | str, build: Callable[[Any], T]) -> T:
-    try:
-        with Path(path).open("rb") as file:
-            data = restricted_load(file, str(path))
-    except OSError as error:
-        raise PipelineError(
-            f"{path} cannot be read ({error.strerror}); run `dvc pull` or `dvc repro` to make it."
-        ) from error
+    data = restricted_load(BytesIO(read_sealed(path)), str(path))
     try:
         return build(data)
     except (ValueError, KeyError, TypeError) as error:
         reason = f"{error.args[0]} is missing" if isinstance(error, KeyError) else str(error)
         raise PipelineError(
-            f"{path} is not a parameter or sample dump of this pipeline: {reason}; "
-            "make it again with `dvc repro`."
+            f"{path} is not a parameter or sample dump of this pipeline: {reason}; {restore(path)}."
         ) from error
 
 

@@ -37,6 +37,7 @@ from models.integer.params import (
 )
 
 _KNOT_STEP = 1 << fixed_point.TABLE_BITS
+_LOG2_SCALES = (-126, 126)  # of scales that float32 holds with all their bits
 
 
 class IntTensor(NamedTuple):
@@ -103,6 +104,12 @@ class QuantLayer(nn.Module):
     def scale(self) -> Tensor:
         """Return the real number that one unit of the output stands for."""
         return torch.exp2(self.log2_scale)
+
+    def impossible(self) -> tuple[str, str] | None:
+        """Return the name of a tensor and the rule that it breaks, None if none does."""
+        if not ((self.shift >= 1) & (self.shift <= fixed_point.MAX_SHIFT)).all():
+            return "shift", f"from 1 to {fixed_point.MAX_SHIFT}"
+        return _impossible_scale(self.log2_scale)
 
     def step(self, in_scale: Tensor) -> Tensor:
         """Return the scale of the weights [out]: 2^-shift · out_scale / in_scale."""
@@ -192,6 +199,10 @@ class QuantTable(nn.Module):
         """Return the real number that one unit of the output stands for."""
         return torch.exp2(self.log2_scale)
 
+    def impossible(self) -> tuple[str, str] | None:
+        """Return the name of a tensor and the rule that it breaks, None if none does."""
+        return _impossible_scale(self.log2_scale)
+
     def knots(self, in_scale: Tensor, channels: int) -> Tensor:
         """Return the int8 knots [channels, 65] (in float, differentiable)."""
         points = fixed_point.INT8_MIN + _KNOT_STEP * torch.arange(
@@ -231,6 +242,20 @@ class QuantInput(nn.Module):
         """Map pixels 0..255 [batch, 3, height, width] to values [batch, patches, patch_dim]."""
         channel = torch.arange(3, device=images.device).view(-1, 1, 1)
         return IntTensor(self.patchify(self.lut[channel, images.long()]), self.scale)
+
+    def impossible(self) -> tuple[str, str] | None:
+        """Return the name of a buffer and the rule that it breaks, None if it breaks none."""
+        if not (self.scale > 0).all():
+            return "scale", "above 0"
+        if not torch.equal(self.lut, fixed_point.saturate(self.lut.round())):
+            return "lut", "whole numbers from -128 to 127"
+        return None
+
+
+def _impossible_scale(log2_scale: Tensor) -> tuple[str, str] | None:
+    low, high = _LOG2_SCALES
+    possible = ((log2_scale >= low) & (log2_scale <= high)).all()
+    return None if possible else ("log2_scale", f"from {low} to {high}")
 
 
 def prepare(folded: ResMLP) -> ResMLP:

@@ -5,9 +5,6 @@ they are needed (a quarter of a second). Only the logits are stored, so no image
 set.
 """
 
-import hashlib
-import io
-import zipfile
 import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +17,7 @@ from torch import Generator, Tensor
 
 from models.files.atomic import replace_on_success
 from models.files.errors import PipelineError
+from models.files.zips import read_npz
 from stages.augment.augment import augment
 from stages.augment.seeds import generator_of
 from stages.pipeline.params import Augment
@@ -50,7 +48,8 @@ class Views:
     """Logits float16 [views, n, classes] of all views, and how the views are computed.
 
     `checksums` uint32 [views] are the CRC-32 of each view's pixels. `source` is the file that the
-    logits come from, for error messages. Other shapes and types raise ValueError.
+    logits come from, for error messages. Other shapes and types, and logits that are no
+    numbers, raise ValueError.
     """
 
     logits: npt.NDArray[np.float16]
@@ -69,6 +68,8 @@ class Views:
                 raise ValueError(f"{name} must be {dtype.__name__} of {axes} axes")
         if not 1 <= len(self.logits) == len(self.checksums):
             raise ValueError("there must be a view, and a checksum for each")
+        if not np.isfinite(self.logits).all():
+            raise ValueError("logits must be finite numbers")
 
     def __len__(self) -> int:
         """Return the number of views."""
@@ -136,14 +137,9 @@ class ViewCache:
 
 def load_views(path: Path | str, how: Augment, seed: int) -> Views:
     """Read a file that `Views.save` wrote; PipelineError if it is not one."""
+    mend = "delete it, and the next training makes it again"
+    arrays = read_npz(path, ("logits", "checksums"), mend)
     try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
-            return Views(arrays["logits"], arrays["checksums"], how, seed, Path(path))
-    except (
-        *(OSError, EOFError, KeyError, TypeError, ValueError),
-        *(zipfile.BadZipFile, zlib.error),
-    ) as error:
-        raise PipelineError(
-            f"{path} is not a file of stored views; delete it, and the next training makes it "
-            "again."
-        ) from error
+        return Views(arrays["logits"], arrays["checksums"], how, seed, Path(path))
+    except ValueError as error:
+        raise PipelineError(f"{path} is not a file of stored views ({error}); {mend}.") from error

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from models.files.errors import PipelineError
 from stages.pipeline.dataset import Split
 
 _BATCH = 500  # images
@@ -22,11 +23,19 @@ def to_tensors(split: Split) -> tuple[Tensor, Tensor]:
 def predict(model: Forward, images: Tensor, device: torch.device) -> Tensor:
     """Return the logits [n, classes] of pixels [n, 3, 32, 32], on the CPU.
 
-    A module is set to eval mode first.
+    A module is set to eval mode first. Raises PipelineError if a logit is not a finite number.
     """
     if isinstance(model, nn.Module):
         model.eval()
-    return torch.cat([model(batch.to(device)).cpu() for batch in images.split(_BATCH)])
+    logits = torch.cat([model(batch.to(device)).cpu() for batch in images.split(_BATCH)])
+    wrong = int((~logits.isfinite()).any(dim=1).sum())
+    if wrong:
+        raise PipelineError(
+            f"The logits of {wrong} of {len(logits)} images are not finite numbers: the network's "
+            "weights are so large that its sums overflow; train it again (a damaged file of "
+            "weights can be got again with `dvc pull`)."
+        )
+    return logits
 
 
 def accuracy(logits: Tensor, labels: Tensor) -> float:

@@ -19,6 +19,8 @@ from filelock import FileLock
 from tqdm import tqdm
 
 from models.files.digest import file_digest
+from models.files.errors import PipelineError
+from models.files.integrity import set_aside
 from models.files.system_errors import explained
 from stages.augment.views import Views, checksum, load_views, view_images
 from stages.networks.convnet import load_convnet, mixed_precision
@@ -33,12 +35,16 @@ def stored_views(params: Params, name: str, dataset: Dataset) -> tuple[Views, Pa
     """Return the views of the network `name` (`convnet` or `teacher`), and their file.
 
     The first process that needs the file computes it, which takes minutes; others wait for it. If
-    the file cannot be written, a warning says so, and the views are used without it.
+    the file cannot be written, a warning says so, and the views are used without it. A damaged file
+    is set aside with a warning and computed again.
     """
     path = bank_path(params, name)
     with _locked(path):
         if path.exists():
-            return load_views(path, params.training.augment, params.seed), path
+            try:
+                return load_views(path, params.training.augment, params.seed), path
+            except PipelineError as error:
+                logging.warning("%s It is made again now; %s.", error, set_aside(path))
         views = make_bank(params, name, dataset)
         try:
             views.save(path)

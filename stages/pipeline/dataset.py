@@ -1,7 +1,5 @@
 """The data set of a run: three splits, class names and normalisation, stored as one npz file."""
 
-import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +9,15 @@ import numpy as np
 import numpy.typing as npt
 
 from models.files.atomic import replace_on_success
-from models.files.errors import PipelineError
+from models.files.errors import PipelineError, one_line
+from models.files.zips import read_npz
 
 IMAGE_SHAPE = (32, 32, 3)  # rows, columns, red-green-blue
 SPLITS = ("train", "validation", "test")
+_ARRAYS = (
+    *(f"{name}_{part}" for name in SPLITS for part in ("images", "labels")),
+    *("class_names", "mean", "std"),
+)
 
 
 @dataclass(frozen=True)
@@ -108,18 +111,14 @@ class Dataset:
     @staticmethod
     def load(path: Path | str) -> "Dataset":
         """Read a file that `save` wrote; PipelineError if it is missing, damaged or foreign."""
+        if not Path(path).exists():
+            raise PipelineError(f"{path} is missing; make it with `dvc repro prepare_data`")
+        mend = "make it again with `dvc repro prepare_data --force`"
+        arrays = read_npz(path, _ARRAYS, mend)
         try:
-            with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
-                return _from_arrays(arrays)
-        except FileNotFoundError:
-            raise PipelineError(
-                f"{path} is missing; make it with `dvc repro prepare_data`"
-            ) from None
-        except KeyError as error:
-            fault = f"has no array {str(error).split()[0].strip(chr(39))!r}"
-        except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-            fault = f"cannot be used ({error})"
-        raise PipelineError(f"{path} {fault}; make it again with `dvc repro prepare_data --force`")
+            return _from_arrays(arrays)
+        except (ValueError, TypeError) as error:
+            raise PipelineError(f"{path} cannot be used ({one_line(error)}); {mend}") from error
 
 
 def _from_arrays(arrays: Mapping[str, npt.NDArray[Any]]) -> Dataset:

@@ -1,7 +1,5 @@
 """Use the authors' float weights for a network instead of training it."""
 
-import io
-
 from models.files.atomic import replace_on_success
 from models.float.checkpoint import save_state
 from models.float.published import PUBLISHED_TEACHER, load_published_into, published_file
@@ -24,7 +22,7 @@ def fetch_weights(params: Params, name: str, dataset: Dataset) -> None:
     file = PUBLISHED_TEACHER if name == TEACHER else published_file(network)
     source = archive(params.published)
     content = read_checkpoint(source, file)
-    load_published_into(network, source / file, io.BytesIO(content))
+    load_published_into(network, source / file, content)
     with replace_on_success(history("float", name)) as temporary:
         temporary.write_text("epoch\n")
     write_no_cost(cost("float", name))

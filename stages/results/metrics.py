@@ -2,14 +2,22 @@
 
 import json
 import logging
+import math
 from pathlib import Path
 from typing import Any
 
 from models.files.atomic import replace_on_success
-from models.files.errors import PipelineError
+from models.files.errors import PipelineError, one_line, restore
 
 Metric = float | int | str | bool | None
 
+# Keys whose values are texts: of a plan, of a training, of a synthesis. All others are figures.
+_TEXTS = frozenset(
+    {
+        *("model_limiting_stage", "processor", "torch"),
+        *("tool", "sources", "part", "flow_target", "csim", "cosim", "export", "note"),
+    }
+)
 _COST = ("epochs", "seconds", "processor", "threads")  # as stages/pipeline/cost.py writes
 
 
@@ -39,16 +47,36 @@ def log_accuracy(name: str, form: str, result: dict[str, Metric]) -> None:
 
 
 def read_metrics(path: Path) -> dict[str, Any]:
-    """Return the content of a JSON file, {} if there is none; PipelineError if it is not JSON."""
+    """Return the metrics in a JSON file, {} if there is none.
+
+    Raises PipelineError if the file is no JSON of metrics: finite numbers, percentages from 0 to
+    100, texts where texts belong, null for what was not measured.
+    """
     if not path.exists():
         return {}
     try:
-        content = json.loads(path.read_text())
-    except ValueError as error:
+        content = json.loads(path.read_bytes())
+        _check_metrics(content)
+    except (OSError, ValueError, RecursionError) as error:
         raise PipelineError(
-            f"{path} is no JSON ({error}); make it again with `dvc repro`."
+            f"{path} is no JSON of metrics ({one_line(error)}); {restore(path)}."
         ) from error
-    return content if isinstance(content, dict) else {}
+    return dict(content)
+
+
+def _check_metrics(content: object) -> None:
+    if not isinstance(content, dict):
+        raise ValueError("it is not a mapping of names to figures")
+    for key, value in content.items():
+        if value is None or isinstance(value, bool):
+            continue
+        if (key in _TEXTS) != isinstance(value, str) or not isinstance(value, int | float | str):
+            kind = "a text" if key in _TEXTS else "a number"
+            raise ValueError(f"{ascii(key)[:60]} is {json.dumps(value)[:60]}, not {kind}")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"{ascii(key)[:60]} is {value}, not a finite number")
+        if key.endswith("accuracy") and not 0 <= value <= 100:
+            raise ValueError(f"{key} is {value}, not a percentage")
 
 
 def training_cost(path: Path, seed: int) -> dict[str, Metric]:

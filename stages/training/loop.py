@@ -32,6 +32,7 @@ from stages.networks.evaluation import Forward
 from stages.pipeline.cost import write_cost
 from stages.pipeline.dataset import Dataset
 from stages.pipeline.params import Training
+from stages.training.checkpoint import read_checkpoint, write_checkpoint
 from stages.training.memory import keep_freed_memory
 from stages.training.optimizers import AnyOptimizer
 from stages.training.phase import Phase, PhaseRunner
@@ -81,7 +82,7 @@ def fit(
     _check_batch_size(run, dataset, training)
     if is_first():
         _check_writable(run, model)
-    state = _resume(run, model)
+    state = _resume(run, model, phases)
     with _told_where_it_resumes(run):
         _train(run, model, phases, state, dataset, training)
         if is_first():
@@ -226,15 +227,12 @@ def _save(run: Run, model: nn.Module, optimizer: AnyOptimizer, position: list[in
         "rows": run.rows,
         "seconds": run.seconds,
     }
-    with replace_on_success(run.checkpoint) as temporary, temporary.open("wb") as file:
-        torch.save(state, file)
+    write_checkpoint(run.checkpoint, state)
 
 
-def _resume(run: Run, model: nn.Module) -> dict[str, Any] | None:
-    state: dict[str, Any] | None = None
-    if is_first() and run.checkpoint.exists():
-        state = torch.load(run.checkpoint, map_location="cpu", weights_only=True)
-    state = from_first(state)
+def _resume(run: Run, model: nn.Module, phases: list[Phase]) -> dict[str, Any] | None:
+    found = read_checkpoint(run.checkpoint, model, phases) if is_first() else None
+    state: dict[str, Any] | None = from_first(found)
     if state is None:
         return None
     model.load_state_dict(state["model"])

@@ -1,5 +1,6 @@
 """The stage plan: what it writes for the committed designs, and what it says when it cannot."""
 
+import hashlib
 import json
 import os
 import subprocess
@@ -299,3 +300,34 @@ def test_a_simd_plan_is_read_back(tmp_path):
     design = Design("relu_h96", "simd", Sizes(48, 64, 96, 96, 4, 10, False), array=(16, 8))
     Path("design.json").write_text(design.to_text())
     assert read_design(Path("design.json")) == design
+
+
+def test_every_changed_byte_of_a_plan_is_refused_or_harmless(folder):
+    """Blanks and line ends are harmless: the digest is that of the values."""
+    plan.main("relu_h96_stream")
+    path = Path("data/designs/relu_h96_stream/design.json")
+    good, design = path.read_bytes(), read_design(path)
+    for position in range(len(good)):
+        changed = good[position] ^ (1 << position % 8)
+        path.write_bytes(good[:position] + bytes([changed]) + good[position + 1 :])
+        try:
+            assert read_design(path) == design
+        except PipelineError as error:
+            assert "design.json" in str(error) and "dvc repro plan" in str(error)
+
+
+def test_a_plan_without_a_digest_is_the_one_that_dvc_recorded(folder):
+    plan.main("relu_h96_stream")
+    path = Path("data/designs/relu_h96_stream/design.json")
+    values = json.loads(path.read_text())
+    del values["sha256"]
+    path.write_text(json.dumps(values))
+    design = read_design(path)
+    digest = hashlib.md5(path.read_bytes()).hexdigest()
+    entry = f"    - path: {path}\n      hash: md5\n      md5: "
+    lock = f"stages:\n  csim:\n    deps:\n{entry}1\n  plan:\n    outs:\n{entry}{digest}\n"
+    Path("dvc.lock").write_text(lock)
+    assert read_design(path) == design
+    path.write_text(path.read_text().replace("12445", "12444"))
+    with pytest.raises(PipelineError, match=r"design\.json is not the file that dvc\.lock lists"):
+        read_design(path)

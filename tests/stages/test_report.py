@@ -172,13 +172,52 @@ def test_without_designs_nothing_is_said_of_them():
     assert text_of() == results_text(load_params())
 
 
-def test_a_broken_metrics_file_is_named_and_the_old_report_stays():
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('{"accuracy": 8', "delimiter"),
+        ('{"accuracy": "x"}', "'accuracy' is \"x\", not a number"),
+        ('{"accuracy": NaN}', "not a finite number"),
+        ('{"accuracy": 870.3}', "not a percentage"),
+        ('{"seconds": [1]}', "not a number"),
+        ("[88.2]", "not a mapping"),
+        ("[" * 100_000, "recursion"),
+    ],
+)
+def test_a_broken_metrics_file_is_named_and_the_old_report_stays(text, words):
     put_everything()
     before = text_of()
-    put("int8", "relu_h96", '{"accuracy": 8')
-    with pytest.raises(PipelineError, match=r"data/metrics/int8/relu_h96.json is no JSON.*repro"):
+    put("int8", "relu_h96", text)
+    with pytest.raises(
+        PipelineError, match=r"data/metrics/int8/relu_h96.json is no JSON.*"
+    ) as error:
         report.main()
+    assert words in str(error.value) and "dvc pull data/metrics" in str(error.value)
     assert Path("data/report.md").read_text() == before
+
+
+BROKEN = {
+    "half": lambda text: text[: len(text) // 2],
+    "half a number": lambda text: text.rstrip()[:-1],
+    "a line less": lambda text: "".join(text.splitlines(keepends=True)[:-1]),
+    "a line twice": lambda text: text + text.splitlines(keepends=True)[-1],
+    "a word": lambda text: text.replace("41.25", "forty"),
+    "too much": lambda text: text.replace("41.25", "4125"),
+    "bytes": lambda text: text.replace("distill", "dist\udcff"),
+    "no header": lambda text: text.partition("\n")[2],
+}
+
+
+@pytest.mark.parametrize("spoil", BROKEN.values(), ids=BROKEN.keys())
+def test_a_broken_history_is_named(spoil):
+    put_everything()
+    path = Path("data/history/float/relu_h96.csv")
+    path.with_suffix(".json").write_text('{"epochs": 3}')
+    report.main()
+    text = spoil(path.read_text())
+    path.write_bytes(text.encode(errors="surrogateescape"))
+    with pytest.raises(PipelineError, match=r"^data/history/float/relu_h96\.csv is no complete"):
+        report.main()
 
 
 def test_the_curves_hold_the_epochs_that_classified():

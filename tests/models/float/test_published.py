@@ -145,7 +145,7 @@ def test_what_the_authors_write_is_what_we_write(published_files):
 def load_published_of(content, name):
     activation = next((a for a, folder in FOLDERS.items() if name.startswith(folder)), "relu")
     network = ResMLP(activation, 384 if name == PUBLISHED_TEACHER else 96, **IMAGES)
-    load_published_into(network, name, io.BytesIO(content))
+    load_published_into(network, name, content)
     return network
 
 
@@ -270,7 +270,20 @@ def refuses(path, activation, *words):
 def test_every_missing_key_is_named(spoilt, activation):
     for key in published_state(network_of(activation)):
         path = spoilt(activation, lambda state, key=key: state.pop(key))
-        refuses(path, activation, key)
+        if not key.endswith("num_batches_tracked"):
+            refuses(path, activation, key)
+
+
+def test_the_counters_of_batches_may_be_missing(spoilt):
+    def spoil(state):
+        for key in [key for key in state if key.endswith("num_batches_tracked")]:
+            del state[key]
+
+    network = network_of("relu", seed=1)
+    load_published_into(network, spoilt("relu", spoil))
+    for key, value in network_of("relu").state_dict().items():
+        counter = key.endswith("num_batches_tracked")
+        assert torch.equal(network.state_dict()[key], torch.tensor(0) if counter else value)
 
 
 @ACTIVATIONS
@@ -365,11 +378,12 @@ def test_a_state_of_something_else_is_refused(tmp_path, empty):
     [
         ("embed_linear.bias", torch.full((6,), torch.nan)),
         ("classifier.bias", torch.tensor([0, torch.inf, 0])),
+        ("affine.bn.running_var", torch.tensor([1.0, 1, 1, 1, 1, -1])),
         ("classifier.bias", torch.zeros(3, dtype=torch.int64)),
         ("layers.1.layers.1.layers.2.psa.epsilon", torch.tensor([2.0])),
         ("layers.1.layers.1.layers.0.psa.grid", torch.zeros(64, 6)),
     ],
-    ids=["nan", "inf", "integers", "epsilon", "grid"],
+    ids=["nan", "inf", "variance", "integers", "epsilon", "grid"],
 )
 def test_values_that_cannot_be_are_refused_by_name(spoilt, key, value):
     path = spoilt("lerp_psa", lambda state: state.update({key: value}))

@@ -339,8 +339,7 @@ def test_any_damage_is_refused_or_harmless(tmp_path, small_archives, data):
     path = write(tmp_path, bytes(content))
     network = ResMLP("lerp_psa", 3, {"grid_size": 4}, **SMALL)
     try:
-        file = io.BytesIO(read_checkpoint(path, NAME))
-        load_published_into(network, path / NAME, file)
+        load_published_into(network, path / NAME, read_checkpoint(path, NAME))
     except PipelineError as error:
         assert "\n" not in str(error)
     else:

@@ -6,6 +6,7 @@ import json
 import math
 import os
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -22,6 +23,7 @@ from stages.networks.evaluation import accuracy, predict
 from stages.pipeline.dataset import Dataset, Split
 from stages.pipeline.params import Augment, Schedule, Training
 from stages.training import loop
+from stages.training.checkpoint import read_checkpoint
 from stages.training.device_steps import EagerStep
 from stages.training.loop import Phase, Run, distillation_loss, fit
 from stages.training.optimizers import adamw
@@ -346,6 +348,66 @@ def test_an_interrupted_training_says_that_it_resumes_only_if_it_does(tmp_path):
         with pytest.raises(KeyboardInterrupt) as caught:
             fit(make_run(tmp_path), model, phases, make_dataset(), PLAIN)
         assert len(getattr(caught.value, "__notes__", ())) == notes
+
+
+# A damaged state
+
+
+def state_file():
+    (path,) = Path(".ckpt").glob("*.pt")
+    return path
+
+
+@pytest.mark.parametrize("damage", [b"", b"PK\3\4", "flip", "cut"])
+def test_a_damaged_state_is_set_aside_and_the_run_starts_again(tmp_path, damage, caplog):
+    whole = train(tmp_path)
+    history = (tmp_path / "history.csv").read_bytes()
+    train_until(3 * STEPS + 2, tmp_path)
+    path = state_file()
+    good = path.read_bytes()
+    half = len(good) // 2
+    flipped = good[:half] + bytes([good[half] ^ 4]) + good[half + 1 :]
+    bad = {"flip": flipped, "cut": good[:half]}.get(damage, damage)
+    path.write_bytes(bad)
+    assert_same(train(tmp_path), whole)
+    assert (tmp_path / "history.csv").read_bytes() == history
+    aside = path.with_name(f"{path.name}.damaged")
+    assert aside.read_bytes() == bad
+    assert f"{path} cannot be resumed from" in caplog.text and str(aside) in caplog.text
+    assert sorted(Path(".ckpt").iterdir()) == [aside]
+
+
+def spoil_model(state):
+    state["model"]["linear.bias"][0] = math.nan
+
+
+SPOILT = {
+    "no mapping": lambda state: state.clear(),
+    "position": lambda state: state.update(position=[1, 3]),
+    "rows": lambda state: state["rows"].pop(),
+    "odd rows": lambda state: state["rows"][1].pop("loss"),
+    "time": lambda state: state.update(seconds=math.inf),
+    "keys": lambda state: state["model"].pop("linear.bias"),
+    "shape": lambda state: state["model"].update({"linear.bias": torch.zeros(3)}),
+    "numbers": spoil_model,
+    "groups": lambda state: state["optimizer"]["param_groups"].pop(),
+    "no optimiser": lambda state: state.update(optimizer=None),
+}
+
+
+@pytest.mark.parametrize("spoil", SPOILT.values(), ids=SPOILT.keys())
+def test_a_state_that_does_not_fit_is_set_aside(tmp_path, spoil):
+    train_until(3 * STEPS + 2, tmp_path)
+    path = state_file()
+    state = torch.load(path, weights_only=True)
+    model = Toy()
+    assert read_checkpoint(path, model, two_phases(model))["position"] == [1, 0]
+    spoil(state)
+    torch.save(state, path)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    assert read_checkpoint(path, model, two_phases(model)) is None
+    assert not path.exists() and path.with_name(f"{path.name}.damaged").exists()
+    assert_same(model.state_dict(), before)
 
 
 # The seed
