@@ -113,7 +113,7 @@ def test_committed_file_parses(path: Path) -> None:
 
 
 def test_cifar10_has_the_twelve_published_students() -> None:
-    """Names and networks agree, and so do the published constants.
+    """Names and networks agree.
 
     Beside them there may be the same students again, trained otherwise.
     """
@@ -128,7 +128,6 @@ def test_cifar10_has_the_twelve_published_students() -> None:
         assert variant.name == name
         known = name_of(variant.network)
         assert known == name if number < len(published) else known in published
-    assert params.data.mean == (0.4914, 0.4822, 0.4465)
 
 
 def test_demo_describes_the_same_pipeline() -> None:
