@@ -96,7 +96,7 @@ def members(path: Path, limits: Limits) -> Iterator[Member]:
             _check_name(path, name)
             parts = PurePosixPath(name).parts
             visible = tuple(takewhile(lambda part: not part.startswith(_HIDDEN), parts))
-            is_file = visible == parts and kind != "folder"
+            is_file = bool(parts) and visible == parts and kind != "folder"
             for depth in range(1, len(visible) + 1 - is_file):
                 if visible[:depth] not in folders:
                     folders.add(visible[:depth])

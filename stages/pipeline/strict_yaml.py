@@ -32,7 +32,7 @@ _SCALARS = {
 _LIKE_A_NUMBER = re.compile(r"[-+]?(\.*[0-9_][0-9_.]*([eE][-+]?[0-9]+)?|0o[0-7_]+)")
 _YAML_1_1: Any = yaml.resolver.Resolver()
 _TEXT = yaml.resolver.BaseResolver.DEFAULT_SCALAR_TAG
-_OTHER_FORMS = re.compile("^%|[\x85\u2028\u2029]", re.MULTILINE)
+_OTHER_FORMS = re.compile("^%|[\x85\u2028\u2029\ufeff]", re.MULTILINE)
 
 
 def read_yaml(path: Path | str) -> Any:  # noqa: ANN401 - whatever the file holds
@@ -81,8 +81,8 @@ def _text(path: Path) -> str:
     if other := _OTHER_FORMS.search(text):
         line = text.count("\n", 0, other.start()) + 1
         raise PipelineError(
-            f"{path}, line {line}: a directive (%) or an unusual line break, which not all "
-            "programs read alike; remove it."
+            f"{path}, line {line}: a directive (%) or an unusual character (line break, byte "
+            "order mark), which not all programs read alike; remove it."
         )
     return text
 

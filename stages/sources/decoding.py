@@ -2,8 +2,8 @@
 
 - 8 bits: grey, palette, CMYK and other colour spaces become RGB as PIL converts them; transparency
   is dropped, as torchvision's ImageFolder does.
-- 16-bit grey: divided by 257 and rounded. Floating point: from 0 to 1, times 255 and rounded. Other
-  numbers have no known range and are refused.
+- 16-bit grey is divided by 257, floating point from 0 to 1 multiplied by 255, both rounded down.
+  Other numbers have no known range and are refused.
 - The EXIF orientation is applied. Of an animation or a file of several pages the first is taken.
 - Of an image that is not square the middle square is taken; other sizes than 32x32 are resized
   (bilinear, which averages when it shrinks).
@@ -56,8 +56,8 @@ class Decoded:
 @cache
 def image_suffixes() -> frozenset[str]:
     """Return the suffixes, in lower case with their dots, of the formats that PIL decodes."""
-    known = Image.registered_extensions().items()  # this loads all of PIL's plugins
-    return frozenset(suffix for suffix, name in known if name in Image.OPEN and name in _formats())
+    known = Image.registered_extensions().items()
+    return frozenset(suffix for suffix, name in known if name in _formats())
 
 
 def decode(content: bytes, named: bool) -> Decoded | None:
@@ -92,7 +92,10 @@ def decode(content: bytes, named: bool) -> Decoded | None:
             raise _undecodable(error) from error
 
 
+@cache
 def _formats(named: bool = True) -> tuple[str, ...]:
+    """Return the names of PIL's formats that are tried on a file."""
+    Image.init()  # load all of PIL's plugins
     return tuple(name for name in Image.ID if name not in _NOT_READ) if named else _BY_CONTENT
 
 
@@ -118,15 +121,14 @@ def _eight_bits(image: Image.Image) -> Image.Image:
             raise UnfitImageError(
                 f"has floating-point values from {low:g} to {high:g}; only 0 to 1 have a meaning"
             )
-        return Image.fromarray(np.rint(values * 255).astype(np.uint8))
+        return Image.fromarray((values * 255).astype(np.uint8))
     if not image.mode.startswith("I"):
         return image
     tags: Any = getattr(image, "tag_v2", {})  # TIFF also stores 12, 32 and signed 16 bits so
     bits = tags.get(_BITS, (16,))
     if bits != (16,) or (image.mode == "I" and image.format not in ("PNG", "PPM")):
         raise UnfitImageError("has whole numbers that are not of 8 or 16 bits; save it with 8")
-    values = np.asarray(image).astype(np.int64)
-    return Image.fromarray(((values + 128) // 257).clip(0, 255).astype(np.uint8))
+    return Image.fromarray((np.asarray(image) // 257).clip(0, 255).astype(np.uint8))
 
 
 def _sized(image: Image.Image) -> Decoded:
