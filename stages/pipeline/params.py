@@ -75,26 +75,14 @@ Percent = Annotated[float, rule("a number from 0 to 99 (percent)", ge=0, le=99)]
 # torch refuses Nesterov SGD with momentum 0; with 1 old gradients never decay.
 Momentum = Annotated[float, number(gt=0, lt=1)]
 Flag = Annotated[bool, rule("true or false")]
-Text = Annotated[
-    str,
-    rule(
-        "a text of one line, not empty, of at most 1000 characters",
-        r"^\P{C}*[^\pC\pZ]\P{C}*$",
-        max_length=1000,
-    ),
-]
-DriveId = Annotated[
-    str,
-    rule(
-        "the id of a Google Drive file (letters, digits, - and _)",
-        "^[-_0-9A-Za-z]{10,100}$",
-    ),
-]
+_LINE = r"^\P{C}*[^\pC\pZ]\P{C}*$"
+Text = Annotated[str, rule("a text of one line, 1 to 1000 characters", _LINE, max_length=1000)]
+_ID = "the id of a Google Drive file (letters, digits, - and _)"
+DriveId = Annotated[str, rule(_ID, "^[-_0-9A-Za-z]{10,100}$")]
 Sha256 = Annotated[str, rule("64 hexadecimal digits, in quotes", "^[0-9a-f]{64}$")]
 # The part name is written into a Tcl script and a config file, so no other characters are allowed.
-Part = Annotated[
-    str, rule("a part name of at most 64 letters, digits, . _ and -", "^[-._0-9A-Za-z]{1,64}$")
-]
+_PART = "a part name of at most 64 letters, digits, . _ and -"
+Part = Annotated[str, rule(_PART, "^[-._0-9A-Za-z]{1,64}$")]
 Teachers = Annotated[list[Annotated[str, one_of("teacher")]], rule("[teacher] or []", max_length=1)]
 Overrides = Annotated[dict[Any, Any], rule("a mapping of the keys to change")]
 Rows = Annotated[dict[Any, Any], rule("a mapping of names to rows")]
@@ -412,7 +400,6 @@ def _params(document: object) -> Params:
     file = validated(_File, document)
     if not file.variants:
         raise PipelineError("variants is empty, but must hold at least one student.")
-    _check_calibration(file.quantize, file.data, "quantize")
     activations = {name: _activation(name, row) for name, row in file.activations.items()}
     variants = {}
     for key, row in file.variants.items():
@@ -452,8 +439,8 @@ def _variant(
     """Return the checked row. `activation` comes first: it determines which options are allowed."""
     rows: dict[Any, object] = row if isinstance(row, dict) else {}
     activation = rows.get("activation")
-    asked = [activation] if activation in list(activations) else activations
-    known = [option for other in asked for option in activation_spec(other).options]
+    likely = [activation] if activation in list(activations) else activations
+    known = [option for other in likely for option in activation_spec(other).options]
     own = {key: value for key, value in rows.items() if key in known}
     rest = {key: value for key, value in rows.items() if key not in known} if rows else row
     fixed = validated(_VariantRow, rest, where, known)
@@ -465,21 +452,17 @@ def _variant(
         section: _merged(getattr(file, section), getattr(fixed, section), f"{where}.{section}")
         for section in ("transfer", "distill", "quantize")
     }
-    _check_calibration(merged["quantize"], file.data, f"{where}.quantize")
+    asked, most = merged["quantize"].calibration_images, file.data.validation_images
+    if asked > most:
+        row_of = f"{where}." if "calibration_images" in fixed.quantize else ""
+        allowed = f"at most data.validation_images, which is {most}"
+        raise PipelineError(refused(f"{row_of}quantize.calibration_images", asked, allowed))
     network = VariantNetwork(fixed.activation, fixed.hidden_dim, options)
     return Variant(name, network, **merged, weights=fixed.weights)
 
 
 def _merged(general: T, overrides: Mapping[Any, object], where: str) -> T:
     return validated(type(general), {**vars(general), **overrides}, where)
-
-
-def _check_calibration(quantize: Quantize, data: Data, where: str) -> None:
-    if quantize.calibration_images > data.validation_images:
-        raise PipelineError(
-            f"{where}.calibration_images is {quantize.calibration_images}, but must be at most "
-            f"data.validation_images, which is {data.validation_images}."
-        )
 
 
 def _row(kind: str, rows: Mapping[str, T], name: str) -> T:

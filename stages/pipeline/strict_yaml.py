@@ -32,7 +32,11 @@ _SCALARS = {
 _LIKE_A_NUMBER = re.compile(r"[-+]?(\.*[0-9_][0-9_.]*([eE][-+]?[0-9]+)?|0o[0-7_]+)")
 _YAML_1_1: Any = yaml.resolver.Resolver()
 _TEXT = yaml.resolver.BaseResolver.DEFAULT_SCALAR_TAG
-_OTHER_FORMS = re.compile("^%|[\x85\u2028\u2029\ufeff]", re.MULTILINE)
+# Directives, and characters that are not allowed or that not all programs take for a line break.
+_OTHER_FORMS = re.compile(
+    "^%|[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]",
+    re.MULTILINE,
+)
 
 
 def read_yaml(path: Path | str) -> Any:  # noqa: ANN401 - whatever the file holds
@@ -45,9 +49,6 @@ def read_yaml(path: Path | str) -> Any:  # noqa: ANN401 - whatever the file hold
         document = yaml.load(text, _StrictLoader)
     except RecursionError:
         raise PipelineError(f"{path} is nested too deeply to be a parameter file.") from None
-    except yaml.reader.ReaderError as error:
-        line = text.count("\n", 0, error.position) + 1
-        raise PipelineError(f"{path}, line {line}: {error.reason}; remove them.") from None
     except yaml.MarkedYAMLError as error:
         raise PipelineError(f"{path}, {_where_and_what(error)}.") from None
     if document is None:
@@ -81,8 +82,8 @@ def _text(path: Path) -> str:
     if other := _OTHER_FORMS.search(text):
         line = text.count("\n", 0, other.start()) + 1
         raise PipelineError(
-            f"{path}, line {line}: a directive (%) or an unusual character (line break, byte "
-            "order mark), which not all programs read alike; remove it."
+            f"{path}, line {line}: {other[0]!a} is not allowed here, as a directive or a special "
+            "character that not all programs read alike; remove it."
         )
     return text
 
@@ -96,12 +97,8 @@ class _StrictLoader(yaml.SafeLoader):
         self._sizes: dict[int, int] = {}  # values in each finished node, by its id
 
     yaml_implicit_resolvers = {  # noqa: RUF012 - PyYAML's name, and it adds to this mapping
-        start: [
-            (tag, pattern)
-            for tag, pattern in known
-            if tag.split(":")[-1] not in (*_SCALARS, "timestamp")
-        ]
-        for start, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
+        start: [rule for rule in rules if rule[0].split(":")[-1] not in (*_SCALARS, "timestamp")]
+        for start, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> Any:  # noqa: ANN401 - PyYAML's
