@@ -40,6 +40,7 @@ from stages.distill import distill_phase
 from stages.networks.evaluation import Forward
 from stages.networks.resmlp import device, in_bfloat16
 from stages.pipeline.params import IMAGE_SIZE, Augment, Training, load_params
+from stages.sources.registry import PUBLISHED_STATISTICS
 from stages.training.batches import Batches
 from stages.training.device_steps import EagerStep, training_step
 from stages.training.phase import Phase, PhaseLoss
@@ -60,9 +61,9 @@ def student(activation: str, hidden_dim: int, grid: int | None = None) -> ResMLP
 
 
 def images_of_params() -> dict[str, Any]:
-    """Return the image size and the normalisation of params.yaml, as arguments of ResMLP."""
-    data = load_params(ROOT / "params.yaml").data
-    return {"image_size": IMAGE_SIZE, "mean": data.mean, "std": data.std}
+    """Return the image size and the normalisation of CIFAR-10, as arguments of ResMLP."""
+    mean, std = PUBLISHED_STATISTICS["cifar10"]
+    return {"image_size": IMAGE_SIZE, "mean": mean, "std": std}
 
 
 def steps_of(

@@ -12,7 +12,6 @@ import copy
 import statistics
 import time
 from collections.abc import Callable
-from pathlib import Path
 from unittest import mock
 
 import torch
@@ -28,11 +27,11 @@ from models.qat.calibrate import calibrate
 from models.qat.fold import fold
 from models.qat.fused.passes import fused_qat_available, fused_qat_forward
 from models.qat.layers import prepare
-from stages.pipeline.params import IMAGE_SIZE, load_params
+from stages.pipeline.params import IMAGE_SIZE
+from stages.sources.registry import PUBLISHED_STATISTICS
 
 ACTIVATIONS = ("relu", "bspline", "lerp_psa")
 TEACHER_HIDDEN = 384
-ROOT = Path(__file__).resolve().parent.parent
 PROFILED_STEPS = 20
 PRODUCTS = {"aten::mm", "aten::bmm", "aten::addmm_", "aten::addmm", "mkldnn::_linear_pointwise"}
 
@@ -73,9 +72,9 @@ def tables(network: ResMLP, plain: bool) -> Callable[[], None]:
 
 
 def network_of(activation: str, hidden_dim: int) -> ResMLP:
-    """Build an untrained network for the images of params.yaml."""
-    data = load_params(ROOT / "params.yaml").data
-    return ResMLP(activation, hidden_dim, image_size=IMAGE_SIZE, mean=data.mean, std=data.std)
+    """Build an untrained network for the images of CIFAR-10."""
+    mean, std = PUBLISHED_STATISTICS["cifar10"]
+    return ResMLP(activation, hidden_dim, image_size=IMAGE_SIZE, mean=mean, std=std)
 
 
 def plain_forward(network: ResMLP, images: Tensor) -> Tensor:

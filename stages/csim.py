@@ -41,8 +41,8 @@ BATCH_SIZE = 500  # images that are quantised to tokens at a time; limits the me
 def write_images(name: str, count: int, folder: Path) -> gpp.ImageFiles:
     """Write int8 tokens and expected logits of the first `count` test images.
 
-    Writes all test images if there are fewer than `count`. Raises PipelineError if the logits do
-    not have the shape [test images, classes].
+    Writes all test images, with a warning, if there are fewer than `count`. Raises PipelineError if
+    the logits do not have the shape [test images, classes].
     """
     network = load_int_params(artifact(name, "int8.pkl"))
     images = Dataset.load(DATASET).test.images
@@ -53,7 +53,9 @@ def write_images(name: str, count: int, folder: Path) -> gpp.ImageFiles:
             f"{artifact(name, 'qat_logits.npz')} holds logits of shape {logits.shape}, but "
             f"{DATASET} and the network require {expected}; run `dvc repro dump_params`."
         )
-    count = min(count, len(images))
+    if count > len(images):
+        logging.warning("csim.images is %d, but there are %d test images", count, len(images))
+        count = len(images)
     files = gpp.ImageFiles(folder / "tokens.bin", folder / "logits.bin", count)
     with files.tokens.open("wb") as file:
         for start in range(0, count, BATCH_SIZE):

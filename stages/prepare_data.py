@@ -10,7 +10,7 @@ from models.files.atomic import replace_on_success
 from stages.pipeline.command import run_stage
 from stages.pipeline.dataset import Dataset, channel_statistics, hold_out
 from stages.pipeline.params import Data, load_params
-from stages.sources.registry import read_images
+from stages.sources.registry import CIFAR10_CLASSES, PUBLISHED_STATISTICS, read_images
 
 log = logging.getLogger(__name__)
 
@@ -18,15 +18,20 @@ log = logging.getLogger(__name__)
 def prepare(data: Data, seed: int) -> Dataset:
     """Read the source, hold out the validation images and determine mean and std.
 
-    If `data` has no mean and std, they are measured on the remaining training images.
+    Without mean and std in `data`, they are the source's published ones, or else measured on the
+    remaining training images.
     """
     source = read_images(data.source, data.path)
     train, validation = hold_out(source.train, data.validation_images, seed)
-    mean, std = channel_statistics(train.images)
-    if data.mean is not None:
-        mean = np.array(data.mean, dtype=np.float64)
-    if data.std is not None:
-        std = np.array(data.std, dtype=np.float64)
+    given = data.mean and data.std and (data.mean, data.std)
+    cifar10 = PUBLISHED_STATISTICS["cifar10"]
+    if given == cifar10 and source.class_names != CIFAR10_CLASSES:
+        log.warning(
+            "data.mean and data.std are those of CIFAR-10, but the images are not; set both to "
+            "null to have them measured"
+        )
+    known = given or PUBLISHED_STATISTICS.get(data.source)
+    mean, std = np.array(known) if known else channel_statistics(train.images)
     return Dataset(train, validation, source.test, source.class_names, mean, std)
 
 

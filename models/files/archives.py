@@ -1,7 +1,9 @@
 """Read the files of a folder, or of an untrusted .zip, .tar or .tar.gz archive.
 
 Nothing is unpacked to disk: 60,000 images do not become 60,000 files, and a name inside an archive
-never becomes a path on this machine. An archive that breaks a rule is refused with one sentence.
+never becomes a path on this machine. One rule holds for both: folders come before what is in them,
+hidden names are skipped, links and special files are passed over with one warning that names them
+(in a folder, links to what is inside it are followed), and bad names are refused.
 """
 
 import gzip
@@ -9,6 +11,8 @@ import io
 import logging
 import lzma
 import os
+import re
+import reprlib
 import stat
 import struct
 import tarfile
@@ -18,8 +22,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import takewhile
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import IO, TypeAlias
+from typing import IO, Any, TypeAlias
 
 from models.files.errors import PipelineError, one_line
 
@@ -27,13 +32,23 @@ log = logging.getLogger(__name__)
 
 _ZIP, _GZIP = b"PK\x03\x04", b"\x1f\x8b"
 _HIDDEN = (".", "__MACOSX")  # prefixes of names that are skipped
+# Characters that no name may have: control characters, and bytes that are not UTF-8.
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
+# What precedes a member of a tar: long names and PAX headers, which tarfile reads into memory.
+_NOTES = (
+    *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK),
+    *(tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE),
+)
+_LARGEST_NOTE = 1 << 20  # bytes
+_SPECIAL = "a link or special file; pack with `tar -h --hard-dereference`"
+_LONGEST_NAME = 4096  # characters of a path
+_NAMED = 3  # names in the warning about what is passed over
 _DAMAGE = (  # exceptions of the zip, tar and gzip readers on damaged or forged files
     *(OSError, EOFError, RuntimeError, ValueError, LookupError, struct.error),
     *(tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError),
 )
-# name, whether it is a folder (None: neither file nor folder), size in bytes, function that opens
-# it
-_Found: TypeAlias = tuple[str, bool | None, int, Callable[[], IO[bytes] | None]]
+# name, "file", "folder" or what else it is, size in bytes, function that opens it
+_Found: TypeAlias = tuple[str, str, int, Callable[[], IO[bytes] | None]]
 
 
 @dataclass(frozen=True)
@@ -63,28 +78,63 @@ class Member:
 def members(path: Path, limits: Limits) -> Iterator[Member]:
     """Yield the files and folders in the folder or archive `path`.
 
-    A folder is read in sorted order, an archive in its own order. Names that begin with a dot, and
-    macOS's __MACOSX, are skipped. In a folder, links to files and folders inside it are followed;
-    other links and special files are skipped with one warning.
+    A folder is read in sorted order, an archive in its own order; each folder is yielded once,
+    before what is in it, also if the archive has no entry for it. Names that begin with a dot, and
+    macOS's __MACOSX, are skipped.
 
-    Raises PipelineError if an archive is too large, damaged or cut short (the latter is reported
-    when the end is reached), or contains links, devices or names that lead out of it.
+    Raises PipelineError if `path` is neither file nor folder or cannot be read, if a name leads out
+    of it or is no plain text, and if an archive is too large, damaged or cut short (the latter is
+    reported when the end is reached).
     """
+    folders: set[tuple[str, ...]] = {()}
+    passed: list[str] = []
     with _readable(str(path)):
+        if not (path.is_dir() or path.is_file()):
+            raise PipelineError(f"{path} is neither a file nor a folder, so it cannot be read")
         found = _in_folder(path) if path.is_dir() else _in_archive(path, limits)
-        for name, is_folder, size, opener in found:
+        for name, kind, size, opener in found:
+            _check_name(path, name)
             parts = PurePosixPath(name).parts
-            if parts and not any(part.startswith(_HIDDEN) for part in parts):
+            visible = tuple(takewhile(lambda part: not part.startswith(_HIDDEN), parts))
+            is_file = bool(parts) and visible == parts and kind != "folder"
+            for depth in range(1, len(visible) + 1 - is_file):
+                if visible[:depth] not in folders:
+                    folders.add(visible[:depth])
+                    yield Member(visible[:depth], True, 0, bytes)
+            if is_file and kind == "file":
                 content = partial(_content, path, limits, name, size, opener)
-                yield Member(parts, bool(is_folder), size, content)
+                yield Member(parts, False, size, content)
+            elif is_file and kind != "file":
+                passed.append(f"{name!r} ({kind})")
+    if passed:
+        more = ", ..." if len(passed) > _NAMED else ""
+        names = ", ".join(passed[:_NAMED]) + more
+        log.warning("%s: passed over are %d links or special files: %s", path, len(passed), names)
+
+
+def _check_name(path: Path, name: str) -> None:
+    windows = PureWindowsPath(name)
+    bad = windows.anchor or ".." in windows.parts or "\\" in name or _UNPRINTABLE.search(name)
+    if bad or len(name) > _LONGEST_NAME:
+        raise PipelineError(
+            f"{path} holds {reprlib.repr(name)}, which leads out of it or is no plain path with "
+            "slashes in UTF-8; rename it or pack the archive again"
+        )
 
 
 @contextmanager
 def _readable(what: str) -> Iterator[None]:
-    """Convert the exceptions of a damaged archive to a PipelineError about `what`."""
+    """Convert the exceptions of a damaged archive or file to a PipelineError about `what`."""
     try:
         yield
+    except MemoryError:
+        raise PipelineError(f"{what} needs more memory than there is") from None
     except _DAMAGE as error:
+        if isinstance(error, OSError) and error.strerror:  # from the system, not from a decoder
+            where = f", {error.filename}" if error.filename not in (None, what) else ""
+            raise PipelineError(
+                f"{what} cannot be read ({error.strerror}{where}); mend its permissions or disk"
+            ) from error
         raise PipelineError(
             f"{what} cannot be read to its end ({one_line(error) or type(error).__name__}); it is "
             "damaged, cut short or no .tar.gz, .tar or .zip archive, so copy or download it again"
@@ -107,27 +157,40 @@ def _content(
 
 
 def _in_folder(folder: Path) -> Iterator[_Found]:
-    root, skipped = folder.resolve(), 0
-    for place, folders, files in os.walk(root, followlinks=True):
+    root = folder.resolve()
+    for place, folders, files in os.walk(root, onerror=_failed, followlinks=True):
         real = Path(place).resolve()
         names = [name for name in sorted(folders) + sorted(files) if not name.startswith(_HIDDEN)]
         folders.clear()
         for name in names:
             path = Path(place, name)
-            target = Path(os.path.realpath(path)) if path.is_symlink() else path
-            inside, inner = target.is_relative_to(root), path.relative_to(root).as_posix()
-            # Follow at most one link to a folder per path: more could form a cycle.
-            straight = target == path or (real == Path(place) and not real.is_relative_to(target))
-            if inside and path.is_file():
-                yield inner, False, path.stat().st_size, partial(_opened, path)
-            elif inside and straight and path.is_dir():
+            inner, size, kind = path.relative_to(root).as_posix(), 0, _kind(path, root, real)
+            if kind == "folder":
                 folders.append(name)
-                yield inner, True, 0, io.BytesIO
-            else:
-                skipped += 1
-    if skipped:
-        what = "links or special files: they lead out of it, in circles or to no file"
-        log.warning("%s: passed over are %d %s", folder, skipped, what)
+            elif kind == "file":
+                size = path.stat().st_size
+            yield inner, kind, size, partial(_opened, path)
+
+
+def _failed(error: OSError) -> None:
+    raise error
+
+
+def _kind(path: Path, root: Path, place: Path) -> str:
+    """Return "file", "folder" or what else `path` is; `place` is its folder without links."""
+    target = Path(os.path.realpath(path)) if path.is_symlink() else path
+    if path.is_symlink() and not os.path.exists(path):
+        return "a link that leads nowhere"
+    if not target.is_relative_to(root):
+        return "a link that leads out of the folder"
+    if path.is_file():
+        return "file"
+    if not path.is_dir():
+        return "a special file"
+    # Follow at most one link to a folder per path: more could form a cycle.
+    if target == path or (place == path.parent and not place.is_relative_to(target)):
+        return "folder"
+    return "a link in a circle"
 
 
 def _opened(file: Path) -> IO[bytes]:
@@ -150,42 +213,52 @@ def _in_archive(path: Path, limits: Limits) -> Iterator[_Found]:
         tar = gzip.GzipFile(fileobj=file) if start.startswith(_GZIP) else file
         found = _in_zip(file) if start.startswith(_ZIP) else _in_tar(_Tar(tar, limits, too_large))
         total = 0
-        for count, (name, is_folder, size, opener) in enumerate(found, 1):
-            total += size
-            if count > limits.members or total > limits.total_bytes:
+        for count, member in enumerate(found, 1):
+            total += member[2]
+            if member[2] < 0 or count > limits.members or total > limits.total_bytes:
                 raise too_large
-            windows = PureWindowsPath(name)
-            if is_folder is None:
-                fault = (
-                    "is neither a file nor a folder; pack links with `tar -h --hard-dereference`"
-                )
-            elif windows.anchor or ".." in windows.parts or "\\" in name:
-                fault = "leads out of the archive or is no plain path with slashes; pack it again"
-            else:
-                yield name, is_folder, size, opener
-                continue
-            raise PipelineError(f"{path} holds {name!r}, which {fault}")
+            yield member
 
 
 def _in_zip(file: IO[bytes]) -> Iterator[_Found]:
     with zipfile.ZipFile(file) as archive:
         for info in archive.infolist():
-            plain = stat.S_IFMT(info.external_attr >> 16) in (0, stat.S_IFREG, stat.S_IFDIR)
-            is_folder = info.is_dir() if plain else None
-            yield info.filename, is_folder, info.file_size, partial(archive.open, info)
+            kind = "folder" if info.is_dir() else "file"
+            if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
+                kind = _SPECIAL
+            yield info.filename, kind, info.file_size, partial(archive.open, info)
 
 
 def _in_tar(stream: "_Tar") -> Iterator[_Found]:
-    with tarfile.open(fileobj=stream, mode="r|") as archive:
+    with tarfile.open(fileobj=stream, mode="r|", tarinfo=_Header) as archive:
         for member in archive:
-            is_folder = member.isdir() if member.isdir() or member.isreg() else None
-            yield member.name, is_folder, member.size, partial(archive.extractfile, member)
+            kind = "folder" if member.isdir() else "file" if member.isreg() else _SPECIAL
+            yield member.name, kind, member.size, partial(archive.extractfile, member)
+            kept: Any = archive  # tarfile keeps all headers in memory
+            kept.members.clear()
         while stream.read(1 << 16):  # read up to the checksum: a cut gzip may end between members
             pass
         # tarfile mistakes a damaged header, or the end of a cut file, for the end of the archive
         end = archive.offset + 2 * tarfile.BLOCKSIZE  # two blocks of zeros mark the end
         if stream.last_byte > archive.offset or stream.length < end:
             raise tarfile.ReadError("what follows its last file is not the mark of its end")
+
+
+class _Header(tarfile.TarInfo):
+    """A header of a tar, except those that make tarfile fill the memory."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "_Header":
+        """Return the header; tarfile.ReadError for sparse files and very long names or notes."""
+        header = super().frombuf(buf, encoding, errors)
+        if header.type == tarfile.GNUTYPE_SPARSE:
+            raise tarfile.ReadError("it holds a sparse file; pack without --sparse")
+        if header.type in _NOTES and header.size > _LARGEST_NOTE:
+            raise tarfile.ReadError("it holds a name or note of more than a megabyte")
+        return header
+
+    def _proc_gnusparse_10(self, *_: object) -> None:  # tarfile's name
+        raise tarfile.ReadError("it holds a sparse file; pack without --sparse")
 
 
 class _Tar(io.RawIOBase):

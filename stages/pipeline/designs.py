@@ -27,13 +27,14 @@ from pydantic.dataclasses import dataclass
 from hls.board.boards import BOARDS
 from hls.cpp.accelerators import SIMD, STREAMING
 from models.files.errors import PipelineError
-from stages.pipeline.rules import SECTION, Count, Positive, one_of, refused, rule, validated
+from stages.pipeline.rules import SECTION, Positive, Size, one_of, refused, rule, validated, whole
 
 PUBLISHED = "published"
 _SHARES = {"auto": None, "dsp": 1.0, "fabric": 0.0}  # words of `multipliers`, share of DSPs
 
 _TableMemory = Annotated[str, one_of("bram", "lut")]
 _FORMS = {STREAMING: ("folding", "target"), SIMD: ("array",)}
+_Side = Annotated[int, whole(1, 1_024)]
 _ONE_TARGET = "a mapping with one key: images_per_second or dsp"
 
 
@@ -41,15 +42,15 @@ _ONE_TARGET = "a mapping with one key: images_per_second or dsp"
 class Factors:
     """Outputs (pe) and inputs (simd) that one matrix product processes per cycle."""
 
-    pe: Count
-    simd: Count
+    pe: Size
+    simd: Size
 
 
 @dataclass(frozen=True, config=SECTION)
 class FoldingFactors:
     """A folding with given factors; the fields of hls.plan.streaming.folding.Folding."""
 
-    lanes: Count
+    lanes: _Side
     handover: Annotated[
         int,
         rule("0 or 1 (cycles between two vectors; published: 1)", ge=0, le=1),
@@ -66,7 +67,7 @@ class DesignTarget:
     """The goal for which factors are computed; exactly one of the two is set."""
 
     images_per_second: Positive | None = None
-    dsp: Count | None = None
+    dsp: Annotated[int, whole(1, 100_000)] | None = None
 
 
 @dataclass(frozen=True, config=SECTION)
@@ -94,8 +95,8 @@ class DesignRow:
     ] = None
     target: Annotated[DesignTarget | None, Field(description=_ONE_TARGET)] = None
     array: Annotated[
-        tuple[Count, Count] | None,
-        Field(description="a list of two whole numbers >= 1, rows and columns of multipliers"),
+        tuple[_Side, _Side] | None,
+        Field(description="a list of two whole numbers >= 1 and <= 1024, rows and columns"),
     ] = None
     multipliers: Annotated[
         Annotated[str, one_of(*_SHARES)] | Multipliers | None,

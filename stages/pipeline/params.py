@@ -5,7 +5,7 @@ errors of pydantic. This module does not import torch.
 """
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -19,35 +19,30 @@ from stages.pipeline.designs import DesignRow, design_row
 from stages.pipeline.rules import (
     SECTION,
     Count,
-    Positive,
+    Size,
     did_you_mean,
+    number,
     one_of,
     printable,
     refused,
     rule,
     unknown_key,
     validated,
+    whole,
 )
 from stages.pipeline.strict_yaml import read_yaml
 
 IMAGE_SIZE = 32  # pixels per side; every source is resized to it
-# Folders under data/ that no network may be named after: each network has its folder there.
+# Names of the pipeline's own folders, files and options, and of Windows's devices.
 RESERVED_NAMES = (
-    "teacher",
-    "convnet",
-    "metrics",
-    "history",
-    "plots",
-    "published",
-    "designs",
-    "code",
-    "pipeline",
-    "synthesis",
+    *("teacher", "convnet", "metrics", "history", "plots", "published", "designs", "code"),
+    *("pipeline", "synthesis", "dataset", "report", "all", "con", "prn", "aux", "nul"),
+    *(f"{device}{number}" for device in ("com", "lpt") for number in range(10)),
 )
 
 T = TypeVar("T")
 
-_NAME = re.compile(r"[a-z][a-z0-9_]*")
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 
 def _divides_the_image(size: int) -> int:
@@ -56,32 +51,38 @@ def _divides_the_image(size: int) -> int:
     return size
 
 
-CountOrZero = Annotated[int, rule("a whole number >= 0", ge=0)]
-Padding = Annotated[int, rule("a whole number from 0 to 16 (pixels)", ge=0, le=16)]
 # Less than 32: a single patch would be a single token, with nothing to mix or to average.
 PatchSize = Annotated[
     int,
     rule("a whole number from 1 to 16 that divides 32", ge=1, lt=IMAGE_SIZE),
     AfterValidator(_divides_the_image),
 ]
-NotNegative = Annotated[float, rule("a number >= 0", ge=0)]
+Padding = Annotated[int, rule("a whole number from 0 to 16 (pixels)", ge=0, le=16)]
+Blocks = Annotated[int, whole(1, 100)]
+Epochs = Annotated[int, whole(1, 100_000)]
+EpochsOrNone = Annotated[int, whole(0, 100_000)]
+CountOrZero = Annotated[int, whole(0, 10_000_000)]
+Few = Annotated[int, whole(1, 1_000)]
+Seed = Annotated[int, whole(0, 2**32 - 1)]
+Minutes = Annotated[int, whole(1, 50_000)]
+Rate = Annotated[float, number(gt=0, le=1_000)]
+NotNegative = Annotated[float, number(ge=0, le=1_000)]
+Temperature = Annotated[float, number(ge=0.001, le=1_000)]
+Period = Annotated[float, number(unit=" (ns)", ge=0.1, le=1_000)]
 Fraction = Annotated[float, rule("a number from 0 to 1", ge=0, le=1)]
-Deviation = Annotated[float, rule("a number > 0 and <= 1", gt=0, le=1)]
+Deviation = Annotated[float, number(ge=0.001, le=1)]
 Percent = Annotated[float, rule("a number from 0 to 99 (percent)", ge=0, le=99)]
 # torch refuses Nesterov SGD with momentum 0; with 1 old gradients never decay.
-Momentum = Annotated[float, rule("a number > 0 and < 1", gt=0, lt=1)]
+Momentum = Annotated[float, number(gt=0, lt=1)]
 Flag = Annotated[bool, rule("true or false")]
-Text = Annotated[str, rule("a text of one line, not empty", r"^\P{C}*[^\pC\pZ]\P{C}*$")]
-DriveId = Annotated[
-    str,
-    rule(
-        "the id of a Google Drive file (letters, digits, - and _)",
-        "^[-_0-9A-Za-z]{10,100}$",
-    ),
-]
+_LINE = r"^\P{C}*[^\pC\pZ]\P{C}*$"
+Text = Annotated[str, rule("a text of one line, 1 to 1000 characters", _LINE, max_length=1000)]
+_ID = "the id of a Google Drive file (letters, digits, - and _)"
+DriveId = Annotated[str, rule(_ID, "^[-_0-9A-Za-z]{10,100}$")]
 Sha256 = Annotated[str, rule("64 hexadecimal digits, in quotes", "^[0-9a-f]{64}$")]
 # The part name is written into a Tcl script and a config file, so no other characters are allowed.
-Part = Annotated[str, rule("a part name of letters, digits, . _ and -", "^[-._0-9A-Za-z]+$")]
+_PART = "a part name of at most 64 letters, digits, . _ and -"
+Part = Annotated[str, rule(_PART, "^[-._0-9A-Za-z]{1,64}$")]
 Teachers = Annotated[list[Annotated[str, one_of("teacher")]], rule("[teacher] or []", max_length=1)]
 Overrides = Annotated[dict[Any, Any], rule("a mapping of the keys to change")]
 Rows = Annotated[dict[Any, Any], rule("a mapping of names to rows")]
@@ -140,8 +141,8 @@ class NetworkSizes:
     """The sizes that the teacher and the students share."""
 
     patch_size: PatchSize
-    embed_dim: Count
-    num_blocks: Count
+    embed_dim: Size
+    num_blocks: Blocks
 
 
 @dataclass(frozen=True, config=SECTION)
@@ -157,7 +158,7 @@ class Augment:
 class Training:
     """Settings of every training stage; `fused` enables the passes of models/float/fused."""
 
-    batch_size: Count
+    batch_size: Size
     fused: Flag
     augment: Augment
 
@@ -166,7 +167,7 @@ class Training:
 class Schedule:
     """AdamW with a cosine schedule from `learning_rate` down to `learning_rate_min`."""
 
-    learning_rate: Positive
+    learning_rate: Rate
     learning_rate_min: NotNegative
     weight_decay: NotNegative
 
@@ -182,18 +183,18 @@ class Schedule:
 class FloatSchedule(Schedule):
     """A schedule with Muon for the weight matrices, unless `muon_learning_rate` is null."""
 
-    muon_learning_rate: Positive | None
+    muon_learning_rate: Rate | None
 
 
 @dataclass(frozen=True, config=SECTION)
 class ConvNetRecipe:
     """The convolutional network for the teacher: Nesterov SGD with a 1-cycle learning rate."""
 
-    widths: tuple[Count, Count, Count]
-    epochs: Count
-    batch_size: Count
-    learning_rate: Positive
-    norm_learning_rate: Positive
+    widths: tuple[Size, Size, Size]
+    epochs: Epochs
+    batch_size: Size
+    learning_rate: Rate
+    norm_learning_rate: Rate
     momentum: Momentum
     weight_decay: NotNegative
     label_smoothing: Fraction
@@ -204,16 +205,16 @@ class ConvNetRecipe:
 class Views:
     """The number of stored views of the training images, which `training.augment` changes."""
 
-    count: Count
+    count: Few
 
 
 @dataclass(frozen=True, config=SECTION)
 class Teacher(FloatSchedule):
     """The ReLU teacher, distilled from the convolutional network's stored logits and the labels."""
 
-    hidden_dim: Count
-    epochs: Count
-    temperature: Positive
+    hidden_dim: Size
+    epochs: Epochs
+    temperature: Temperature
     alpha: Fraction
 
 
@@ -221,7 +222,7 @@ class Teacher(FloatSchedule):
 class Transfer(FloatSchedule):
     """Knowledge transfer: block-wise feature matching; 0 epochs skip it."""
 
-    epochs_per_block: CountOrZero
+    epochs_per_block: EpochsOrNone
 
 
 @dataclass(frozen=True, config=SECTION)
@@ -232,11 +233,11 @@ class Distill(FloatSchedule):
     `stored_views`, epochs cycle through the teacher's stored views.
     """
 
-    epochs: Count
-    seed: CountOrZero | None
+    epochs: Epochs
+    seed: Seed | None
     stored_views: Flag
-    spline_learning_rate: Positive
-    temperature: Positive
+    spline_learning_rate: Rate
+    temperature: Temperature
     alpha: Fraction
 
 
@@ -244,8 +245,8 @@ class Distill(FloatSchedule):
 class Quantize(Schedule):
     """Quantisation-aware training; 0 epochs stop after the calibration."""
 
-    epochs: CountOrZero
-    scale_learning_rate: Positive
+    epochs: EpochsOrNone
+    scale_learning_rate: Rate
     calibration_images: Count
 
 
@@ -257,7 +258,7 @@ class Csim:
     """
 
     compiler: Text
-    samples: Count
+    samples: Few
     images: CountOrZero
 
 
@@ -271,13 +272,13 @@ class Hls:
     """
 
     part: Part
-    clock_ns: Positive
+    clock_ns: Period
     clock_uncertainty: Percent | None
     flow_target: Annotated[str, one_of("vitis", "vivado")]
     tool: Annotated[str, one_of("auto", "vitis-run", "vitis_hls", "vivado_hls")]
     cosim: Flag
     export: Annotated[str, one_of("none", "syn", "impl")]
-    timeout_minutes: Count
+    timeout_minutes: Minutes
     require_tool: Flag
 
 
@@ -286,7 +287,7 @@ class VariantNetwork:
     """A student's activation by its name in the registry, its options, and its hidden channels."""
 
     activation: str
-    hidden_dim: Count
+    hidden_dim: Size
     options: dict[str, int | float]
 
 
@@ -310,7 +311,7 @@ class _VariantRow:
     """The keys that a row of `variants` may have besides the options of its activation."""
 
     activation: Annotated[str, rule("one of the rows of `activations`")]
-    hidden_dim: Count
+    hidden_dim: Size
     weights: Annotated[str, one_of("distill", "published")] = "distill"
     transfer: Overrides = field(default_factory=dict)
     distill: Overrides = field(default_factory=dict)
@@ -322,7 +323,7 @@ class _Sections:
     """The sections of params.yaml that are not tables of rows."""
 
     code_root: Text
-    seed: CountOrZero
+    seed: Seed
     data: Data
     network: NetworkSizes
     training: Training
@@ -380,16 +381,17 @@ def load_params(path: Path | str = "params.yaml") -> Params:
         raise PipelineError(f"{path}: {error}") from None
 
 
-def check_name(name: object, where: str, reserved: Collection[str] = RESERVED_NAMES) -> str:
-    """Return `name` if it can name a folder and is not `reserved`; otherwise raise PipelineError.
+def check_name(name: object, where: str) -> str:
+    """Return `name` if it can name a network's or design's folder; otherwise raise PipelineError.
 
     `where` is the key that the error names.
     """
-    if not isinstance(name, str) or not _NAME.fullmatch(name) or name in reserved:
-        others = f", and not be one of: {', '.join(reserved)}" if reserved else ""
+    if name in RESERVED_NAMES:
+        raise PipelineError(f"{where} is not a usable name: it is reserved; choose another.")
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise PipelineError(
-            f"{where} is not a usable name; it must be lower-case letters, digits and _, begin "
-            f"with a letter{others}."
+            f"{where} is not a usable name; it must be at most 64 lower-case letters, digits and "
+            "_, and begin with a letter."
         )
     return name
 
@@ -406,7 +408,7 @@ def _params(document: object) -> Params:
     designs = {}
     for key, row in file.designs.items():
         where = f"designs.{printable(key)}"
-        designs[check_name(key, where, reserved=())] = design_row(where, row, variants)
+        designs[check_name(key, where)] = design_row(where, row, variants)
     sections = {name: getattr(file, name) for name in _Sections.__dataclass_fields__}
     return Params(**sections, variants=variants, designs=designs)
 
@@ -437,8 +439,8 @@ def _variant(
     """Return the checked row. `activation` comes first: it determines which options are allowed."""
     rows: dict[Any, object] = row if isinstance(row, dict) else {}
     activation = rows.get("activation")
-    asked = [activation] if activation in list(activations) else activations
-    known = [option for other in asked for option in activation_spec(other).options]
+    likely = [activation] if activation in list(activations) else activations
+    known = [option for other in likely for option in activation_spec(other).options]
     own = {key: value for key, value in rows.items() if key in known}
     rest = {key: value for key, value in rows.items() if key not in known} if rows else row
     fixed = validated(_VariantRow, rest, where, known)
@@ -450,6 +452,11 @@ def _variant(
         section: _merged(getattr(file, section), getattr(fixed, section), f"{where}.{section}")
         for section in ("transfer", "distill", "quantize")
     }
+    asked, most = merged["quantize"].calibration_images, file.data.validation_images
+    if asked > most:
+        row_of = f"{where}." if "calibration_images" in fixed.quantize else ""
+        allowed = f"at most data.validation_images, which is {most}"
+        raise PipelineError(refused(f"{row_of}quantize.calibration_images", asked, allowed))
     network = VariantNetwork(fixed.activation, fixed.hidden_dim, options)
     return Variant(name, network, **merged, weights=fixed.weights)
 

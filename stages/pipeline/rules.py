@@ -20,10 +20,11 @@ from models.files.errors import PipelineError
 T = TypeVar("T")
 
 SECTION = ConfigDict(extra="forbid", allow_inf_nan=False)
+_SIGNS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
 
 
 def rule(words: str, pattern: str | None = None, **limits: Any) -> Any:  # noqa: ANN401 - as pydantic's Field has it
-    """Return a strict `Field` with the description `words` and pydantic's `limits` (ge, lt)."""
+    """Return a strict `Field` with the description `words` and pydantic's `limits`."""
     return Field(strict=True, pattern=pattern, description=words, **limits)
 
 
@@ -33,12 +34,26 @@ def one_of(*choices: str) -> Any:  # noqa: ANN401 - as pydantic's Field has it
     return rule(words, pattern, examples=[*choices])
 
 
-Count = Annotated[int, rule("a whole number >= 1", ge=1)]
-Positive = Annotated[float, rule("a number > 0", gt=0)]
+def number(kind: str = "a number", unit: str = "", **limits: Any) -> Any:  # noqa: ANN401 - as pydantic's Field has it
+    """Return a `Field` for a number within pydantic's `limits`, for example gt=0, le=9."""
+    words = " and ".join(f"{_SIGNS[key]} {limit}" for key, limit in limits.items())
+    return rule(f"{kind} {words}{unit}", **limits)
 
 
+def whole(low: int, high: int, unit: str = "") -> Any:  # noqa: ANN401 - as pydantic's Field has it
+    """Return a `Field` for a whole number from `low` to `high`."""
+    return number("a whole number", unit, ge=low, le=high)
+
+
+# Upper ends are what a machine can hold or a person can wait for: a slip of the pen is refused
+# here, and not by the memory hours later.
+Count = Annotated[int, whole(1, 10_000_000)]
+Size = Annotated[int, whole(1, 16_384)]
+Positive = Annotated[float, number(gt=0, le=1_000_000_000)]
+
+_LONGEST = 80  # characters of a name or value in a message
 _SHORT = reprlib.Repr()
-_SHORT.maxlevel, _SHORT.maxstring = 2, 80
+_SHORT.maxlevel, _SHORT.maxstring = 2, _LONGEST
 _UNKNOWN_KEY = ("unexpected_keyword_argument", "invalid_key")
 
 
@@ -74,13 +89,14 @@ def unknown_key(full: str, key: object, known: Iterable[str]) -> str:
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return " (did you mean ...?)" with the closest known name, "" if none is close."""
-    near = difflib.get_close_matches(name, list(known), n=1)
+    near = difflib.get_close_matches(name[:_LONGEST], list(known), n=1)
     return f" (did you mean {near[0]}?)" if near else ""
 
 
 def printable(key: object) -> str:
     """Return a key as text that fits in a one-line message."""
-    return key if isinstance(key, str) and key.isprintable() else _SHORT.repr(key)
+    plain = isinstance(key, str) and key.isprintable() and len(key) <= _LONGEST
+    return str(key) if plain else _SHORT.repr(key)
 
 
 def _sentence(

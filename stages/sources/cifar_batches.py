@@ -45,6 +45,8 @@ class CifarBatches:
         """Add one official file; PipelineError if it is damaged."""
         name, content = member.parts[-1], member.content()
         where = f"{self._path}: {name}"
+        if name.removesuffix(".bin") in self._batches:
+            raise PipelineError(f"{self._path} holds {name} more than once; keep one of them")
         if name == _NAMES:
             self._class_names = _checked_names(_load(content, where).get("label_names"), where)
         elif name == f"{_NAMES}.txt":

@@ -1,49 +1,52 @@
 """Read a tree `train/<class>/<image>`, `test/<class>/<image>` into 32x32 RGB images."""
 
 import logging
-from io import BytesIO
+from collections import Counter
 from itertools import product
-from pathlib import Path
-from typing import TypeAlias
+from pathlib import Path, PurePosixPath
 
 import numpy as np
-import numpy.typing as npt
 
 from models.files.archives import Member
 from models.files.errors import PipelineError
-from stages.pipeline.dataset import IMAGE_SHAPE, LabelledImages, Split
+from stages.pipeline.dataset import LabelledImages, Split
+from stages.sources.decoding import Pixels, UnfitImageError, decode, image_suffixes
 
 log = logging.getLogger(__name__)
 
 _SPLITS = ("train", "test")
 _LAYOUT = "train/<class>/<image> and test/<class>/<image>, at most one folder further down"
-_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".ppm", ".tif", ".tiff", ".webp")
-Pixels: TypeAlias = npt.NDArray[np.uint8]
 
 
 class ClassFolders:
     """Collects the files of one tree in any order; `finish` checks the tree and sorts the images.
 
     Classes are the sorted folder names; images are sorted by class, then by file name. Files that
-    are not images, and everything outside `train` and `test`, are ignored.
+    are not images, and everything outside `train` and `test`, are passed over, and one warning
+    counts them.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, member_bytes: int) -> None:
+        self._path, self._member_bytes = path, member_bytes
         self._classes: dict[tuple[str, ...], dict[str, Pixels]] = {}  # by path, then by file name
         self._seen: set[str] = set()  # top-level folders, for the error if train or test is missing
-        self._resized = 0
+        self._passed: Counter[str] = Counter()  # files passed over, by kind
+        self._resized = self._cropped = 0
 
     def add(self, member: Member) -> None:
         """Add a file or folder; PipelineError if an image is damaged or in the wrong place."""
+        suffix = PurePosixPath(member.name).suffix.lower()
         if member.is_folder:
             self._seen.add(member.parts[0])
             self._classes.setdefault(member.parts, {})
-        elif member.name.lower().endswith(_SUFFIXES) and self._in_tree(member):
-            *folder, name = member.parts
-            image, resized = _decode(member, self._path)
-            self._classes.setdefault(tuple(folder), {})[name] = image
-            self._resized += resized
+        elif set(_SPLITS).isdisjoint(member.parts[:2]):
+            self._passed["outside train and test"] += 1
+        elif not self._add_image(member, suffix in image_suffixes()):
+            self._passed[suffix or "without a suffix"] += 1
+
+    def __bool__(self) -> bool:
+        """Return whether any image was found."""
+        return any(self._classes.values())
 
     def finish(self) -> LabelledImages:
         """Return the images of both splits; PipelineError unless there is one complete tree."""
@@ -53,29 +56,60 @@ class ClassFolders:
             raise PipelineError(f"{self._path} holds more than one tree of images: {found}")
         top = next(iter(tops), ())  # the path above train and test: () or (folder,)
         classes = self._checked_classes(top)
-        if self._resized:
-            log.warning(
-                "%d of %d images in %s are not 32x32 pixels; they were resized (bilinear)",
-                self._resized,
-                sum(map(len, self._classes.values())),
-                self._path,
-            )
+        self._warn()
         train, test = (self._split((*top, split), classes) for split in _SPLITS)
         return LabelledImages(train, test, tuple(classes))
 
-    def _in_tree(self, member: Member) -> bool:
-        """Return whether an image belongs to a class.
-
-        PipelineError for an image below train or test that is not in a class folder.
-        """
-        for depth, split in enumerate(member.parts[:2]):
-            if split in _SPLITS and len(member.parts) == depth + 3:
-                return True
-        if set(_SPLITS).isdisjoint(member.parts[:2]):
+    def _add_image(self, member: Member, named: bool) -> bool:
+        """Add an image of a class; return whether the file is one by its name or its content."""
+        *folder, name = member.parts
+        if not any(
+            split in _SPLITS and len(member.parts) == depth + 3
+            for depth, split in enumerate(member.parts[:2])
+        ):
+            if not named:
+                return False
+            raise PipelineError(
+                f"{self._path} holds the image {member.name}, but expected is {_LAYOUT}"
+            )
+        if not named and member.size > self._member_bytes:
             return False
-        raise PipelineError(
-            f"{self._path} holds the image {member.name}, but expected is {_LAYOUT}"
-        )
+        try:
+            image = decode(member.content(), named)
+        except UnfitImageError as error:
+            raise PipelineError(
+                f"{self._path} holds {member.name}, which {error}; mend or remove it"
+            ) from error
+        if image is None:
+            return False
+        images = self._classes.setdefault(tuple(folder), {})
+        if name in images:
+            raise PipelineError(f"{self._path} holds {member.name} twice; keep one of them")
+        images[name] = image.pixels
+        self._resized += image.resized
+        self._cropped += image.cropped
+        return True
+
+    def _warn(self) -> None:
+        """Say which files were passed over, and what was done to images of another size."""
+        if self._passed:
+            kinds = ", ".join(f"{count} {kind}" for kind, count in self._passed.most_common(8))
+            log.warning(
+                "%s: passed over are %d files that are no images of train and test: %s%s",
+                self._path,
+                self._passed.total(),
+                kinds,
+                ", ..." if len(self._passed) > 8 else "",
+            )
+        if self._resized:
+            log.warning(
+                "%d of %d images in %s are not 32x32 pixels; they were resized (bilinear), after "
+                "%d that are not square were cropped to the square in their middle",
+                self._resized,
+                sum(map(len, self._classes.values())),
+                self._path,
+                self._cropped,
+            )
 
     def _checked_classes(self, top: tuple[str, ...]) -> list[str]:
         """Return the sorted class names.
@@ -118,29 +152,3 @@ class ClassFolders:
 def _few(names: set[str]) -> str:
     """Return at most five of the names, as text."""
     return ", ".join(sorted(names)[:5]) + (", ..." if len(names) > 5 else "")
-
-
-def _decode(member: Member, path: Path) -> tuple[Pixels, bool]:
-    """Return the image as uint8 [32, 32, 3], and whether it was resized.
-
-    Grey and palette images become RGB, 16-bit grey is scaled to 8 bits, transparency is dropped.
-    """
-    from PIL import Image
-
-    content = member.content()
-    try:
-        image: Image.Image = Image.open(BytesIO(content))
-        if image.mode.startswith("I"):  # convert() would clip 16-bit grey at 255
-            image = Image.fromarray((np.asarray(image, np.uint32) // 257).astype(np.uint8))
-        if image.has_transparency_data:
-            image = image.convert("RGBA")  # the palette may have transparent entries
-        image = image.convert("RGB")
-    except Exception as error:  # decoders raise nearly every built-in exception on damaged files
-        raise PipelineError(
-            f"{path} holds {member.name}, which cannot be decoded as an image "
-            f"({type(error).__name__}); mend or remove it"
-        ) from error
-    resized = image.size != IMAGE_SHAPE[:2]
-    if resized:
-        image = image.resize(IMAGE_SHAPE[:2], Image.Resampling.BILINEAR)
-    return np.array(image), resized

@@ -25,7 +25,7 @@ from stages.sources.class_folders import ClassFolders
 log = logging.getLogger(__name__)
 
 PATH_VARIABLE = "PIPELINE_DATA"  # has priority over data.path
-_CIFAR10_CLASSES = (
+CIFAR10_CLASSES = (
     *("airplane", "automobile", "bird", "cat", "deer"),
     *("dog", "frog", "horse", "ship", "truck"),
 )
@@ -33,6 +33,8 @@ _ACCEPTED = (
     "a folder or .tar.gz, .tar or .zip archive with train/<class>/<image> and "
     "test/<class>/<image>, or cifar-10-python.tar.gz or cifar-10-binary.tar.gz"
 )
+# Published mean and std of pixel / 255 per channel; other sources have theirs measured.
+PUBLISHED_STATISTICS = {"cifar10": ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616))}
 # A hundred times CIFAR-10; its largest single file, a batch, has 2**25 bytes.
 LIMITS = Limits(members=6_000_000, member_bytes=1 << 28, total_bytes=1 << 34)
 _STALL_SECONDS = 30  # a connection without data for this long is given up
@@ -67,7 +69,7 @@ def read_cifar10(path: str | None) -> LabelledImages:
     """Read CIFAR-10 from `path`, or download it once and check its hash."""
     local = _local_path(path)
     images = _read_local(local if local is not None else _download_cifar10())
-    if images.class_names != _CIFAR10_CLASSES:
+    if images.class_names != CIFAR10_CLASSES:
         raise PipelineError(
             f"{local} has the classes {', '.join(images.class_names[:10])}, which are not those of "
             f"CIFAR-10; set data.source to folder, or unset data.path and {PATH_VARIABLE}"
@@ -81,6 +83,9 @@ def read_digits(path: str | None) -> LabelledImages:
     Values 0..16 become 0..255 on all three channels. In each class every fifth image, starting with
     the first, is a test image (364 in all). Nothing is random.
     """
+    for name, value in ((PATH_VARIABLE, os.environ.get(PATH_VARIABLE)), ("data.path", path)):
+        if value:
+            log.warning("%s (%s) does not apply: data.source digits reads no file", name, value)
     from sklearn.datasets import load_digits
 
     digits = load_digits()
@@ -108,24 +113,32 @@ def _local_path(path: str | None) -> Path | None:
     PipelineError if the path does not exist.
     """
     name, value = PATH_VARIABLE, os.environ.get(PATH_VARIABLE)
+    if value and path:
+        log.warning("data.path (%s) does not apply: %s has priority", path, PATH_VARIABLE)
     if not value:
         name, value = "data.path", path
     if not value:
         return None
-    local = Path(value).expanduser()
-    if not local.exists():
-        raise PipelineError(f"{name} is {value}, which does not exist; it must name {_ACCEPTED}")
-    return local
+    local = os.path.expanduser(value)
+    if not os.path.exists(local):  # False, too, for a name that no file can have
+        raise PipelineError(
+            f"{name} is {value[:300]}, which does not exist; it must name {_ACCEPTED}"
+        )
+    return Path(local)
 
 
 def _read_local(path: Path) -> LabelledImages:
-    batches, tree = CifarBatches(path), ClassFolders(path)
+    batches, tree = CifarBatches(path), ClassFolders(path, LIMITS.member_bytes)
     log.info("reading %s", path)
     for member in members(path, LIMITS):
         if batches.wants(member):
             batches.add(member)
         else:
             tree.add(member)
+    if batches and tree:
+        raise PipelineError(
+            f"{path} holds both the official CIFAR-10 and a tree of images; name one of the two"
+        )
     return batches.finish() if batches else tree.finish()
 
 

@@ -156,6 +156,14 @@ def test_image_files_hold_tokens_and_logits_image_after_image(folder, tmp_path, 
     assert np.array_equal(np.fromfile(files.logits, np.int8).reshape(10, 10), load_logits()[:10])
 
 
+def test_more_images_than_there_are_are_said(folder, tmp_path, caplog):
+    assert csim.write_images(NAME, 24, tmp_path).count == 24 and not caplog.records
+    assert csim.write_images(NAME, 25, tmp_path).count == 24
+    assert [record.getMessage() for record in caplog.records] == [
+        "csim.images is 25, but there are 24 test images"
+    ]
+
+
 # Golden samples
 
 

@@ -1,7 +1,7 @@
-"""Image size and normalisation for test networks: those of CIFAR-10 in params.yaml."""
+"""Image size and normalisation for test networks: those of CIFAR-10."""
 
-from stages.pipeline.params import IMAGE_SIZE, load_params
-from tests.support.paths import ROOT
+from stages.pipeline.params import IMAGE_SIZE
+from stages.sources.registry import PUBLISHED_STATISTICS
 
-_DATA = load_params(ROOT / "params.yaml").data
-IMAGES = {"image_size": IMAGE_SIZE, "mean": _DATA.mean, "std": _DATA.std}
+_MEAN, _STD = PUBLISHED_STATISTICS["cifar10"]
+IMAGES = {"image_size": IMAGE_SIZE, "mean": _MEAN, "std": _STD}

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+LARGEST_COUNT = 4096  # knots or terms per channel
 _LARGEST_INT = 1 << 63  # limit for ints that are converted to float
 
 
@@ -49,9 +50,10 @@ class ActivationSpec:
 
 
 def at_least(minimum: int) -> Option:
-    """Return the rule for a whole number >= `minimum`."""
-    return Option(int, f"a whole number >= {minimum}", lambda value: value >= minimum)
+    """Return the rule for a whole number from `minimum` to 4096, which memory can hold."""
+    words = f"a whole number >= {minimum} and <= {LARGEST_COUNT}"
+    return Option(int, words, lambda value: minimum <= value <= LARGEST_COUNT)
 
 
-POSITIVE = Option(float, "a number > 0", lambda value: 0 < value < float("inf"))
-NOT_NEGATIVE = Option(float, "a number >= 0", lambda value: 0 <= value < float("inf"))
+POSITIVE = Option(float, "a number > 0 and <= 1000", lambda value: 0 < value <= 1000)
+NOT_NEGATIVE = Option(float, "a number >= 0 and <= 1000", lambda value: 0 <= value <= 1000)

@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import socket
 import stat
 import struct
 import tarfile
@@ -78,19 +79,36 @@ def zip_that_lies(change: int) -> bytes:
 TAR = tar_bytes(FILES)
 FIRST_END = TAR.index(b"train/cat/a.png")  # where the second file begins
 LAST_END = len(TAR.rstrip(b"\0")) // 512 * 512 + 512
+LINKS = {
+    "symlink": tar_with(tarfile.SYMTYPE),
+    "hard link": tar_with(tarfile.LNKTYPE),
+    "fifo": tar_with(tarfile.FIFOTYPE),
+    "device": tar_with(tarfile.CHRTYPE),
+    "zip symlink": zip_with(stat.S_IFLNK),
+    "zip fifo": zip_with(stat.S_IFIFO),
+}
+
+
+def tar_note(kind: bytes, size: int) -> bytes:
+    """Return a .tar that begins with a long name, or a PAX header, of so many zeros."""
+    note = tarfile.TarInfo("note")
+    note.type, note.size = kind, size
+    return note.tobuf(tarfile.GNU_FORMAT) + bytes(size) + TAR
+
+
 HOSTILE = {
     **{
-        what: (content, "train/cat/link.png", "neither a file nor a folder", "tar -h")
-        for what, content in (
-            *(("symlink", tar_with(tarfile.SYMTYPE)), ("hard link", tar_with(tarfile.LNKTYPE))),
-            *(("fifo", tar_with(tarfile.FIFOTYPE)), ("device", tar_with(tarfile.CHRTYPE))),
-            *(("zip symlink", zip_with(stat.S_IFLNK)), ("zip fifo", zip_with(stat.S_IFIFO))),
-        )
-    },
-    **{
-        f"{kind}: {name}": (pack({**FILES, name: b"x"}), repr(name), "leads out of the archive")
+        f"{kind}: {name}": (pack({**FILES, name: b"x"}), repr(name), "leads out of it")
         for kind, pack in PACKERS.items()
-        for name in ("../a.png", "/a.png", "a/../../b", "..\\a", "train\\cat\\x.png", "C:/a.png")
+        for name in (
+            "../a.png",
+            "/a.png",
+            "a/../../b",
+            "..\\a",
+            "train\\cat\\x.png",
+            "C:/a.png",
+            "a\nb",
+        )
     },
     **{
         f"{kind}: {what}": (pack({**FILES, **more}), *words)
@@ -109,6 +127,11 @@ HOSTILE = {
             ),
         )
     },
+    **{
+        f"a note of {kind!r}": (gzip.compress(tar_note(kind, 3 << 20)), "more than a megabyte")
+        for kind in (tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE, tarfile.XGLTYPE)
+    },
+    "a sparse file": (tar_with(tarfile.GNUTYPE_SPARSE), "sparse"),
     "gzip bomb": (gzip.compress(TAR + bytes(1 << 24)), "unpacks to more than 131072 bytes"),
     "web page": (b"\n<!DOCTYPE html><title>Google Drive</title>", "web page"),
     **{
@@ -139,6 +162,21 @@ def test_a_hostile_or_damaged_archive_is_refused_by_every_user(tmp_path, read, c
     refused(read, path, *words)
 
 
+@pytest.mark.parametrize("case", LINKS)
+def test_links_and_special_files_of_an_archive_are_passed_over_and_named(
+    tmp_path, read, case, caplog
+):
+    """As in a folder. Nothing behind them is read, and the images beside them are."""
+    path = tmp_path / "archive"
+    path.write_bytes(LINKS[case])
+    read(path)
+    message = next(record.getMessage() for record in caplog.records if "link" in record.message)
+    assert f"{path}: passed over are 1 links or special files: 'train/cat/link.png'" in message
+    assert "tar -h" in message
+    names = [member.name for member in members(path, SMALL)]
+    assert "train/cat/link.png" not in names and "train/cat/a.png" in names
+
+
 @pytest.mark.parametrize("name", KINDS[1:])
 def test_an_archive_is_refused_wherever_it_is_cut(tmp_path, read, name):
     path = write_set(tmp_path / name, FILES)
@@ -154,13 +192,19 @@ def test_an_archive_is_refused_wherever_it_is_cut(tmp_path, read, name):
 def test_members_have_their_paths_sizes_and_contents(tmp_path, name):
     files = {"./b/x": b"12345", "b/y": b"", ".hidden/z": b"1", "__MACOSX/b/x": b"1", "a": b"123"}
     path = write_set(tmp_path / name, files, folders=["empty"])
-    found = {
-        member.name: (member.is_folder, member.size, member.content())
-        for member in members(path, SMALL)
-    }
-    expected = {"b/x": (False, 5, b"12345"), "b/y": (False, 0, b""), "a": (False, 3, b"123")}
-    folders = ["empty", "b"] if name == "data" else ["empty"]  # archives need not name all
-    assert found == {**expected, **dict.fromkeys(folders, (True, 0, b""))}
+    found = [(m.name, (m.is_folder, m.size, m.content())) for m in members(path, SMALL)]
+    files = {"b/x": (False, 5, b"12345"), "b/y": (False, 0, b""), "a": (False, 3, b"123")}
+    folders = dict.fromkeys(("empty", "b"), (True, 0, b""))
+    assert dict(found) == {**files, **folders}
+    names = [name for name, _ in found]
+    assert len(names) == 5 and names.index("b") < min(names.index("b/x"), names.index("b/y"))
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_the_folder_of_a_hidden_file_is_a_folder(tmp_path, name):
+    path = write_set(tmp_path / name, {"train/cat/.DS_Store": b"1", "train/dog/.git/config": b"1"})
+    found = [(member.name, member.is_folder) for member in members(path, SMALL)]
+    assert sorted(found) == [("train", True), ("train/cat", True), ("train/dog", True)]
 
 
 @pytest.mark.parametrize("name", KINDS[1:])
@@ -208,5 +252,70 @@ def test_a_folder_is_left_only_by_no_link(tmp_path, caplog):
         **{"a/to_b/y": b"y", "b/to_a/x": b"x", "b/to_a/to_y": b"y"},
     }
     [record] = caplog.records
-    assert f"{tmp_path / 'link'}: passed over are 11 links or special" in record.getMessage()
+    message = record.getMessage()
+    assert (
+        f"{tmp_path / 'link'}: passed over are 11 links or special" in message
+        and ", ..." in message
+    )
     # 7 of the folder, and behind a link: a/to_b/to_a; b/to_a/circle, to_b and nowhere
+
+
+NOWHERE, OUT = "a link that leads nowhere", "a link that leads out of the folder"
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        ("nothing", NOWHERE),
+        ("9.png", NOWHERE),  # itself
+        ("/dev/zero", OUT),
+        ("../../..", OUT),
+        ("../..", "a link in a circle"),
+        ("a pipe", "a special file"),
+        ("a socket", "a special file"),
+    ],
+)
+def test_what_is_passed_over_in_a_folder_is_named_with_its_reason(
+    tmp_path, monkeypatch, caplog, target, words
+):
+    root = write_set(tmp_path / "set", tree())
+    monkeypatch.chdir(root / "train/cat")  # the path of a socket must be short
+    with socket.socket(socket.AF_UNIX) as unix:
+        if target == "a pipe":
+            os.mkfifo("9.png")
+        elif target == "a socket":
+            unix.bind("9.png")
+        else:
+            os.symlink(target, "9.png")
+    assert len([m for m in members(root, SMALL) if not m.is_folder]) == len(tree())
+    [record] = caplog.records
+    expected = f"passed over are 1 links or special files: 'train/cat/9.png' ({words})"
+    assert expected in record.getMessage()
+
+
+def test_a_path_that_is_no_file_is_refused(tmp_path):
+    """Nobody waits for what nobody writes, or reads without an end."""
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/zero")):
+        with pytest.raises(PipelineError, match="is neither a file nor a folder"):
+            list(members(path, SMALL))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_without_permission_is_named(tmp_path):
+    root = write_set(tmp_path / "set", {"a/x": b"1"})
+    (root / "a/x").chmod(0)
+    with pytest.raises(PipelineError, match=r"a/x' cannot be read \(Permission denied"):
+        [member.content() for member in members(root, SMALL)]
+
+
+def test_an_error_of_the_disk_is_not_called_damage(tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise PermissionError(13, "Permission denied", str(tmp_path / "set/a"))
+
+    write_set(tmp_path / "set", {"a/x": b"1"})
+    monkeypatch.setattr(os, "scandir", fail)
+    with pytest.raises(PipelineError) as caught:
+        list(members(tmp_path / "set", SMALL))
+    assert "set/a); mend its permissions" in str(caught.value)
+    assert "archive" not in str(caught.value)

@@ -6,15 +6,18 @@ import json
 import logging
 import os
 import pickle
+import struct
 import subprocess
 import sys
 import urllib.error
+import zlib
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 import stages.sources.torchvision_import
 from models.files.archives import members
@@ -25,7 +28,16 @@ from stages.pipeline.dataset import Dataset
 from stages.pipeline.params import Data
 from stages.sources import registry as _sources
 from stages.sources.registry import read_images
-from tests.support.archives import KINDS, TREE, encoded, gzip_bytes, pixels_of, tree, write_set
+from tests.support.archives import (
+    KINDS,
+    PACKERS,
+    TREE,
+    encoded,
+    gzip_bytes,
+    pixels_of,
+    tree,
+    write_set,
+)
 from tests.support.paths import ROOT
 
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -99,7 +111,7 @@ def test_the_kind_of_archive_is_seen_from_its_content(tmp_path):
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_what_is_no_image_of_the_tree_is_passed_over(tmp_path, name):
+def test_what_is_no_image_of_the_tree_is_passed_over_and_counted(tmp_path, name, caplog):
     image = encoded(pixels_of("stray"))
     strays = {
         "README.md": b"text",
@@ -107,6 +119,11 @@ def test_what_is_no_image_of_the_tree_is_passed_over(tmp_path, name):
         "docs/logo.png": image,
         "docs/more/logo.png": image,
         "train/labels.csv": b"a,b",
+        "train/cat/notes.TXT": b"P5 is no picture",
+        "train/cat/more.txt": b"BM neither",
+        "train/cat/LICENSE": b"",
+        "train/cat/film.mpg": b"\x00\x00\x01\xba",
+        "train/cat/page.eps": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n",
         "train/cat/.DS_Store": b"",
         "train/cat/._a.png": b"no image",
         "train/.hidden/a.png": image,
@@ -114,6 +131,38 @@ def test_what_is_no_image_of_the_tree_is_passed_over(tmp_path, name):
     }
     path = write_set(tmp_path / name, {**tree(), **strays})
     assert_is_tree(read_images("folder", str(path)))
+    [record] = caplog.records  # hidden files are nobody's images
+    kinds = "4 outside train and test, 2 .txt, 1 .csv, 1 without a suffix, 1 .mpg, 1 .eps"
+    expected = f"{path}: passed over are 10 files that are no images of train and test: "
+    assert record.getMessage().startswith(expected)
+    assert sorted(record.getMessage().removeprefix(expected).split(", ")) == sorted(
+        kinds.split(", ")
+    )
+
+
+def test_every_file_that_pil_can_read_is_taken(tmp_path, caplog):
+    """By its name in any case, or by its content where that leaves no doubt."""
+    files = tree()
+    grey = np.repeat(pixels_of("grey")[..., :1], 3, axis=2)
+    lossless = {
+        "pgm": "ppm",
+        "PNM": "ppm",
+        "Tif": "tiff",
+        "bmp": "bmp",
+        "tga": "tga",
+        "webp": "webp",
+    }
+    for suffix, kind in lossless.items():
+        options = {"lossless": True} if kind == "webp" else {}
+        buffer = io.BytesIO()
+        array = grey[..., 0] if suffix == "pgm" else grey
+        Image.fromarray(array).save(buffer, kind, **options)
+        files[f"train/ant/{suffix}.{suffix}"] = buffer.getvalue()
+    files |= {"train/ant/no_suffix": encoded(grey), "train/ant/a.dat": encoded(grey, "gif")}
+    images = read_images("folder", str(write_set(tmp_path / "set", files)))
+    assert len(images.train) == 3 + len(lossless) + 2 and not caplog.records
+    for image in images.train.images[images.train.labels == 0][:-1]:  # the last is TREE's
+        np.testing.assert_array_equal(image, grey)
 
 
 def without(split: str) -> dict[str, bytes]:
@@ -136,8 +185,9 @@ FAULTY_TREES = [
     ({**tree(), **tree(f"copy/{name}" for name in TREE)}, "more than one tree", "copy/train|test"),
     *(
         ({**tree(), "train/cat/x.png": content}, "train/cat/x.png", "cannot be decoded")
-        for content in (b"", b"no image", STRAY[:1500])
+        for content in (b"", b"no image", STRAY[:1500], b"%!PS-Adobe-3.0 EPSF-3.0\n")
     ),
+    ({**tree(), **python_cifar(10)}, "both the official CIFAR-10 and a tree of images"),
 ]
 
 
@@ -146,6 +196,22 @@ FAULTY_TREES = [
 def test_a_faulty_tree_is_refused(tmp_path, name, files, words):
     path = write_set(tmp_path / name, files)
     refused(path, str(path), *words)
+
+
+@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("litter", [".DS_Store", "notes.txt"])
+def test_a_class_without_images_is_named(tmp_path, name, litter):
+    """Whether the archive has an entry for the folder or not."""
+    more = {**tree((*TREE, "test/bee/a.png")), f"train/bee/{litter}": b"x"}
+    refused(write_set(tmp_path / name, more), "no image in the class folder train/bee")
+
+
+@pytest.mark.parametrize("name", KINDS[1:3])
+def test_an_image_that_is_there_twice_is_refused(tmp_path, name):
+    """Two entries of one name: one of them would be lost."""
+    path = tmp_path / name
+    path.write_bytes(PACKERS[path.suffix]({**tree(), "./train/cat/a.png": STRAY}))
+    refused(path, "train/cat/a.png twice")
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -172,6 +238,7 @@ def test_other_sizes_are_resized_with_one_warning(tmp_path, caplog):
         images = read_images("folder", str(write_set(tmp_path / "data.tar", files)))
     (record,) = caplog.records
     assert "2 of 5 images" in record.getMessage() and "resized" in record.getMessage()
+    assert "1 that are not square were cropped" in record.getMessage()
     assert (images.train.images[1] == (10, 20, 30)).all()
     column = images.test.images[1, :, 0, 0].astype(int)  # bilinear: a ramp between black and white
     assert column[0] == 0 and column[-1] == 255 and (np.diff(column) >= 0).all()
@@ -184,14 +251,111 @@ def decoded(tmp_path, content: bytes, suffix="png") -> np.ndarray:
     return read_images("folder", str(write_set(tmp_path / "one.tar", files))).train.images[0]
 
 
+def test_the_middle_square_of_an_image_is_taken(tmp_path):
+    """Squashing would change shapes; what is cut off left and right is lost."""
+    square = np.repeat(np.repeat(pixels_of("square"), 2, axis=0), 2, axis=1)
+    for high in (False, True):
+        wide = np.concatenate([np.zeros((64, 7, 3), np.uint8), square, square[:, :8] * 0], axis=1)
+        image = wide.transpose(1, 0, 2) if high else wide
+        plain = square.transpose(1, 0, 2) if high else square
+        np.testing.assert_array_equal(
+            decoded(tmp_path, encoded(np.ascontiguousarray(image))),
+            decoded(tmp_path, encoded(np.ascontiguousarray(plain))),
+        )
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("suffix", ["png", "tiff", "webp"])
+def test_the_exif_orientation_is_applied(tmp_path, orientation, suffix):
+    """As every viewer shows it; PIL's own function is the reference."""
+    image, exif, buffer = Image.fromarray(pixels_of("exif")), Image.Exif(), io.BytesIO()
+    exif[0x0112] = orientation
+    image.save(buffer, suffix, exif=exif, **({"lossless": True} if suffix == "webp" else {}))
+    expected = np.array(ImageOps.exif_transpose(Image.open(buffer)))
+    assert (orientation == 1) == np.array_equal(expected, pixels_of("exif"))
+    np.testing.assert_array_equal(decoded(tmp_path, buffer.getvalue(), suffix), expected)
+
+
+def test_damaged_exif_data_is_ignored(tmp_path):
+    image, buffer = Image.fromarray(pixels_of("exif")), io.BytesIO()
+    image.save(buffer, "png", exif=b"Exif\0\0II*\0\xff\xff\xff\xff")
+    np.testing.assert_array_equal(decoded(tmp_path, buffer.getvalue()), pixels_of("exif"))
+
+
 def test_grey_images_become_rgb(tmp_path):
     grey = pixels_of("grey")[..., 0]
     expected = np.repeat(grey[..., None], 3, axis=2)
     np.testing.assert_array_equal(decoded(tmp_path, encoded(grey)), expected)
-    wide = grey.astype(np.uint16) * 257  # 16-bit grey
-    np.testing.assert_array_equal(decoded(tmp_path, encoded(wide)), expected)
     binary = encoded(grey, mode="1")
     np.testing.assert_array_equal(np.unique(decoded(tmp_path, binary)), [0, 255])
+
+
+@pytest.mark.parametrize("suffix", ["png", "tiff", "ppm"])
+def test_16_bit_grey_is_divided_by_257(tmp_path, suffix):
+    wide = np.arange(1024, dtype=np.uint16).reshape(32, 32) * 64 + 10
+    found = decoded(tmp_path, encoded(wide, suffix), suffix)
+    np.testing.assert_array_equal(found[..., 0], wide // 257)
+    assert (found == found[..., :1]).all()
+
+
+@pytest.mark.parametrize("suffix", ["tiff", "pfm"])
+def test_floating_point_is_taken_from_0_to_1(tmp_path, suffix):
+    ramp = np.repeat(np.linspace(0, 1, 32, dtype=np.float32)[:, None], 32, axis=1)
+    found = decoded(tmp_path, encoded(ramp, "ppm" if suffix == "pfm" else suffix), suffix)
+    np.testing.assert_array_equal(found[..., 0], np.floor(ramp * np.float64(255)))
+    assert found[0].max() == 0 and found[-1].min() == 255
+
+
+FLAT = np.ones((32, 32), np.float32)
+UNFIT = {
+    "too bright": (FLAT * 1.5, "floating-point values from 1.5 to 1.5"),
+    "0 to 255": (FLAT * 200, "only 0 to 1 have a meaning"),
+    "negative": (-FLAT, "floating-point values"),
+    "no number": (FLAT * np.float32("nan"), "floating-point values from nan to nan"),
+    "infinite": (FLAT * np.float32("inf"), "floating-point values"),
+    "32 bits": ((FLAT * 70_000).astype(np.int32), "not of 8 or 16 bits"),
+}
+
+
+@pytest.mark.parametrize("case", UNFIT)
+def test_numbers_of_an_unknown_range_are_refused(tmp_path, case):
+    array, words = UNFIT[case]
+    files = {**tree(), "train/ant/a.tif": encoded(array, "tiff")}
+    refused(write_set(tmp_path / "one.tar", files), "holds train/ant/a.tif, which has", words)
+
+
+def test_12_bit_tiff_is_refused(tmp_path):
+    """PIL opens it as if it were 16-bit, 16 times too dark."""
+    content = bytearray(encoded(np.zeros((32, 32), np.uint16), "tiff"))
+    at = content.index(struct.pack("<HHI", 0x0102, 3, 1))  # the tag BitsPerSample
+    struct.pack_into("<H", content, at + 8, 12)
+    files = {**tree(), "train/ant/a.tif": bytes(content)}
+    refused(write_set(tmp_path / "one.tar", files), "train/ant/a.tif", "save it with 8")
+
+
+@pytest.mark.parametrize("side", [8193, 13_000, 20_000])
+def test_a_huge_image_is_refused_before_it_is_decoded(tmp_path, side):
+    """13000 x 13000 pixels of one colour are a file of 70 kB."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        body = kind + content
+        return struct.pack(">I", len(content)) + body + struct.pack(">I", zlib.crc32(body))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0))
+    rows = zlib.compress(bytes((side + 7) // 8 + 1) * 100)
+    content = b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+    path = write_set(tmp_path / "set", {**tree(), "train/cat/huge.png": content})
+    refused(path, "holds train/cat/huge.png, which has", "67108864")
+
+
+def test_cmyk_and_other_colour_spaces_become_rgb_as_pil_converts_them(tmp_path):
+    image, buffer = Image.fromarray(pixels_of("cmyk")).convert("CMYK"), io.BytesIO()
+    image.save(buffer, "tiff")
+    expected = np.array(image.convert("RGB"))
+    np.testing.assert_array_equal(decoded(tmp_path, buffer.getvalue(), "tif"), expected)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels_of("lab")).convert("YCbCr").save(buffer, "tiff")
+    assert decoded(tmp_path, buffer.getvalue(), "tif").shape == (32, 32, 3)
 
 
 def test_transparency_is_dropped_and_palette_images_become_rgb(tmp_path):
@@ -303,10 +467,12 @@ def test_damaged_binary_batches_are_refused(tmp_path):
     refused(write_set(tmp_path / "c.tar", unnamed), "batches.meta.txt", "class names")
 
 
-def test_the_environment_wins_over_data_path(tmp_path, monkeypatch):
+def test_the_environment_wins_over_data_path(tmp_path, monkeypatch, caplog):
     path = write_set(tmp_path / "set", tree())
     monkeypatch.setenv("PIPELINE_DATA", str(path))
     assert_is_tree(read_images("folder", "no/such/path"))
+    [record] = caplog.records
+    assert "data.path (no/such/path) does not apply: PIPELINE_DATA has" in record.getMessage()
     assert_is_tree(read_images("folder", None))
     monkeypatch.setenv("PIPELINE_DATA", str(tmp_path / "gone"))
     refused(path, "PIPELINE_DATA is", "gone", "does not exist")
@@ -316,6 +482,9 @@ def test_the_environment_wins_over_data_path(tmp_path, monkeypatch):
 
 def test_a_path_that_is_missing_or_null_is_explained():
     refused("no/such/path", "data.path is no/such/path", "does not exist", ".tar.gz")
+    refused("x" * 5000, "data.path is xxx", "does not exist")
+    refused("a\0b", "does not exist")
+    refused("~nobody_of_this_name/x", "does not exist")
     refused(None, "data.path is null", "PIPELINE_DATA", "cifar-10-python.tar.gz")
     refused(None, "data.source is 'mnist'", "cifar10, digits, folder", source="mnist")
 
@@ -421,6 +590,17 @@ def test_digits_are_those_of_scikit_learn_every_time():
     )
 
 
+def test_digits_say_which_settings_do_not_apply(monkeypatch, caplog):
+    read_images("digits", None)
+    assert not caplog.records
+    monkeypatch.setenv("PIPELINE_DATA", "/nonexistent/data")
+    read_images("digits", "set.zip")
+    assert [record.getMessage().split(":")[0] for record in caplog.records] == [
+        "PIPELINE_DATA (/nonexistent/data) does not apply",
+        "data.path (set.zip) does not apply",
+    ]
+
+
 def data_of(**changes) -> Data:
     fields = {"source": "digits", "path": None, "validation_images": 100, "mean": None, "std": None}
     return Data(**{**fields, **changes})
@@ -434,6 +614,27 @@ def test_prepare_measures_mean_and_std_where_none_are_given():
     mean, std = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
     dataset = prepare_data.prepare(data_of(mean=mean, std=std), seed=3)
     assert tuple(dataset.mean) == mean and tuple(dataset.std) == std
+
+
+MEAN, STD = _sources.PUBLISHED_STATISTICS["cifar10"]
+
+
+@pytest.mark.parametrize("source", ["cifar10", "folder"])
+def test_cifar10_has_its_published_mean_and_std_by_default(tmp_path, caplog, source):
+    """Other data have their own; of the archive of CIFAR-10 as a folder, too, they are measured."""
+    path = str(write_set(tmp_path / "c.tar", python_cifar()))
+    data = data_of(source=source, path=path, validation_images=10)
+    dataset = prepare_data.prepare(data, seed=3)
+    assert (tuple(dataset.mean) == MEAN and tuple(dataset.std) == STD) == (source == "cifar10")
+    given = prepare_data.prepare(replace(data, mean=MEAN, std=STD), seed=3)
+    assert tuple(given.mean) == MEAN and given.mean.dtype == np.float64
+    assert not caplog.records
+
+
+def test_mean_and_std_of_cifar10_for_other_images_are_warned_about(caplog):
+    prepare_data.prepare(data_of(mean=MEAN, std=STD), seed=3)
+    [record] = caplog.records
+    assert "those of CIFAR-10, but the images are not; set both to null" in record.getMessage()
 
 
 def test_the_seed_moves_the_validation_images_but_not_the_test_images():

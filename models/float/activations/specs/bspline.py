@@ -1,9 +1,17 @@
 """Options of the linear B-spline: knots per channel, their range, weight of the TV2 regulariser."""
 
-from models.float.activations.spec import NOT_NEGATIVE, POSITIVE, ActivationSpec, Option
+from models.float.activations.spec import (
+    LARGEST_COUNT,
+    NOT_NEGATIVE,
+    POSITIVE,
+    ActivationSpec,
+    Option,
+)
 
 _ODD = Option(
-    int, "an odd whole number >= 3 (zero is a knot)", lambda value: value >= 3 and value % 2 == 1
+    int,
+    f"an odd whole number >= 3 and <= {LARGEST_COUNT} (zero is a knot)",
+    lambda value: 3 <= value <= LARGEST_COUNT and value % 2 == 1,
 )
 SPEC = ActivationSpec(
     "BSpline", {"grid_size": _ODD, "grid_range": POSITIVE, "tv2": NOT_NEGATIVE}, tabulated=True
