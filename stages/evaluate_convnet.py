@@ -15,7 +15,8 @@ from stages.results.scores import scores
 def evaluate_convnet(params: Params, dataset: Dataset) -> dict[str, Metric]:
     """Return test and validation accuracy in percent, and the counts of images and parameters.
 
-    The network runs as it does for the teacher: in bfloat16 if training.fused is set.
+    The network runs as it does for the teacher: in bfloat16 if training.fused is set and
+    the device multiplies it.
     """
     network = load_convnet(params, dataset).to(device()).eval()
     forward = mixed_precision(network, params.training.fused)

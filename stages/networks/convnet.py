@@ -7,6 +7,7 @@ from torch import Tensor
 
 from models.float.checkpoint import load_state
 from models.float.convnet import ConvNet
+from models.float.precision import fast_type
 from stages.pipeline.dataset import Dataset
 from stages.pipeline.params import Params
 from stages.pipeline.paths import CONVNET, artifact
@@ -30,13 +31,14 @@ def load_convnet(params: Params, dataset: Dataset) -> ConvNet:
 
 
 def mixed_precision(network: ConvNet, enabled: bool) -> Callable[[Tensor], Tensor]:
-    """Return the function from pixels to float32 logits, with bfloat16 convolutions if enabled.
+    """Return the function from pixels to float32 logits; if enabled, convolutions are bfloat16.
 
-    The weights stay float32.
+    They stay float32 where bfloat16 would be emulated (`fast_type`). The weights stay float32.
     """
 
     def forward(images: Tensor) -> Tensor:
-        with torch.autocast(images.device.type, torch.bfloat16, enabled=enabled):
+        half = enabled and fast_type(images.device) == torch.bfloat16
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=half):
             return network(images).float()
 
     return forward

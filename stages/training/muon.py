@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from models.float.precision import fast_type
+
 _MOMENTUM = 0.95
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the quintic iteration, Jordan et al.
 _ITERATIONS = 5
@@ -80,13 +82,14 @@ def orthogonal(batch: Tensor) -> Tensor:
 
 
 def _padded(matrices: list[Tensor]) -> Tensor:
-    """Return bfloat16 [n, rows, columns], each matrix transposed to rows <= columns, zero-padded.
+    """Return [n, rows, columns], each matrix transposed to rows <= columns, zero-padded.
 
-    The padding is at the bottom and at the right.
+    The padding is at the bottom and at the right. The type is the device's fast one.
     """
     lying = [_lying(matrix) for matrix in matrices]
     rows, columns = (max(matrix.shape[i] for matrix in lying) for i in (0, 1))
-    batch = matrices[0].new_zeros(len(lying), rows, columns, dtype=torch.bfloat16)
+    device = matrices[0].device
+    batch = torch.zeros(len(lying), rows, columns, dtype=fast_type(device), device=device)
     for part, matrix in zip(batch, lying, strict=True):
         part[: matrix.shape[0], : matrix.shape[1]] = matrix
     return batch

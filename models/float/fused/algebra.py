@@ -4,17 +4,20 @@ A function `<name>_back` computes the gradients of `<name>`. With r = 1 / sqrt(v
 norm is scale * x + offset, scale = gamma r, offset = beta - scale * mean. The functions are
 compiled because PyTorch would take as long for these small vectors as for the streams.
 
+Matrices for the products over the streams have the streams' type: bfloat16 or float32. The caller
+gives the array to which they are written.
+
 Shapes: C channels, T tokens, H hidden channels; U units (parts of a stream, see `streams`).
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.float.activations.kernels.bfloat16 import narrow, widen
+from models.float.activations.kernels.bfloat16 import put, widen
 from models.float.activations.kernels.openmp import compiled
 
 Floats = NDArray[np.float32]
-Halves = NDArray[np.uint16]  # the bits of bfloat16
+Matrix = NDArray[np.uint16] | Floats  # float32, or the bits of bfloat16
 
 
 @compiled
@@ -84,20 +87,18 @@ def absorb_norm_back(
 @compiled
 def absorb_mixer(
     norm: Floats, weight: Floats, bias: Floats, outer: Floats, constant: Floats
-) -> tuple[Halves, Floats, Floats]:
-    """Return the token mixer as y = x + scale * (W x) + shift.
+) -> tuple[Floats, Floats]:
+    """Return scale [C] and shift [T, C] of the token mixer y = x + scale * (weight @ x) + shift.
 
     Arguments: weight [T, T], bias [T]; outer and constant [C] are scale and offset of affine_2.
-    Returns W [T, T] in bfloat16, scale [C] and shift [T, C].
     """
     tokens, features = bias.size, outer.size
-    half = round_weight(weight)
     shift = np.empty((tokens, features), np.float32)
     for i in range(tokens):
         row = weight[i].sum()
         for c in range(features):
             shift[i, c] = constant[c] + outer[c] * (row * norm[2, c] + bias[i])
-    return half, outer * norm[1], shift
+    return outer * norm[1], shift
 
 
 @compiled
@@ -137,17 +138,17 @@ def absorb_mixer_back(
 
 
 @compiled
-def absorb_input(norm: Floats, weight: Floats, bias: Floats) -> tuple[Halves, Halves]:
-    """Return weight [H, C] and bias [H], in bfloat16, of a linear layer that absorbs its norm.
+def absorb_input(
+    norm: Floats, weight: Floats, bias: Floats, matrix: Matrix, vector: Matrix
+) -> None:
+    """Write weight [H, C] and bias [H] of a linear layer that absorbs its norm.
 
-    The new weight is weight * scale, the new bias is bias + weight @ offset.
+    The new weight, `matrix`, is weight * scale; the new bias, `vector`, bias + weight @ offset.
     """
-    half, half_bias = np.empty(weight.shape, np.uint16), np.empty(bias.shape, np.uint16)
     for h in range(bias.size):
         for c in range(weight.shape[1]):
-            half[h, c] = narrow(weight[h, c] * norm[1, c])
-        half_bias[h] = narrow(bias[h] + (weight[h] * norm[2]).sum())
-    return half, half_bias
+            put(matrix[h], c, weight[h, c] * norm[1, c])
+        put(vector, h, bias[h] + (weight[h] * norm[2]).sum())
 
 
 @compiled
@@ -170,18 +171,16 @@ def absorb_input_back(
 
 @compiled
 def absorb_output(
-    weight: Floats, bias: Floats, outer: Floats, constant: Floats
-) -> tuple[Halves, Floats]:
-    """Return a linear layer that absorbs the affine after it.
+    weight: Floats, bias: Floats, outer: Floats, constant: Floats, matrix: Matrix
+) -> Floats:
+    """Write the weight of a linear layer that absorbs the affine after it; return its bias.
 
-    The new weight [C, H] is outer * weight in bfloat16, the new bias [C] is outer * bias +
-    constant.
+    The new weight [C, H], `matrix`, is outer * weight; the new bias [C] is outer * bias + constant.
     """
-    half = np.empty(weight.shape, np.uint16)
     for c in range(outer.size):
         for h in range(weight.shape[1]):
-            half[c, h] = narrow(weight[c, h] * outer[c])
-    return half, outer * bias + constant
+            put(matrix[c], h, weight[c, h] * outer[c])
+    return outer * bias + constant
 
 
 @compiled
@@ -204,7 +203,7 @@ def absorb_output_back(
 
 
 @compiled
-def add_halves(parts: Halves) -> Floats:
+def add_parts(parts: Matrix) -> Floats:
     """Sum a three-dimensional bfloat16 array over axis 0, in float32."""
     total = np.zeros(parts.shape[1:], np.float32)
     for part in range(parts.shape[0]):
@@ -212,13 +211,3 @@ def add_halves(parts: Halves) -> Floats:
             for j in range(parts.shape[2]):
                 total[i, j] += widen(parts[part, i, j])
     return total
-
-
-@compiled
-def round_weight(weight: Floats) -> Halves:
-    """Round a matrix to bfloat16."""
-    half = np.empty(weight.shape, np.uint16)
-    for i in range(weight.shape[0]):
-        for j in range(weight.shape[1]):
-            half[i, j] = narrow(weight[i, j])
-    return half

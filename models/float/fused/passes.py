@@ -1,4 +1,4 @@
-"""The ResMLP in few passes over memory: the mathematics of `models.float.resmlp` in bfloat16.
+"""The ResMLP in few passes over memory: the mathematics of `models.float.resmlp`, faster.
 
 The sublayers pass on a residual stream x [tokens, batch, channels] with the mean and variance of
 its channels; the pass that writes x also computes these. So a norm is given by two vectors,
@@ -12,7 +12,8 @@ which are absorbed into the neighbouring weights. No pass over x remains for the
       ReLU         act(...) = relu((U s) x + (U d + b))
       tables       act_in(s x + d) and act_hidden(x + b) are table look-ups of an affine function
 
-Tokens are the first dimension, so that W x is one matrix product over all images.
+Tokens are the first dimension, so that W x is one matrix product over all images. The stream is
+bfloat16 where the device multiplies it (`fast_type`), float32 elsewhere.
 """
 
 import logging
@@ -27,26 +28,25 @@ from torch.nn import functional
 from models.float.activations.relu import ReLU
 from models.float.fused import plain
 from models.float.fused.plain import Linear, Norm, Outer, Stream, Table
+from models.float.precision import fast_type, multiplies_bfloat16
 from models.float.resmlp import Affine, ChannelMlp, ChannelNorm, ResMLP, TokenMixer
 
 _MIDDLE = 128  # subtracted from the pixels by `center`
 _RUNS = {2: torch.int16, 4: torch.int32, 8: torch.int64}  # type that holds so many uint8 pixels
-
-_AMPERE = (8, 0)  # the first compute capability with bfloat16 products
 
 _LOG = logging.getLogger(__name__)
 
 Logits = Callable[[Tensor], Tensor]
 
 
-def fused_forward(network: ResMLP, images: Tensor, dtype: torch.dtype = torch.bfloat16) -> Tensor:
+def fused_forward(network: ResMLP, images: Tensor, dtype: torch.dtype | None = None) -> Tensor:
     """Map pixels 0..255 [batch, 3, 32, 32] to float32 logits [batch, classes].
 
     Computes the same function as `network(images)`. A norm in training mode uses batch statistics
     and updates the running ones; in eval mode it uses the running statistics. `dtype` is that of
-    the stream.
+    the stream; by default it is the device's fast one.
     """
-    stream = embed(network, images, dtype)
+    stream = embed(network, images, dtype or fast_type(images.device))
     for block in network.blocks:
         stream = channel_mlp(block.mlp, token_mixer(block.token_mixer, stream))
     scale, offset = plain.affine(_norm(network.norm, stream))
@@ -55,14 +55,14 @@ def fused_forward(network: ResMLP, images: Tensor, dtype: torch.dtype = torch.bf
 
 
 def fused_features(
-    network: ResMLP, images: Tensor, block: int, dtype: torch.dtype = torch.bfloat16
+    network: ResMLP, images: Tensor, block: int, dtype: torch.dtype | None = None
 ) -> Tensor:
     """Return the features [batch, tokens, channels] after block `block`; -1 is the embedding.
 
     Only this block gets gradients, because block-wise transfer freezes the layers before it.
     """
     with torch.no_grad():
-        stream = embed(network, images, dtype)
+        stream = embed(network, images, dtype or fast_type(images.device))
         for part in network.blocks[: max(block, 0)]:
             stream = channel_mlp(part.mlp, token_mixer(part.token_mixer, stream))
     if block >= 0:
@@ -74,17 +74,17 @@ def fused_features(
 def fused_available(device: torch.device) -> bool:
     """Return whether the fused passes are fast on a device.
 
-    They are if the kernels work and bfloat16 products are fast. On CUDA the passes are plain
-    PyTorch, which is fast after torch.compile. If False, the functions here still work, only
-    slower.
+    They are if the kernels for the device's fast type work. On CUDA the passes are plain PyTorch,
+    which is fast after torch.compile if the GPU multiplies bfloat16. If False, the functions here
+    still work, only slower.
     """
     if device.type == "cuda":
-        return torch.cuda.get_device_capability(device) >= _AMPERE
-    return device.type == "cpu" and _cpu_operations() is not None
+        return multiplies_bfloat16(device)
+    return device.type == "cpu" and _cpu_operations(fast_type(device)) is not None
 
 
 @torch.no_grad()
-def fused_inference(network: ResMLP, dtype: torch.dtype = torch.bfloat16) -> Logits:
+def fused_inference(network: ResMLP, dtype: torch.dtype | None = None) -> Logits:
     """Return a function that maps pixels to the float32 logits of `network` in eval mode.
 
     The network is folded when this function is called, so later changes of its weights have no
@@ -96,20 +96,21 @@ def fused_inference(network: ResMLP, dtype: torch.dtype = torch.bfloat16) -> Log
     if network.training:
         raise ValueError("fused_inference folds running statistics: call network.eval() first.")
     weight, bias = _embedding(network)
+    dtype = dtype or fast_type(weight.device)
     operations = _operations(weight.to(dtype))
     foldable = all(_is_relu(block.mlp) or _has_tables(block.mlp) for block in network.blocks)
     if operations is plain or not foldable:
         return torch.no_grad()(partial(fused_forward, network, dtype=dtype))
-    return _folded(network, operations, weight.to(dtype).t(), bias)
+    return _folded(network, operations, weight.to(dtype), bias)
 
 
 def _folded(network: ResMLP, operations: ModuleType, embedding: Tensor, constant: Tensor) -> Logits:
     from models.float.fused import inference
 
-    steps = []
+    steps, dtype = [], embedding.dtype
     for block in network.blocks:
-        steps.append(inference.mixer_step(block.token_mixer, constant))
-        step, constant = inference.mlp_step(block.mlp, constant)
+        steps.append(inference.mixer_step(block.token_mixer, constant, dtype))
+        step, constant = inference.mlp_step(block.mlp, constant, dtype)
         steps.append(step)
     scale, offset = inference.affine(network.norm)
     weight = network.classifier.weight * scale
@@ -118,7 +119,7 @@ def _folded(network: ResMLP, operations: ModuleType, embedding: Tensor, constant
     @torch.no_grad()
     def logits(images: Tensor) -> Tensor:
         pixels = patches(images, network.patchify.patch_size)
-        x = inference.product(operations.center(pixels, embedding.dtype), embedding)
+        x = operations.linear(operations.center(pixels, dtype), embedding)
         for step in steps:
             x = step(x)
         return functional.linear(operations.pool(x), weight, bias)
@@ -219,18 +220,22 @@ def _track(norm: ChannelNorm, stream: Stream) -> None:
 
 
 def _operations(x: Tensor) -> ModuleType:
-    fused = x.dtype == torch.bfloat16 and x.device.type == "cpu"
-    return (_cpu_operations() if fused else None) or plain
+    return (_cpu_operations(x.dtype) if x.device.type == "cpu" else None) or plain
 
 
 @cache
-def _cpu_operations() -> ModuleType | None:
-    """Import the CPU implementation once; if it does not work, log one line and return None."""
+def _cpu_operations(dtype: torch.dtype) -> ModuleType | None:
+    """Import the CPU implementation for a type once; None if there is none.
+
+    If it does not work, one line is logged.
+    """
+    if dtype not in (torch.bfloat16, torch.float32):
+        return None
     try:
         from models.float.fused import cpu
 
-        fast = torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        cpu.operations(dtype)
     except Exception as error:  # no compiler, or a broken one, must not stop a training run
         _LOG.info("fused ResMLP: plain PyTorch on the CPU (%r)", error)
         return None
-    return cpu if fast else None
+    return cpu

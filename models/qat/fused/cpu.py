@@ -2,8 +2,8 @@
 
 Streams are bfloat16 [tokens, batch, channels] with int8 values. The forward pass is exact: matrix
 products are int8 with int32 sums, everything else are the kernels of `streams`. Gradients are
-bfloat16 with float32 sums, as in `models.float.fused.cpu`. Weights and biases are the integers in
-float tensors that `models.qat.layers` computes; shifts are int32.
+bfloat16 with float32 sums, as in `models.float.fused.bfloat16`. Weights and biases are the integers
+in float tensors that `models.qat.layers` computes; shifts are int32.
 """
 
 from typing import Any
@@ -14,7 +14,7 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 from models.float.activations.kernels import lerp_cpu
-from models.float.fused.cpu import center, product, weight_gradient
+from models.float.fused.bfloat16 import center, product, weight_gradient
 from models.integer import fixed_point
 from models.qat.fused import streams
 
@@ -137,7 +137,7 @@ def int_product(a: Tensor, b: Tensor) -> Tensor:
 
 def input_values(pixels: Tensor, lut: Tensor) -> Tensor:
     """Return the stream lut[p, pixel] for uint8 pixels [T, B, P]; lut [P, 256]."""
-    return streams.look_up(center(pixels, torch.bfloat16), lut.bfloat16())
+    return streams.look_up(center(pixels), lut.bfloat16())
 
 
 def linear(x: Tensor, layer: Integers, lowest: int = fixed_point.INT8_MIN) -> Tensor:
@@ -175,7 +175,7 @@ def _product(x: Tensor, weight: Tensor) -> Tensor:
 def _product_back(ctx: Context, grad: Tensor, x: Tensor, weight: Tensor) -> Grads:
     """Return the gradients of x (None if not needed) and weight."""
     grad_x = product(grad, weight.bfloat16()) if ctx.needs_input_grad[0] else None
-    return grad_x, torch.from_numpy(weight_gradient(grad, x))
+    return grad_x, weight_gradient(grad, x)
 
 
 def _inverse(shift: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from models.float.fused.passes import fused_available, patches
+from models.float.precision import multiplies_bfloat16
 from models.float.resmlp import ChannelMlp, ResMLP, TokenMixer
 from models.qat.layers import IntTensor, QuantReLU
 
@@ -24,7 +25,8 @@ _LOG = logging.getLogger(__name__)
 
 def fused_qat_available(device: torch.device) -> bool:
     """Return whether `fused_qat_forward` works on a device."""
-    return device.type == "cpu" and fused_available(device) and _operations() is not None
+    kernels = device.type == "cpu" and multiplies_bfloat16(device) and fused_available(device)
+    return kernels and _operations() is not None
 
 
 def fused_qat_forward(network: ResMLP, images: Tensor) -> Tensor:

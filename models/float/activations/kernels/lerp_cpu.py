@@ -68,9 +68,19 @@ def affine_backward(
     grad_x, segments, products = _backward_sums(
         grad, x, table, start, step, scale, offset, others=others
     )
+    return grad_x, *table_gradients((table, start, step), segments), products
+
+
+def table_gradients(table: tuple[Tensor, float, float], segments: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the gradients of a table's values [F, G] and of the offset of its argument [F].
+
+    `table` is (values, first knot, step). `segments` [F, G, 2] are the sums per segment of the
+    gradient of the result, and of that gradient times the position within the segment, 0 to 1.
+    """
+    values, _, step = table
     # The slope is constant within a segment, so the offset's gradient follows from segment sums.
-    grad_offset = (table.diff(dim=1) * segments[:, :-1, 0]).sum(dim=1) / step
-    return grad_x, _table_gradient(segments), grad_offset, products
+    grad_offset = (values.diff(dim=1) * segments[:, :-1, 0]).sum(dim=1) / step
+    return _table_gradient(segments), grad_offset
 
 
 def _inputs(

@@ -40,7 +40,7 @@ def _(x, scale, offset, start, step):
 
 
 @njit(**OPTIONS)
-def _locate(x, scale, offset, rows, index, rest, start, step, last) -> None:
+def locate(x, scale, offset, rows, index, rest, start, step, last) -> None:
     """Write each value's segment (index into the flat table) and its position in the segment."""
     for value in range(x.size):
         u = _position(x[value], scale[value], offset[value], start, step)
@@ -52,20 +52,21 @@ def _locate(x, scale, offset, rows, index, rest, start, step, last) -> None:
 
 
 @njit(**OPTIONS)
-def _look_up(table, index, found) -> None:
+def look_up(table, index, found) -> None:
+    """Write table[index] to `found`."""
     for value in range(index.size):
         found[value] = table[index[value]]
 
 
 @njit(**OPTIONS)
-def _interpolate(ends, rest, y) -> None:
+def interpolate(ends, rest, y) -> None:
     """Compute y from pairs (left end, difference to the right end) of each value's segment."""
     for value in range(y.size):
         put(y, value, ends[2 * value] + ends[2 * value + 1] * rest[value])
 
 
 @njit(**OPTIONS)
-def _multiply(grad, rest, slope, parts) -> None:
+def multiply(grad, rest, slope, parts) -> None:
     """Multiply slope by grad, in place, and write the pairs (grad, rest * grad) to `parts`.
 
     The product is the gradient of scale * x + offset.
@@ -78,26 +79,29 @@ def _multiply(grad, rest, slope, parts) -> None:
 
 
 @njit(**OPTIONS)
-def _add_to_segments(index, parts, sums) -> None:
+def add_to_segments(index, parts, sums) -> None:
     """Add each value's pair to the pair of sums of its segment; parts and sums are addresses."""
     for value in range(index.size):
         add_pair(sums + 8 * np.int64(index[value]), parts + 8 * value)
 
 
 @njit(**OPTIONS)
-def _add_products(slope, x, sums) -> None:
+def add_products(slope, x, sums) -> None:
+    """Add slope * x to the sums of a block."""
     for value in range(x.size):
         sums[value] += slope[value] * widen(x[value])
 
 
 @njit(**OPTIONS)
-def _scaled(slope, scale, y) -> None:
+def scaled(slope, scale, y) -> None:
+    """Write slope * scale to y, which may be slope."""
     for value in range(y.size):
         put(y, value, slope[value] * scale[value])
 
 
 @njit(**OPTIONS)
-def _scaled_onto(slope, scale, others, y) -> None:
+def scaled_onto(slope, scale, others, y) -> None:
+    """Write others + slope * scale to y."""
     for value in range(y.size):
         put(y, value, widen(others[value]) + slope[value] * scale[value])
 
@@ -123,7 +127,7 @@ def _positions(job):
 
 
 @njit(**OPTIONS)
-def _pairs(table):
+def pairs_of(table):
     """Return left end and difference of every segment packed in 64 bits, for a single load."""
     pairs = np.zeros(2 * table.size, np.float32)
     for i in range(table.size - 1):  # the pair across two rows is never looked up
@@ -133,7 +137,7 @@ def _pairs(table):
 
 
 @njit(**OPTIONS)
-def _slopes(table, step):
+def slopes_of(table, step):
     """Return the slope of every segment."""
     slopes, inverse = np.zeros(table.size, np.float32), np.float32(1) / step
     for i in range(table.size - 1):
@@ -144,7 +148,7 @@ def _slopes(table, step):
 @njit(**OPTIONS)
 def _forward(job, x, y) -> None:
     table = carray(float_pointer(job.table), job.features * job.knots)
-    pairs = _pairs(table)
+    pairs = pairs_of(table)
     scale, offset, rows = _positions(job)
     index, rest = np.empty_like(rows), np.empty_like(scale)
     found = np.empty(rows.size, np.int64)
@@ -153,16 +157,16 @@ def _forward(job, x, y) -> None:
     while chunk < job.chunks:
         for begin in range(_begin(job, chunk), _begin(job, chunk + 1), rows.size):
             end = min(begin + rows.size, _begin(job, chunk + 1))
-            _locate(x[begin:end], scale, offset, rows, index, rest, job.start, job.step, last)
-            _look_up(pairs, index[: end - begin], found)
-            _interpolate(found.view(np.float32), rest, y[begin:end])
+            locate(x[begin:end], scale, offset, rows, index, rest, job.start, job.step, last)
+            look_up(pairs, index[: end - begin], found)
+            interpolate(found.view(np.float32), rest, y[begin:end])
         chunk = take(job.counter)
 
 
 @njit(**OPTIONS)
 def _backward(job, x, grad, others, y) -> None:
     table = carray(float_pointer(job.table), job.features * job.knots)
-    slopes = _slopes(table, job.step)
+    slopes = slopes_of(table, job.step)
     segments = carray(float_pointer(job.segments), (job.chunks, 2 * table.size))
     products = carray(float_pointer(job.products), (job.chunks, job.features))
     place, offset, rows = _positions(job)
@@ -177,16 +181,16 @@ def _backward(job, x, grad, others, y) -> None:
         for begin in range(_begin(job, chunk), _begin(job, chunk + 1), rows.size):
             end = min(begin + rows.size, _begin(job, chunk + 1))
             part, found = x[begin:end], index[: end - begin]
-            _locate(part, place, offset, rows, index, rest, job.start, job.step, last)
-            _look_up(slopes, found, slope)
-            _multiply(grad[begin:end], rest, slope, parts)
-            _add_to_segments(found, parts.ctypes.data, own)
+            locate(part, place, offset, rows, index, rest, job.start, job.step, last)
+            look_up(slopes, found, slope)
+            multiply(grad[begin:end], rest, slope, parts)
+            add_to_segments(found, parts.ctypes.data, own)
             if job.products != 0:
-                _add_products(slope, part, sums)
+                add_products(slope, part, sums)
             if job.others != 0:
-                _scaled_onto(slope, scale, others[begin:end], y[begin:end])
+                scaled_onto(slope, scale, others[begin:end], y[begin:end])
             else:
-                _scaled(slope, scale, y[begin:end])
+                scaled(slope, scale, y[begin:end])
         if job.products != 0:
             sum_rows(sums, products[chunk])
         chunk = take(job.counter)

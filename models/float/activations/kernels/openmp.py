@@ -10,9 +10,8 @@ Each thread takes chunks of the work until none is left. The division into chunk
 shapes, and each chunk writes its sums to its own place. So the bits of the result depend neither on
 the number of threads nor on the assignment of chunks to threads.
 
-Cache: numba identifies a cached kernel by its source file only, but all kernels also contain code
-of this file and bfloat16.py. Therefore the cache folder is named after the content of these two
-files.
+Cache: numba identifies a cached kernel by its source file only, but kernels also contain code of
+the files of this folder. Therefore the cache folder is named after the content of all of them.
 """
 
 import ctypes
@@ -35,13 +34,13 @@ from models.float.activations.kernels.bfloat16 import OPTIONS
 
 @cache
 def cache_folder() -> Path | None:
-    """Return the folder of compiled kernels, named after the content of the shared files.
+    """Return the folder of compiled kernels, named after the content of the files of this folder.
 
     It is in NUMBA_CACHE_DIR if that is set, otherwise in `__pycache__` beside this file. Returns
     None if the folder is not writable.
     """
     here = Path(__file__)
-    shared = b"".join(here.with_name(name).read_bytes() for name in (here.name, "bfloat16.py"))
+    shared = b"".join(path.read_bytes() for path in sorted(here.parent.glob("*.py")))
     base = numba.config.CACHE_DIR or here.parent / "__pycache__"
     folder = Path(base) / f"numba-{hashlib.sha256(shared).hexdigest()[:16]}"
     try:
