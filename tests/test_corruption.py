@@ -16,6 +16,7 @@ import pytest
 import torch
 from torch import nn
 
+from hls.headers.check import checked_golden
 from hls.headers.golden import golden_text
 from hls.plan.design import read_design
 from models.files.errors import PipelineError
@@ -25,7 +26,6 @@ from models.integer.params import load_int_params, load_samples, save_int_params
 from stages.augment.views import load_views
 from stages.pipeline.dataset import Dataset
 from stages.results.logits import load_logits
-from stages.synthesize import check_golden
 from stages.training.checkpoint import read_checkpoint
 from tests.support import specimens
 
@@ -71,7 +71,8 @@ def write_golden(path: Path) -> None:
 
 
 def golden(path: Path) -> object:
-    check_golden(path)
+    samples = load_samples(path.with_name("samples.pkl"))
+    checked_golden(path.parent, samples, specimens.int_network(), specimens.design())
     return path.read_bytes()
 
 
