@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -159,10 +159,20 @@ def _native(compiler: str) -> list[str]:
     return [flag] if subprocess.run(check, capture_output=True).returncode == 0 else []
 
 
-def run(command: Sequence[str], log: Path) -> subprocess.CompletedProcess[str]:
-    """Run a command until it ends; append the command and its output to `log`."""
+def run(
+    command: Sequence[str], log: Path, settings: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a command until it ends; append the command and its output to `log`.
+
+    `settings` are environment variables beside those of this process.
+    """
     process = subprocess.run(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        env=os.environ | (settings or {}),
     )
     with log.open("a") as file:  # one write per command, so that parallel ones do not mix
         file.write(f"$ {' '.join(command)}\n{process.stdout}\n")
