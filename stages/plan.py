@@ -11,9 +11,11 @@ from dataclasses import asdict
 
 from hls.headers.design import design_text
 from hls.plan.design import Design
-from hls.plan.figures import Plan
+from hls.plan.figures import Plan, Table
+from hls.plan.fit import verdict
 from hls.plan.simd.plan import plan_simd
 from hls.plan.sizes import Sizes
+from hls.plan.streaming.binding import BRAM, Binding
 from hls.plan.streaming.folding import Folding, published_folding
 from hls.plan.streaming.folding_solver import fold_for_dsp, fold_for_rate
 from hls.plan.streaming.plan import plan_streaming
@@ -78,7 +80,7 @@ def folding_of(row: DesignRow, sizes: Sizes, clock_ns: float) -> Folding:
     `clock_ns` is the clock period in ns, from which a rate in images/s becomes cycles per image.
     """
     if row.target is not None and row.target.dsp is not None:
-        return fold_for_dsp(sizes, row.target.dsp)
+        return fold_for_dsp(sizes, row.target.dsp, binding_of(row))
     if row.target is not None and row.target.images_per_second is not None:
         return fold_for_rate(sizes, row.target.images_per_second, clock_ns)
     if isinstance(row.folding, FoldingFactors):
@@ -86,11 +88,20 @@ def folding_of(row: DesignRow, sizes: Sizes, clock_ns: float) -> Folding:
     return published_folding(sizes)
 
 
-def plan_of(row: DesignRow, sizes: Sizes, clock_ns: float) -> Plan:
-    """Return the plan for a row of params.yaml; PipelineError if the design cannot be built."""
+def binding_of(row: DesignRow) -> Binding:
+    """Return what a row of params.yaml says its multipliers and tables are built of."""
+    return Binding(dsp_share=row.dsp_share, tables=row.tables or BRAM)
+
+
+def plan_of(row: DesignRow, sizes: Sizes, clock_ns: float, part: str) -> Plan:
+    """Return the plan for a row of params.yaml; PipelineError if the design cannot be built.
+
+    `part` is the FPGA; its LUTs and block RAMs decide which memories are built of which.
+    """
     if row.array is not None:
         return plan_simd(row.variant, sizes, row.array, clock_ns)
-    return plan_streaming(row.variant, sizes, folding_of(row, sizes, clock_ns), clock_ns)
+    folding = folding_of(row, sizes, clock_ns)
+    return plan_streaming(row.variant, sizes, folding, clock_ns, binding_of(row), part)
 
 
 def write_plan(name: str, design: Design, text: str) -> None:
@@ -112,14 +123,20 @@ def main(name: str) -> None:
     check_fan_in(params, row.variant)
     sizes = sizes_of(params, row.variant)
     try:
-        plan = plan_of(row, sizes, params.hls.clock_ns)
+        plan = plan_of(row, sizes, params.hls.clock_ns, params.hls.part)
     except PipelineError as error:
         raise PipelineError(f"params.yaml: designs.{name}: {error}") from None
-    figures = [("figure", name), *((key, str(value)) for key, value in plan.figures.items())]
+    values: dict[str, float | int | str | bool | None] = {**plan.figures}
+    fits = verdict(plan.figures, params.hls.part)
+    if fits is not None:
+        values["estimate_fits"] = fits
+    figures: Table = [("figure", name), *((key, str(value)) for key, value in values.items())]
     text = "\n".join(markdown(table) for table in (figures, *plan.tables))
     logging.info("%s", text)
     write_plan(name, plan.design, text)
-    write_metrics(metrics("model", name), dict(plan.figures))
+    if fits not in (None, "yes"):
+        logging.warning("designs.%s does not fit %s (estimate); %s.", name, params.hls.part, fits)
+    write_metrics(metrics("model", name), values)
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ DESIGN_COLUMNS = (
     ("model", "model_latency_cycles", "latency, cycles (model)"),
     ("model", "estimate_multipliers", "multipliers (estimate)"),
     ("model", "estimate_dsp", "DSP (estimate)"),
+    ("model", "estimate_lut", "LUT (estimate)"),
     ("model", "estimate_bram_18k", "BRAM 18k (estimate)"),
     ("csim", "images", "images in C++ (C simulation)"),
     ("csim", "mismatches", "logits unlike numpy (C simulation)"),

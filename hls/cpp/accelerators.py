@@ -9,6 +9,7 @@ from pathlib import Path
 STREAMING, SIMD = "streaming", "simd"  # the words of params.yaml: designs.<name>.accelerator
 SOURCES = Path(__file__).parent
 TEST_BENCH = "testbench.cpp"
+START_FIFO_DEPTH = 16  # start tokens between two dataflow processes (the tool's default: 2)
 
 
 @dataclass(frozen=True)

@@ -1,20 +1,33 @@
 """Write the integer parameters of a network as C++ headers: config.hpp and params.hpp.
 
-Each array keeps its published name (`blocks_0_mlp_linear_1_w[96][96]`). Its elements are int8_t or
-uint8_t, because g++ would need hours for that many ap_int constants. The same network gives the
-same text, byte for byte.
+Each array keeps its published name (`blocks_0_mlp_linear_1_w`) and the order of its values: a
+matrix row by row, a vector channel by channel. The dimensions are constants of design.hpp, so the
+same params.hpp serves every folding:
+
+    w of a product   [groups][pe][parts][simd], which is the order of [outputs][inputs]
+    b, s             [groups][pe]
+    affines          [channel_words][lanes]
+    tables           [words][lanes or pe][64] words: knot in the low 8 bits, slope above (9 bits)
+
+Elements are int8_t, uint8_t or TableWord, because g++ would need hours for that many ap_int
+constants. The same network gives the same text, byte for byte.
 """
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-from hls.headers.text import array_text, constants_text
+from hls.headers.text import constants_text, flat_array_text
 from models.files.errors import PipelineError
 from models.integer.params import IntLayer, IntResMlp, IntTable, published_name
 
 _KEYS = ("w", "b", "s")  # of an IntLayer
+_TABLE_SIZES = {  # words of channels and channels per word, at the place where a table is read
+    "psa_1": ("Design::channel_words", "Design::lanes"),
+    "psa_2": ("Design::mlp_linear_1_fold::groups", "Design::mlp_linear_1_fold::pe"),
+}
 
 _CONFIG = """\
 /// Sizes of one network. Generated from its int8 parameters; do not edit.
@@ -31,6 +44,7 @@ _PARAMS = """\
 #pragma once
 
 #include "activation.hpp"
+#include "design.hpp"
 
 {arrays}
 /// The parameters of block `index`.
@@ -76,7 +90,7 @@ def params_text(network: IntResMlp) -> str:
     `Block<i>` refers to the arrays of block i and names its activations.
     """
     arrays = [
-        _segments(name, leaf) if isinstance(leaf, IntTable) else _layer(name, leaf)
+        _table(name, leaf) if isinstance(leaf, IntTable) else _layer(name, leaf)
         for name, leaf in _published_leaves(network)
     ]
     blocks = [_block(network, index) for index in range(len(network.blocks))]
@@ -89,8 +103,18 @@ def _published_leaves(network: IntResMlp) -> Iterator[tuple[str, IntLayer | IntT
 
 
 def _layer(name: str, layer: IntLayer) -> str:
+    if layer.w.ndim == 2:
+        fold = f"Design::{re.sub('^blocks_[0-9]+_', '', name)}_fold"
+        sizes = [f"{fold}::{factor}" for factor in ("groups", "pe", "parts", "simd")]
+    else:
+        sizes = ["Design::channel_words", "Design::lanes"]
     return "\n".join(
-        array_text(f"{name}_{key}", getattr(layer, key), "uint8_t" if key == "s" else "int8_t")
+        flat_array_text(
+            f"{name}_{key}",
+            getattr(layer, key),
+            "uint8_t" if key == "s" else "int8_t",
+            sizes if key == "w" else sizes[:2],
+        )
         for key in _KEYS
     )
 
@@ -117,13 +141,16 @@ def _block(network: IntResMlp, index: int) -> str:
 def _activations(network: IntResMlp, prefix: str) -> tuple[str, str]:
     if not network.has_tables:
         return "  using ActIn = Identity;", "  using ActHidden = Relu;"
-    return (
-        f"  using ActIn = Table<{network.embed_dim}, {prefix}_psa_1_segments>;",
-        f"  using ActHidden = Table<{network.hidden_dim}, {prefix}_psa_2_segments>;",
+    act_in, act_hidden = (
+        ", ".join((f"Design::{position}_storage", *_TABLE_SIZES[table], f"{prefix}_{table}_words"))
+        for position, table in (("act_in", "psa_1"), ("act_hidden", "psa_2"))
     )
+    return f"  using ActIn = Table<{act_in}>;", f"  using ActHidden = Table<{act_hidden}>;"
 
 
-def _segments(name: str, table: IntTable) -> str:
-    """Return the array of a table, [F, 64] segments of {knot, difference to the next knot}."""
-    pairs = np.stack([table.knots[:, :-1], np.diff(table.knots)], axis=-1)
-    return array_text(f"{name}_segments", pairs, "Segment", dimensions=2)
+def _table(name: str, table: IntTable) -> str:
+    """Return the array of a table, a word of 17 bits for each of 64 segments of a channel."""
+    knots = table.knots.astype(np.int32)
+    words = (np.diff(knots) & 0x1FF) << 8 | (knots[:, :-1] & 0xFF)
+    sizes = (*_TABLE_SIZES[name[-len("psa_1") :]], "table_segments")
+    return flat_array_text(f"{name}_words", words, "TableWord", sizes)

@@ -2,8 +2,10 @@
 
 An array is `<type> name[n] = {…};` with one to three dimensions, any type name and all values
 written out. The type may be `Segment` (hls/cpp/common/fixed_point.hpp); then each element is a pair
-of values in braces. Comments and preprocessor lines are allowed anywhere. Other C++ (structs,
-references, arrays without sizes) is skipped. Errors name the file, the line and the array.
+of values in braces. In our params.hpp sizes are constants of the design (`[Design::lanes]`): such
+an array is read as one row of values. Comments and preprocessor lines are allowed anywhere. Other
+C++ (structs, references, arrays without sizes) is skipped. Errors name the file, the line and the
+array.
 """
 
 import re
@@ -37,6 +39,7 @@ _TOKEN = re.compile(
 _NUMBER = re.compile(r"[0-9]{1,10}")  # int32 needs no more digits
 _SIZE = re.compile(r"[1-9][0-9]{0,6}")
 _WORD = re.compile(r"[A-Za-z_]\w*")
+_DESIGN_SIZE = "Design : : "  # as the tokens of a size that only the design knows
 _INTEGER_TYPES = (  # types of known width; values of other types are checked by the reader only
     re.compile(r"\bap_(?P<unsigned>u?)int < (?P<bits>[0-9]{1,2}) >"),
     re.compile(r"\b(?P<unsigned>u?)int(?P<bits>8|16|32)_t\b"),
@@ -45,13 +48,17 @@ _INTEGER_TYPES = (  # types of known width; values of other types are checked by
 
 @dataclass(frozen=True)
 class HeaderArray:
-    """An array of a header: its values (int64, declared shape) and their line numbers."""
+    """An array of a header: its values (int64, declared shape) and their line numbers.
+
+    An array whose sizes are constants of the design has one dimension here (`flat`).
+    """
 
     file: str
     name: str
     line: int
     values: npt.NDArray[np.int64]
     lines: npt.NDArray[np.int64] = field(repr=False)  # line number of each value, flat
+    flat: bool = False
 
     def refuse(self, reason: str) -> NoReturn:
         """Raise PipelineError about the whole array."""
@@ -141,6 +148,8 @@ class _Parser:
                     yield self._array(start, brackets)
 
     def _array(self, start: int, brackets: list[str]) -> HeaderArray:
+        if any(size.startswith(_DESIGN_SIZE) for size in brackets):
+            return self._flat_array(start)
         if len(brackets) > _MAX_DIMENSIONS or not all(map(_SIZE.fullmatch, brackets)):
             self._refuse(
                 f"{self._name} is declared with [{']['.join(brackets)}], but must have one to "
@@ -151,9 +160,27 @@ class _Parser:
         sizes, places = [*map(int, brackets), *element], list[int]()
         self._braces(sizes, places)
         self._expect(";")
+        return self._finished(start, places, sizes)
+
+    def _flat_array(self, start: int) -> HeaderArray:
+        """Read `{…}` of numbers, whose count only the design knows."""
+        self._at += 1
+        self._expect("{")
+        places = list[int]()
+        while self._next() != "}":
+            self._number(places)
+            if self._next() != "}":
+                self._expect(",")
+        self._at += 1
+        self._expect(";")
+        return self._finished(start, places, [len(places)], flat=True)
+
+    def _finished(
+        self, start: int, places: list[int], sizes: list[int], flat: bool = False
+    ) -> HeaderArray:
         values = np.array([self._value(place) for place in places], dtype=np.int64)
         line, lines = int(self._lines([start])[0]), self._lines(places)
-        array = HeaderArray(self._file, self._name, line, values.reshape(sizes), lines)
+        array = HeaderArray(self._file, self._name, line, values.reshape(sizes), lines, flat)
         self._check_type(array, start)
         return array
 

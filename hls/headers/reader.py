@@ -5,8 +5,12 @@ The headers are published ones or ours. An array is named after the published na
 
     _lerp_lut   published, 64 points; the last point is repeated as the 65th knot
     _lut        256 entries, one per int8 value
-    _segments   ours, 64 pairs of a knot and the difference to the next knot
-    _knots      our earlier headers, 65 knots
+    _words      ours, 64 words of a knot (8 bits) and the difference to the next knot (9 bits above)
+    _segments   our earlier headers, 64 pairs of a knot and the difference to the next knot
+    _knots      our first headers, 65 knots
+
+The sizes of our arrays are constants of a design, so they are read as one row of values
+(`HeaderArray.flat`); the number of biases says how many rows a matrix has.
 """
 
 import re
@@ -31,12 +35,14 @@ from models.integer.params import (
 
 # Suffixes of tables and their points per channel. If a table has several arrays, the first is used.
 _TABLES = {
+    "words": TABLE_KNOTS,
     "segments": TABLE_KNOTS,
     "knots": TABLE_KNOTS,
     "lerp_lut": TABLE_KNOTS - 1,
     "lut": 256,
 }
 _SLOPE_MAX = INT8_MAX - INT8_MIN
+_SEGMENTS = TABLE_KNOTS - 1
 
 
 @dataclass(frozen=True)
@@ -127,8 +133,10 @@ class _Reader:
     def layer(self, name: str, dimensions: int) -> IntLayer:
         """Return a linear layer (w has 2 dimensions) or an affine (1 dimension)."""
         shifts = self._array(f"{name}_s", 1, 1, MAX_SHIFT)
+        rows = len(shifts) if dimensions == 2 else None
         try:
-            return IntLayer(self._int8(f"{name}_w", dimensions), self._int8(f"{name}_b", 1), shifts)
+            w = self._int8(f"{name}_w", dimensions, rows)
+            return IntLayer(w, self._int8(f"{name}_b", 1), shifts)
         except ValueError as error:
             self._arrays[f"{name}_w"].refuse(f"does not fit: {error}")
 
@@ -147,7 +155,7 @@ class _Reader:
         self.used |= {f"{name}_{key}" for key in found}
         if not found:
             return None
-        points = self._points(f"{name}_{found[0]}", pairs=found[0] == "segments")
+        points = self._points(f"{name}_{found[0]}", found[0])
         if points.shape[1] != _TABLES[found[0]]:
             self._arrays[f"{name}_{found[0]}"].refuse(
                 f"has {points.shape[1]} points a channel, but must have {_TABLES[found[0]]}"
@@ -156,11 +164,26 @@ class _Reader:
             return IntTable(points)
         return IntTable.from_points(points[:, :: 1 << TABLE_BITS] if found[0] == "lut" else points)
 
-    def _points(self, name: str, pairs: bool) -> Array:
-        """Return the points of a table [F, n]; `pairs`: the array is segments [F, n - 1, 2]."""
-        if not pairs:
-            return self._int8(name, 2)
-        segments = self._array(name, 3, -_SLOPE_MAX, _SLOPE_MAX)
+    def _points(self, name: str, form: str) -> Array:
+        """Return the points of a table [F, n], stored in one of the forms of _TABLES."""
+        if form == "words":
+            return self._knots(name, self._words(name))
+        if form == "segments":
+            return self._knots(name, self._array(name, 3, -_SLOPE_MAX, _SLOPE_MAX))
+        return self._int8(name, 2)
+
+    def _words(self, name: str) -> Array:
+        """Return the segments [F, 64, 2] of a table of words: knot, difference to the next knot."""
+        count = self._size(name)
+        if count % _SEGMENTS:
+            self._arrays[name].refuse(f"has {count} words, but must have {_SEGMENTS} a channel")
+        words = self._array(name, 2, 0, 2**17 - 1, count // _SEGMENTS)
+        knots, slopes = words & 0xFF, words >> 8
+        signed = (knots ^ 0x80) - 0x80, (slopes ^ 0x100) - 0x100
+        return np.stack(signed, axis=-1)
+
+    def _knots(self, name: str, segments: Array) -> Array:
+        """Return the knots [F, n + 1] of segments [F, n, 2]; refuse slopes that lead elsewhere."""
         ends = segments.sum(axis=-1)
         knots = np.concatenate([segments[:, :, 0], ends[:, -1:]], axis=1)
         if np.any(knots[:, 1:] != ends):
@@ -169,18 +192,29 @@ class _Reader:
             self._arrays[name].refuse("has a knot outside int8")
         return knots
 
-    def _int8(self, name: str, dimensions: int) -> Array:
-        return self._array(name, dimensions, INT8_MIN, INT8_MAX)
+    def _size(self, name: str) -> int:
+        return self._arrays[name].values.size
 
-    def _array(self, name: str, dimensions: int, low: int, high: int) -> Array:
+    def _int8(self, name: str, dimensions: int, rows: int | None = None) -> Array:
+        return self._array(name, dimensions, INT8_MIN, INT8_MAX, rows)
+
+    def _array(
+        self, name: str, dimensions: int, low: int, high: int, rows: int | None = None
+    ) -> Array:
+        """Return an array, checked; `rows` is the number of rows of a matrix that is read flat."""
         if name not in self._arrays:
             raise PipelineError(
                 f"{self._folder}: the array {name} is in none of the headers "
                 f"{', '.join(sorted({array.file for array in self._arrays.values()}))}."
             )
         array = self._arrays[name]
-        if array.values.ndim != dimensions:
-            array.refuse(f"has {array.values.ndim} dimensions, but must have {dimensions}")
+        values = array.values
+        if array.flat and rows:
+            if values.size % rows:
+                array.refuse(f"has {values.size} values, which are not {rows} equal rows")
+            values = values.reshape(rows, -1)
+        if values.ndim != dimensions:
+            array.refuse(f"has {values.ndim} dimensions, but must have {dimensions}")
         array.check_range(low, high, "the range of its place in the network")
         self.used.add(name)
-        return array.values.astype(np.int32)
+        return values.astype(np.int32)

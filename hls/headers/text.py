@@ -1,14 +1,15 @@
 """Pieces of C++ source text."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 
-def constants_text(constants: Mapping[str, int]) -> str:
-    """Return constexpr members of a struct, one per line."""
-    return "\n".join(f"  static constexpr int {name} = {n};" for name, n in constants.items())
+def constants_text(constants: Mapping[str, int], indent: int = 2) -> str:
+    """Return constexpr members of a struct, one per line; `indent` is in spaces."""
+    lines = (f"static constexpr int {name} = {n};" for name, n in constants.items())
+    return "\n".join(" " * indent + line for line in lines)
 
 
 def array_text(
@@ -21,6 +22,19 @@ def array_text(
     """
     shape = "".join(f"[{size}]" for size in values.shape[:dimensions])
     return f"const {c_type} {name}{shape} = {_braces(values)};\n"
+
+
+def flat_array_text(
+    name: str, values: npt.NDArray[np.integer], c_type: str, sizes: Sequence[str]
+) -> str:
+    """Return the definition of a constant array whose dimensions depend on the design.
+
+    `sizes` are its dimensions in C++, whose product is the size of `values`. The values stand in
+    one pair of braces, in the order of memory, each row of `values` on its own line.
+    """
+    shape = "".join(f"[{size}]" for size in sizes)
+    rows = (", ".join(map(str, row)) for row in values.reshape(len(values), -1).tolist())
+    return f"const {c_type} {name}{shape} = {{\n" + ",\n".join(rows) + "};\n"
 
 
 def _braces(values: npt.NDArray[np.integer]) -> str:

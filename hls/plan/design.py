@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from hls.cpp.accelerators import STREAMING
 from hls.plan.sizes import Sizes
+from hls.plan.streaming.binding import Binding
 from hls.plan.streaming.folding import Folding
 from models.files.errors import PipelineError
 
@@ -17,7 +18,8 @@ class Design:
     """The plan of a design. A streaming design has a folding and FIFO depths, a SIMD one an array.
 
     `fifo_depths` holds the depths in words of token_mixer_shortcut, mlp_shortcut and link (all
-    other FIFOs). `array` holds the rows and columns of multipliers.
+    other FIFOs). `binding` says what the memories and multipliers of a streaming design are built
+    of. `array` holds the rows and columns of multipliers.
     """
 
     variant: str
@@ -26,6 +28,7 @@ class Design:
     folding: Folding | None = None
     fifo_depths: Mapping[str, int] | None = None
     array: tuple[int, int] | None = None
+    binding: Binding = field(default_factory=Binding)
 
     def to_text(self) -> str:
         """Return the text of design.json."""
@@ -59,6 +62,7 @@ def read_design(path: Path, sizes: Sizes | None = None) -> Design:
 
 def _design(values: dict[str, Any]) -> Design:
     values["sizes"] = Sizes(**values["sizes"])
+    values["binding"] = Binding.from_dict(values["binding"])
     if values["accelerator"] == STREAMING:
         values["folding"] = Folding.from_dict(values["folding"])
         values["fifo_depths"] = {name: int(n) for name, n in values["fifo_depths"].items()}

@@ -12,7 +12,15 @@ from hls.plan.estimate import Usage, total
 
 Table = list[tuple[str, ...]]  # rows of cells, the header first
 
-USAGE_TITLES = ("copies", "multipliers", "DSP", "DSP, paired", "LUT of memories", "BRAM 18 kbit")
+USAGE_TITLES = (
+    "copies",
+    "multipliers",
+    "DSP",
+    "DSP, paired",
+    "LUT of memories",
+    "LUT of logic",
+    "BRAM 18 kbit",
+)
 
 
 @dataclass(frozen=True)
@@ -42,11 +50,14 @@ def figures_of(
         "estimate_dsp": sums.dsp,
         "estimate_dsp_paired": sums.dsp_paired,
         "estimate_lut_memory": sums.lut_memory,
+        "estimate_lut_logic": sums.lut_logic,
+        "estimate_lut": sums.lut_memory + sums.lut_logic,
         "estimate_bram_18k": sums.bram,
     }
 
 
 def usage_cells(row: Usage) -> tuple[str, ...]:
     """Return the cells of a row of usage, in the order of USAGE_TITLES."""
-    values = (row.copies, row.multipliers, row.dsp, row.dsp_paired, row.lut_memory, row.bram)
+    luts = (row.lut_memory, row.lut_logic)
+    values = (row.copies, row.multipliers, row.dsp, row.dsp_paired, *luts, row.bram)
     return tuple(map(str, values))

@@ -7,6 +7,8 @@ can be copied anywhere.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from hls.cpp.accelerators import START_FIFO_DEPTH
+
 CONFIG, SCRIPT = "hls_config.cfg", "run.tcl"
 EXPORTS = ("none", "syn", "impl")
 FLAGS = "-std=c++14"
@@ -36,6 +38,7 @@ def config_text(
     if target.clock_uncertainty is not None:
         lines.append(f"clock_uncertainty={target.clock_uncertainty:g}%")
     lines += [f"flow_target={target.flow_target}", f"syn.top={top}"]
+    lines.append(f"syn.dataflow.start_fifo_depth={START_FIFO_DEPTH}")
     lines += [*(f"syn.file={file}" for file in design), f"syn.cflags={FLAGS}"]
     lines += [*(f"tb.file={file}" for file in test_bench), f"tb.cflags={FLAGS}"]
     lines.append(f"package.output.syn={str(target.export != 'none').lower()}")
@@ -69,6 +72,7 @@ def script_text(
         "}",
         f"set_part {{{target.part}}}",
         f"create_clock -period {target.clock_ns:g}",
+        f"config_dataflow -start_fifo_depth {START_FIFO_DEPTH}",
         *([] if uncertainty is None else [f"set_clock_uncertainty {uncertainty:g}%"]),
         f"foreach step {{{' '.join(f'{{{step}}}' for step in _commands(target))}}} {{",
         "  if {[catch $step message]} {",

@@ -3,10 +3,17 @@
     relu_h96_stream: {variant: relu_h96, accelerator: streaming, folding: published}
     relu_h96_fast:   {variant: relu_h96, accelerator: streaming, target: {images_per_second: 64000}}
     relu_h96_simd:   {variant: relu_h96, accelerator: simd, array: [16, 16]}
+    relu_h96_dsp:    {variant: relu_h96, accelerator: streaming, folding: published,
+                      multipliers: {dsp: 0.5}, tables: lut}
 
 `folding` is "published" or gives the factors (FoldingFactors below). `target` requests a rate at
 hls.clock_ns, or a budget of DSPs (dsp); `plan` then computes the factors. `array` is the number of
 rows and columns of multipliers. stages/plan.py checks that factors divide the network's sizes.
+
+Optional for a streaming design: `multipliers`, which are built of what the tool chooses (auto, the
+default), all of DSPs (dsp), all of LUTs (fabric), or a share of DSPs and the rest of LUTs ({dsp:
+0.5}); and `tables` of activations in block RAM where they are deep (bram, the default), or in LUTs
+(lut).
 """
 
 from collections.abc import Collection
@@ -20,7 +27,9 @@ from models.files.errors import PipelineError
 from stages.pipeline.rules import SECTION, Count, Positive, one_of, refused, rule, validated
 
 PUBLISHED = "published"
+_SHARES = {"auto": None, "dsp": 1.0, "fabric": 0.0}  # words of `multipliers`, share of DSPs
 
+_TableMemory = Annotated[str, one_of("bram", "lut")]
 _FORMS = {STREAMING: ("folding", "target"), SIMD: ("array",)}
 _ONE_TARGET = "a mapping with one key: images_per_second or dsp"
 
@@ -58,8 +67,18 @@ class DesignTarget:
 
 
 @dataclass(frozen=True, config=SECTION)
+class Multipliers:
+    """The share of the multipliers that are bound to DSPs, 0 to 1; the rest are LUTs."""
+
+    dsp: Annotated[float, rule("a number from 0 to 1, the share of DSPs", ge=0, le=1)]
+
+
+@dataclass(frozen=True, config=SECTION)
 class DesignRow:
-    """One row: folding or target (exactly one) for a streaming design, array for a SIMD design."""
+    """One row: folding or target (exactly one) for a streaming design, array for a SIMD design.
+
+    `multipliers` and `tables` belong to streaming designs.
+    """
 
     variant: Annotated[str, rule("one of the variants")]
     accelerator: Annotated[str, one_of(STREAMING, SIMD)]
@@ -74,6 +93,18 @@ class DesignRow:
         tuple[Count, Count] | None,
         Field(description="a list of two whole numbers >= 1, rows and columns of multipliers"),
     ] = None
+    multipliers: Annotated[
+        Annotated[str, one_of(*_SHARES)] | Multipliers | None,
+        Field(description="auto, dsp or fabric, or a mapping of dsp: the share of DSPs, 0 to 1"),
+    ] = None
+    tables: Annotated[_TableMemory | None, Field(description="bram or lut")] = None
+
+    @property
+    def dsp_share(self) -> float | None:
+        """The share of the multipliers that are bound to DSPs; None: the tool chooses."""
+        if isinstance(self.multipliers, Multipliers):
+            return self.multipliers.dsp
+        return _SHARES[self.multipliers or "auto"]
 
 
 def design_row(where: str, row: object, variants: Collection[str]) -> DesignRow:
@@ -89,6 +120,12 @@ def design_row(where: str, row: object, variants: Collection[str]) -> DesignRow:
             f"{where} must have exactly one of: {', '.join(forms)} ({design.accelerator}); "
             f"found: {' and '.join(given) or 'none'}."
         )
+    for key in ("multipliers", "tables"):
+        if design.accelerator != STREAMING and getattr(design, key) is not None:
+            raise PipelineError(
+                f"{where}.{key} is for streaming designs, but this one is {design.accelerator}; "
+                "remove the key."
+            )
     if design.target and (design.target.images_per_second is None) == (design.target.dsp is None):
         keys = "none" if design.target.dsp is None else "both"
         raise PipelineError(f"{where}.target has {keys} of its keys, but must be {_ONE_TARGET}.")

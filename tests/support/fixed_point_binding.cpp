@@ -48,10 +48,10 @@ void table_lookup_all(const int8_t (&knots)[channels][table_knots], const int* c
 /// \param pairs  knot and slope of each segment
 void segment_lookup_all(const int (&pairs)[channels][table_segments][2], const int* channel,
                         const int* value, int* out, long n) {
-  static Segment segments[channels][table_segments];
+  static TableWord segments[channels][table_segments];
   for (int c = 0; c < channels; ++c) {
     for (int i = 0; i < table_segments; ++i) {
-      segments[c][i] = {static_cast<int8_t>(pairs[c][i][0]), static_cast<int16_t>(pairs[c][i][1])};
+      segments[c][i] = (pairs[c][i][1] & 0x1ff) << 8 | (pairs[c][i][0] & 0xff);
     }
   }
   for (long i = 0; i < n; ++i) out[i] = table_lookup(segments[channel[i]], value[i]);

@@ -2,12 +2,13 @@
 
 import numpy as np
 
-from hls.cpp.accelerators import SIMD
+from hls.cpp.accelerators import SIMD, STREAMING
 from hls.headers import network as headers
-from hls.headers.design import design_text, streaming_design_text
+from hls.headers.design import design_text
 from hls.headers.simd_parameters import parameters_text
 from hls.plan.design import Design
 from hls.plan.sizes import Sizes, products
+from hls.plan.streaming.binding import Binding
 from hls.plan.streaming.dataflow import streaming_network
 from hls.plan.streaming.fifo_depths import size_fifos
 from hls.plan.streaming.folding import Fold, Folding, check_folding, divisors, published_folding
@@ -43,16 +44,18 @@ def random_folding(network, lanes, seed):
     return make_folding(network, lanes, pe, simd, handover=int(rng.integers(2)))
 
 
-def write_headers(network, folder, folding=None, **depths):
+def write_headers(network, folder, folding=None, binding=None, **depths):
     """Write config.hpp, params.hpp and design.hpp, by default of the published design.
 
     `depths` replaces the computed depths of FIFOs by name. Returns all depths.
     """
-    folding = folding or published_folding(Sizes.of(network))
-    depths = {**size_fifos(streaming_network(Sizes.of(network), folding)).depths, **depths}
+    sizes = Sizes.of(network)
+    folding = folding or published_folding(sizes)
+    depths = {**size_fifos(streaming_network(sizes, folding)).depths, **depths}
+    design = Design("", STREAMING, sizes, folding, depths, binding=binding or Binding())
     (folder / "config.hpp").write_text(headers.config_text(network))
     (folder / "params.hpp").write_text(headers.params_text(network))
-    (folder / "design.hpp").write_text(streaming_design_text(folding, depths))
+    (folder / "design.hpp").write_text(design_text(design))
     return depths
 
 

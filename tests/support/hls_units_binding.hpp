@@ -20,43 +20,57 @@ int left(Stream<lanes>& stream) {
   return contents(stream).size();
 }
 
-template <int length>
-using Signed = const int8_t (&)[length];
-template <int length>
-using Unsigned = const uint8_t (&)[length];
+template <int channels, int lanes>
+using Channels = const int8_t (&)[channels / lanes][lanes];
+template <int channels, int lanes>
+using Shifts = const uint8_t (&)[channels / lanes][lanes];
 
-template <int hand, int depth>
+/// Constants of a design: bindings change nothing in C-simulation, so all kinds occur here.
+template <int hand, int depth, int pe_, int simd_>
 struct Products {
   static constexpr int handover = hand, link_depth = depth;
+  static constexpr int pe = pe_, simd = simd_, dsp_inputs = (simd_ + 1) / 2;
+  static constexpr bool bound = simd_ % 2 == 0;
+  static constexpr Storage weights = simd_ % 2 ? Storage::lut : Storage::bram;
+  static constexpr Storage constants = Storage::lut;
+};
+
+template <int lanes>
+struct Affines {
+  static constexpr Storage affine_storage = lanes % 2 ? Storage::lut : Storage::bram;
+  static constexpr bool affine_bound = lanes % 2 == 0;
+  static constexpr int affine_dsp_lanes = lanes / 2;
 };
 
 template <class Activation, int vectors, int inputs, int outputs, int pe, int simd, int lanes_in,
           int lanes_out, int handover>
-int linear_unit(const int8_t* x, const int8_t (&w)[outputs][inputs], Signed<outputs> b,
-                Unsigned<outputs> s, int8_t* y) {
+int linear_unit(const int8_t* x, const int8_t (&w)[outputs / pe][pe][inputs / simd][simd],
+                const int8_t (&b)[outputs / pe][pe], const uint8_t (&s)[outputs / pe][pe],
+                int8_t* y) {
+  using Design = Products<handover, 2, pe, simd>;
   Stream<lanes_in> in("in");
   Stream<lanes_out> out("out");
   send(x, vectors * inputs, in);
-  linear<vectors, Activation, Products<handover, 2>, pe, simd>(in, out, w, b, s);
+  linear<vectors, inputs, outputs, Activation, Design, Design>(in, out, w, b, s);
   return left(in) + receive(out, y, vectors * outputs);
 }
 
 template <int vectors, int channels, int lanes>
-int affine_unit(const int8_t* x, Signed<channels> w, Signed<channels> b, Unsigned<channels> s,
-                int8_t* y) {
+int affine_unit(const int8_t* x, Channels<channels, lanes> w, Channels<channels, lanes> b,
+                Shifts<channels, lanes> s, int8_t* y) {
   Stream<lanes> in("in"), out("out");
   send(x, vectors * channels, in);
-  affine<vectors>(in, out, w, b, s);
+  affine<vectors, Affines<lanes>>(in, out, w, b, s);
   return left(in) + receive(out, y, vectors * channels);
 }
 
 template <int vectors, int channels, int lanes>
-int residual_unit(const int8_t* x, const int8_t* skipped, Signed<channels> w, Signed<channels> b,
-                  Unsigned<channels> s, int8_t* y) {
+int residual_unit(const int8_t* x, const int8_t* skipped, Channels<channels, lanes> w,
+                  Channels<channels, lanes> b, Shifts<channels, lanes> s, int8_t* y) {
   Stream<lanes> branch("branch"), shortcut("shortcut"), out("out");
   send(x, vectors * channels, branch);
   send(skipped, vectors * channels, shortcut);
-  residual<vectors>(branch, shortcut, out, w, b, s);
+  residual<vectors, Affines<lanes>>(branch, shortcut, out, w, b, s);
   return left(branch) + left(shortcut) + receive(out, y, vectors * channels);
 }
 
@@ -81,7 +95,7 @@ template <int rows, int columns, int lanes>
 int transpose_unit(const int8_t* x, int8_t* y) {
   Stream<lanes> in("in"), out("out");
   send(x, rows * columns, in);
-  transpose<rows, columns>(in, out);
+  transpose<rows, columns, (lanes % 2 ? Storage::lut : Storage::bram)>(in, out);
   return left(in) + receive(out, y, rows * columns);
 }
 

@@ -46,6 +46,7 @@ static_assert(accumulator_bits(max_fan_in) <= 30, "a rounded sum must stay insid
 /// \tparam bits  Width of the two's complement type
 template <int bits>
 int narrow(int value) {
+#pragma HLS INLINE
   const ap_int<bits> held = value;
   assert(held == value);
   return held;
@@ -67,12 +68,14 @@ using Sum = ap_int<accumulator_bits(products)>;
 /// Shifting by shift - 1 before the addition gives the same result as adding 2^(shift - 1) before
 /// the shift. It takes one shifter instead of two, and the adder is as narrow as the result.
 inline int rounding_shift(int value, int shift) {
+#pragma HLS INLINE
   assert(1 <= shift && shift <= max_shift);
   return ((value >> (shift - 1)) + 1) >> 1;
 }
 
 /// Clamp to the int8 range.
 inline Int8 saturate(int value) {
+#pragma HLS INLINE
   return value > int8_max ? int8_max : value < int8_min ? int8_min : value;
 }
 
@@ -80,16 +83,23 @@ inline Int8 saturate(int value) {
 /// \tparam products  Number of products in the sum
 template <int products>
 Int8 requantize(int sum, int shift, int bias) {
+#pragma HLS INLINE
   static_assert(0 < products && products <= max_fan_in, "a sum has 1 to 1024 products");
   const int acc = narrow<accumulator_bits(products)>(sum);
   return saturate(rounding_shift(acc, shift) + bias);
 }
 
 /// Add two int8 values that have the same scale.
-inline Int8 saturating_add(int a, int b) { return saturate(a + b); }
+inline Int8 saturating_add(int a, int b) {
+#pragma HLS INLINE
+  return saturate(a + b);
+}
 
 /// max(0, value).
-inline Int8 relu(int value) { return value > 0 ? value : 0; }
+inline Int8 relu(int value) {
+#pragma HLS INLINE
+  return value > 0 ? value : 0;
+}
 
 /// Position of an int8 value in a table: segment 0..63, `remainder` quarters past its left knot.
 struct TableIndex {
@@ -100,6 +110,7 @@ struct TableIndex {
 static_assert((UINT8_MAX >> table_bits) + 1 < table_knots, "every segment must have a right knot");
 
 inline TableIndex table_index(int value) {
+#pragma HLS INLINE
   const uint8_t offset = static_cast<uint8_t>(value - int8_min);
   const int remainder = offset & ((1 << table_bits) - 1);
   return {static_cast<uint8_t>(offset >> table_bits), static_cast<uint8_t>(remainder)};
@@ -108,32 +119,44 @@ inline TableIndex table_index(int value) {
 /// Add `remainder` quarters of the slope to a knot. The result is between the two knots, so it
 /// needs no saturation.
 inline Int8 interpolate(int knot, int slope, int remainder) {
+#pragma HLS INLINE
   return knot + rounding_shift(slope * remainder, table_bits);
 }
 
 /// Interpolate between two knots; remainder is 0 to 3 quarters.
 inline Int8 lerp(int left, int right, int remainder) {
+#pragma HLS INLINE
   return interpolate(left, right - left, remainder);
 }
 
 /// Evaluate one channel's table at an int8 value.
 inline Int8 table_lookup(const int8_t (&knots)[table_knots], int value) {
+#pragma HLS INLINE
   const TableIndex at = table_index(value);
   return lerp(knots[at.segment], knots[at.segment + 1], at.remainder);
 }
 
-/// A segment of a table: its left knot and the difference to its right knot. Both are stored in one
-/// memory word, so a lookup is one read.
-struct Segment {
-  int8_t knot;
-  int16_t slope;  // right knot - left knot: -255 to 255
-};
+/// A segment of a table in one memory word of 17 bits, so that a lookup is one read: the left knot
+/// in the low 8 bits, above it the slope in 9 bits (right knot - left knot, -255 to 255); both in
+/// two's complement. The synthesised memory has exactly these bits; g++ would need minutes for as
+/// many constants of an ap_int type.
+#ifdef __SYNTHESIS__
+using TableWord = ap_uint<17>;
+#else
+using TableWord = uint32_t;
+#endif
 
-/// Evaluate one channel's table, given as segments, at an int8 value.
-inline Int8 table_lookup(const Segment (&segments)[table_segments], int value) {
+constexpr int slope_bits = 9;
+
+/// Evaluate one channel's table at an int8 value.
+inline Int8 table_lookup(const TableWord (&segments)[table_segments], int value) {
+#pragma HLS INLINE
   const TableIndex at = table_index(value);
-  const Segment segment = segments[at.segment];
-  return interpolate(segment.knot, segment.slope, at.remainder);
+  const unsigned word = segments[at.segment];
+  const Int8 knot = static_cast<Int8>(word & 0xff);
+  const int sign = 1 << (slope_bits - 1);
+  const int slope = static_cast<int>((word >> 8) ^ sign) - sign;
+  return interpolate(knot, slope, at.remainder);
 }
 
 /// Return log2(count), the shift that averages `count` values; 0 if count is not a power of two >=

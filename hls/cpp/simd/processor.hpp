@@ -230,7 +230,7 @@ struct Processor {
 #pragma HLS UNROLL
       if (step.kind == Kind::mlp_linear_1) {
         y.lane[r] = Config::has_tables ? table_lookup(beside.act_hidden[along + r], y.lane[r])
-                                       : Relu::apply(along + r, y.lane[r]);
+                                       : relu(y.lane[r]);
       } else if (by_channel || step.kind == Kind::mlp_linear_2) {
         const Int8 w = by_channel ? beside.channels[v][channel::res_affine_w]
                                   : tile.outputs[output::res_affine_w][r];

@@ -11,62 +11,102 @@
 /// cycles: `pack` collects the next vector while `matrix_vector` works on the current one and the
 /// previous results leave. The published design has PE = 1, SIMD = r, lanes = 1, handover = 1.
 ///
-/// `Design` (generated, design.hpp) holds the constants of all products: handover and link_depth.
+/// Weights stand as w[y / PE][PE][r / SIMD][SIMD]: a group of PE outputs, an output of it, a part
+/// of SIMD inputs, an input of it. That is the order of a y x r matrix, so params.hpp lists a
+/// matrix row by row whatever the folding. Every PE has a memory of (y / PE) * (r / SIMD) words of
+/// SIMD weights, as in FINN; no index is divided.
+///
+/// `Design` (generated, design.hpp) holds what all products share: handover and link_depth. `Fold`
+/// is one of its members and holds the constants of one product:
+///
+///     pe, simd            outputs and inputs per cycle
+///     groups, parts       outputs / pe and inputs / simd
+///     bound, dsp_inputs   bound: the multipliers of the first dsp_inputs of the simd inputs are
+///                         DSPs, the others LUTs; not bound: the tool chooses
+///     weights, constants  what the memories of the weights and of biases and shifts are built of
 #pragma once
 
 #include "stream.hpp"
 
+/// Add up the products of one part of the inputs.
+/// \tparam Fold  See above
+template <class Fold, int simd>
+int dot_product(const Int8 (&x)[simd], const int8_t (&w)[simd]) {
+#pragma HLS INLINE
+  constexpr int dsp_inputs = Fold::bound ? Fold::dsp_inputs : simd;
+  constexpr Multiplier first = Fold::bound ? Multiplier::dsp : Multiplier::tool;
+  int sum = 0;
+dsp_inputs:
+  for (int i = 0; i < dsp_inputs; ++i) {
+#pragma HLS UNROLL
+    sum += Multiply<first>::of(x[i], w[i]);
+  }
+lut_inputs:
+  for (int i = dsp_inputs; i < simd; ++i) {
+#pragma HLS UNROLL
+    sum += Multiply<Multiplier::lut>::of(x[i], w[i]);
+  }
+  return sum;
+}
+
 /// Multiply each vector by the weights.
 /// \tparam vectors     Number of vectors
 /// \tparam Activation  Policy of activation.hpp, applied to the outputs
-/// \tparam simd        Inputs per cycle
+/// \tparam Fold        See above
 /// \tparam handover    1: one extra cycle per vector loads it into the multiplier registers; 0: the
 ///                     vector is loaded in the cycle of its first products
 /// \tparam inputs      Elements per incoming vector
-/// \tparam outputs     Elements per outgoing vector
-/// \tparam pe          Outputs per cycle, the elements of an outgoing word
-template <int vectors, class Activation, int simd, int handover, int inputs, int outputs, int pe>
-void matrix_vector(Stream<inputs>& in, Stream<pe>& out, const int8_t (&w)[outputs][inputs],
-                   const int8_t (&b)[outputs], const uint8_t (&s)[outputs]) {
-#pragma HLS ARRAY_PARTITION variable = w cyclic factor = pe dim = 1
-#pragma HLS ARRAY_RESHAPE variable = w cyclic factor = simd dim = 2
-#pragma HLS ARRAY_RESHAPE variable = b cyclic factor = pe
-#pragma HLS ARRAY_RESHAPE variable = s cyclic factor = pe
-  static_assert(outputs % pe == 0, "all outputs must come in whole groups: PE divides outputs");
-  static_assert(inputs % simd == 0, "all inputs must come in whole groups: SIMD divides inputs");
-  constexpr int groups = outputs / pe, parts = inputs / simd;
-  Vector<inputs> x;
-#pragma HLS ARRAY_PARTITION variable = x.lane complete
+template <int vectors, class Activation, class Fold, int handover, int inputs, int groups, int pe,
+          int parts, int simd>
+void matrix_vector(Stream<inputs>& in, Stream<pe>& out, const int8_t (&w)[groups][pe][parts][simd],
+                   const int8_t (&b)[groups][pe], const uint8_t (&s)[groups][pe]) {
+#pragma HLS ARRAY_PARTITION variable = w complete dim = 2
+#pragma HLS ARRAY_RESHAPE variable = w complete dim = 4
+#pragma HLS ARRAY_RESHAPE variable = b complete dim = 2
+#pragma HLS ARRAY_RESHAPE variable = s complete dim = 2
+  static_assert(inputs == parts * simd, "a vector must be one row of the weights");
+  Bind<Fold::weights>::rom(w);
+  Bind<Fold::constants>::rom(b);
+  Bind<Fold::constants>::rom(s);
+  Int8 x[parts][simd];
+#pragma HLS ARRAY_PARTITION variable = x complete dim = 0
   Sum<inputs> sums[pe];
 #pragma HLS ARRAY_PARTITION variable = sums complete
   int group = 0, part = 0;  // group of outputs and part of inputs; part is the inner index
 vectors:
   for (int v = 0; v < vectors; ++v) {
   folds:
-    for (int fold = -handover; fold < groups * parts; ++fold) {
-#pragma HLS PIPELINE II = 1
-      if (fold == -handover) x = in.read();
-      if (fold < 0) continue;
-      const int o = group * pe, i = part * simd;
-    outputs:
+    for (int fold = 0; fold < handover + groups * parts; ++fold) {
+#pragma HLS LOOP_FLATTEN
+#pragma HLS PIPELINE II = 1 style = flp
+      if (fold == 0) {
+        const Vector<inputs> word = in.read();
+      all_parts:
+        for (int i = 0; i < parts; ++i) {
+#pragma HLS UNROLL
+        all_inputs:
+          for (int q = 0; q < simd; ++q) {
+#pragma HLS UNROLL
+            x[i][q] = word.lane[i * simd + q];
+          }
+        }
+      }
+      if (fold < handover) continue;
+    products:
       for (int p = 0; p < pe; ++p) {
 #pragma HLS UNROLL
-        int sum = 0;
-      inputs:
-        for (int q = 0; q < simd; ++q) {
-#pragma HLS UNROLL
-          sum += x.lane[i + q] * w[o + p][i + q];
-        }
+        const int sum = dot_product<Fold>(x[part], w[group][p][part]);
         sums[p] = (part == 0 ? 0 : static_cast<int>(sums[p])) + sum;
       }
-      part = part == parts - 1 ? 0 : part + 1;
-      if (part > 0) continue;
+      const bool complete = part == parts - 1;
+      part = complete ? 0 : part + 1;
+      if (!complete) continue;
       Vector<pe> y;
     results:
       for (int p = 0; p < pe; ++p) {
 #pragma HLS UNROLL
-        const Int8 result = requantize<inputs>(sums[p], s[o + p], b[o + p]);
-        y.lane[p] = Activation::template apply<pe>(o + p, result);
+        const Int8 result = requantize<inputs>(sums[p], s[group][p], b[group][p]);
+        y.lane[p] = Activation::apply(group, p, result);
       }
       out.write(y);
       group = group == groups - 1 ? 0 : group + 1;
@@ -85,10 +125,11 @@ template <class Design, int pe, int lanes, bool joins = lanes % pe == 0,
           bool cuts = pe % lanes == 0>
 struct Regroup {
   template <int vectors, int outputs>
-  static void run(Stream<pe>& groups, Stream<lanes>& out) {
-#pragma HLS DATAFLOW
+  static void regroup(Stream<pe>& groups, Stream<lanes>& out) {
+#pragma HLS INLINE
     Stream<outputs> results("results");
 #pragma HLS STREAM variable = results depth = Design::link_depth
+#pragma HLS BIND_STORAGE variable = results type = fifo impl = srl
     PROCESS(pack<vectors, 0>(groups, results));
     PROCESS(unpack<vectors>(results, out));
   }
@@ -97,7 +138,7 @@ struct Regroup {
 template <class Design, int pe, int lanes>
 struct Regroup<Design, pe, lanes, true, false> {
   template <int vectors, int outputs>
-  static void run(Stream<pe>& groups, Stream<lanes>& out) {
+  static void regroup(Stream<pe>& groups, Stream<lanes>& out) {
 #pragma HLS INLINE
     PROCESS(pack<vectors*(outputs / lanes), 0>(groups, out));
   }
@@ -106,7 +147,7 @@ struct Regroup<Design, pe, lanes, true, false> {
 template <class Design, int pe, int lanes>
 struct Regroup<Design, pe, lanes, false, true> {
   template <int vectors, int outputs>
-  static void run(Stream<pe>& groups, Stream<lanes>& out) {
+  static void regroup(Stream<pe>& groups, Stream<lanes>& out) {
 #pragma HLS INLINE
     PROCESS(unpack<vectors*(outputs / pe)>(groups, out));
   }
@@ -114,76 +155,83 @@ struct Regroup<Design, pe, lanes, false, true> {
 
 /// A linear layer with its activation.
 /// \tparam Design  See above
-/// \tparam pe      Outputs per cycle
-/// \tparam simd    Inputs per cycle
+/// \tparam Fold    See above
 /// \tparam lanes   Elements per outgoing word
-template <class Design, int pe, int simd, int lanes>
+/// \tparam direct  Whether lanes = PE: a group of results is a word, so nothing is regrouped
+template <class Design, class Fold, int lanes, bool direct = Fold::pe == lanes>
 struct Linear {
   /// \tparam vectors     Number of vectors
   /// \tparam Activation  Policy of activation.hpp, applied to the outputs
-  /// \tparam lanes_in    Elements per incoming word
-  /// \tparam inputs      Elements per incoming vector
-  /// \tparam outputs     Elements per outgoing vector
-  template <int vectors, class Activation, int lanes_in, int inputs, int outputs>
-  static void run(Stream<lanes_in>& in, Stream<lanes>& out, const int8_t (&w)[outputs][inputs],
-                  const int8_t (&b)[outputs], const uint8_t (&s)[outputs]) {
-#pragma HLS DATAFLOW
-    Stream<inputs> packed("packed");
-    Stream<pe> groups("groups");
+  template <int vectors, class Activation, int lanes_in, int groups, int pe, int parts, int simd>
+  static void linear_run(Stream<lanes_in>& in, Stream<lanes>& out,
+                         const int8_t (&w)[groups][pe][parts][simd], const int8_t (&b)[groups][pe],
+                         const uint8_t (&s)[groups][pe]) {
+#pragma HLS INLINE
+    Stream<parts * simd> packed("packed");
+    Stream<pe> grouped("groups");
 #pragma HLS STREAM variable = packed depth = Design::link_depth
-#pragma HLS STREAM variable = groups depth = Design::link_depth
+#pragma HLS STREAM variable = grouped depth = Design::link_depth
+#pragma HLS BIND_STORAGE variable = packed type = fifo impl = srl
+#pragma HLS BIND_STORAGE variable = grouped type = fifo impl = srl
     PROCESS(pack<vectors, Design::handover>(in, packed));
-    PROCESS(matrix_vector<vectors, Activation, simd, Design::handover>(packed, groups, w, b, s));
-    REGION(Regroup<Design, pe, lanes>::template run<vectors, outputs>(groups, out));
+    PROCESS(matrix_vector<vectors, Activation, Fold, Design::handover>(packed, grouped, w, b, s));
+    REGION(Regroup<Design, pe, lanes>::template regroup<vectors, groups * pe>(grouped, out));
   }
 };
 
-/// The special case lanes = PE: a group of results is a word, so nothing is regrouped.
-template <class Design, int lanes, int simd>
-struct Linear<Design, lanes, simd, lanes> {
-  template <int vectors, class Activation, int lanes_in, int inputs, int outputs>
-  static void run(Stream<lanes_in>& in, Stream<lanes>& out, const int8_t (&w)[outputs][inputs],
-                  const int8_t (&b)[outputs], const uint8_t (&s)[outputs]) {
-#pragma HLS DATAFLOW
-    Stream<inputs> packed("packed");
+template <class Design, class Fold, int lanes>
+struct Linear<Design, Fold, lanes, true> {
+  template <int vectors, class Activation, int lanes_in, int groups, int pe, int parts, int simd>
+  static void linear_run(Stream<lanes_in>& in, Stream<lanes>& out,
+                         const int8_t (&w)[groups][pe][parts][simd], const int8_t (&b)[groups][pe],
+                         const uint8_t (&s)[groups][pe]) {
+#pragma HLS INLINE
+    Stream<parts * simd> packed("packed");
 #pragma HLS STREAM variable = packed depth = Design::link_depth
+#pragma HLS BIND_STORAGE variable = packed type = fifo impl = srl
     PROCESS(pack<vectors, Design::handover>(in, packed));
-    PROCESS(matrix_vector<vectors, Activation, simd, Design::handover>(packed, out, w, b, s));
+    PROCESS(matrix_vector<vectors, Activation, Fold, Design::handover>(packed, out, w, b, s));
   }
 };
 
 /// A linear layer with its activation.
 /// \tparam vectors     Number of vectors
+/// \tparam inputs      Elements per incoming vector
+/// \tparam outputs     Elements per outgoing vector
 /// \tparam Activation  Policy of activation.hpp, applied to the outputs
 /// \tparam Design      See above
-/// \tparam pe          Outputs per cycle
-/// \tparam simd        Inputs per cycle
-template <int vectors, class Activation, class Design, int pe, int simd, int lanes_in, int lanes,
-          int inputs, int outputs>
-void linear(Stream<lanes_in>& in, Stream<lanes>& out, const int8_t (&w)[outputs][inputs],
-            const int8_t (&b)[outputs], const uint8_t (&s)[outputs]) {
+/// \tparam Fold        See above
+template <int vectors, int inputs, int outputs, class Activation, class Design, class Fold,
+          int lanes_in, int lanes, int groups, int pe, int parts, int simd>
+void linear(Stream<lanes_in>& in, Stream<lanes>& out, const int8_t (&w)[groups][pe][parts][simd],
+            const int8_t (&b)[groups][pe], const uint8_t (&s)[groups][pe]) {
 #pragma HLS INLINE
+  static_assert(groups * pe == outputs,
+                "all outputs must come in whole groups: PE divides outputs");
+  static_assert(parts * simd == inputs, "all inputs must come in whole parts: SIMD divides inputs");
   static_assert(inputs % lanes_in == 0, "a vector must fill whole words: lanes divides inputs");
   static_assert(outputs % lanes == 0, "a vector must fill whole words: lanes divides outputs");
-  Linear<Design, pe, simd, lanes>::template run<vectors, Activation>(in, out, w, b, s);
+  Linear<Design, Fold, lanes>::template linear_run<vectors, Activation>(in, out, w, b, s);
 }
 
 /// The cross-patch linear layer. It buffers the whole map, because every output needs all tokens.
 /// \tparam channels  Channels, each a vector of tokens for the matrix product
-/// \tparam Design    See above
-/// \tparam pe        Outputs per cycle
-/// \tparam simd      Inputs per cycle
-/// \tparam lanes     Elements per word
 /// \tparam tokens    Tokens
-template <int channels, class Design, int pe, int simd, int lanes, int tokens>
-void token_linear(Stream<lanes>& in, Stream<lanes>& out, const int8_t (&w)[tokens][tokens],
-                  const int8_t (&b)[tokens], const uint8_t (&s)[tokens]) {
-#pragma HLS DATAFLOW
+/// \tparam Design    See above; map_storage is what the maps are built of
+/// \tparam Fold      See above
+/// \tparam lanes     Elements per word
+template <int channels, int tokens, class Design, class Fold, int lanes, int groups, int pe,
+          int parts, int simd>
+void token_linear(Stream<lanes>& in, Stream<lanes>& out, const int8_t (&w)[groups][pe][parts][simd],
+                  const int8_t (&b)[groups][pe], const uint8_t (&s)[groups][pe]) {
+#pragma HLS INLINE
   Stream<lanes> by_channel("by_channel");
   Stream<lanes> mixed("mixed");
 #pragma HLS STREAM variable = by_channel depth = Design::link_depth
 #pragma HLS STREAM variable = mixed depth = Design::link_depth
-  PROCESS(transpose<tokens, channels>(in, by_channel));
-  REGION(linear<channels, Identity, Design, pe, simd>(by_channel, mixed, w, b, s));
-  PROCESS(transpose<channels, tokens>(mixed, out));
+#pragma HLS BIND_STORAGE variable = by_channel type = fifo impl = srl
+#pragma HLS BIND_STORAGE variable = mixed type = fifo impl = srl
+  PROCESS(transpose<tokens, channels, Design::map_storage>(in, by_channel));
+  REGION(linear<channels, tokens, tokens, Identity, Design, Fold>(by_channel, mixed, w, b, s));
+  PROCESS(transpose<channels, tokens, Design::map_storage>(mixed, out));
 }

@@ -92,7 +92,7 @@ Lock Fifo::wait_for_room() {
 
 Process::Process(const std::string& call, bool repeats, const std::function<void()>& body) {
   const std::string function = call.substr(0, call.find_first_of("<("));
-  const std::string layer = between(call, "Design::", "_pe");
+  const std::string layer = between(call, "Design::", "_fold");
   state_.parent = self;
   state_.block = self->block + (function == "Blocks");
   state_.layer = layer.empty() ? self->layer : layer;

@@ -64,7 +64,7 @@ class Fifo {
 class Process {
  public:
   /// \param call     Source text of the call. It contains the function's name and, for a linear
-  ///                 layer, the layer's name as Design::<layer>_pe.
+  ///                 layer, the layer's name as Design::<layer>_fold.
   /// \param repeats  true: `body` handles one image and is called once per image; false: once
   /// \param body     The call itself
   Process(const std::string& call, bool repeats, const std::function<void()>& body);

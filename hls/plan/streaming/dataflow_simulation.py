@@ -2,10 +2,10 @@
 
 A process runs its steps in order, at most one per cycle. A step waits until every word that it
 reads is available and every FIFO that it writes has room. A word can be read in the cycle after its
-write; its place is free in the cycle after its read. A blocked step delays all later steps. The
-times are unique (a Kahn network). Therefore the simulation does not go cycle by cycle: it advances
-one process after the other as far as the known times allow. If no process can advance before the
-last image is through, the design deadlocks.
+write; its place is free in the cycle after its read. A blocked step delays all later steps, and so
+does the pause of a process after each image. The times are unique (a Kahn network). Therefore the
+simulation does not go cycle by cycle: it advances one process after the other as far as the known
+times allow. If no process can advance before the last image is through, the design deadlocks.
 
 Words in flight in a pipeline do not count as room in the FIFOs. So the simulation deadlocks exactly
 when the sequential C++ processes deadlock on bounded, blocking streams.
@@ -24,7 +24,8 @@ from models.files.errors import PipelineError
 Numbers = npt.NDArray[np.int64]
 
 UNBOUNDED = 2**40  # words
-IMAGES = 4  # enough images to reach the steady interval
+WARM_UP = 4  # images until the steady state
+IMAGES = WARM_UP + 24  # 24 intervals: whole bursts of 2, 3, 4, 6, 8 and 12 images
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,8 @@ class Deadlock(PipelineError):
 class Result:
     """The result of a simulation.
 
-    `interval`: cycles between the last two images. `latency`: cycles from the first input word to
+    `interval`: cycles per image in the steady state, a mean because a design may deliver images in
+    bursts. `latency`: cycles from the first input word to
     the last logit of the first image. `limiting`: the processes with the most cycles per image, or
     "FIFO depths" if the interval is longer than that. `high_water`: words per FIFO, without the
     maps of the transposes.
@@ -68,14 +70,15 @@ def simulate(network: ProcessNetwork, depths: Mapping[str, int], images: int = I
     """Simulate `images` images (at least 2) that follow each other without a pause.
 
     `depths` maps the name or the kind of a FIFO to its depth in words; a name takes precedence. By
-    default a link has 2 words and a shortcut is unbounded. Raises Deadlock, and PipelineError for
-    an unknown FIFO.
+    default a link has 2 words, and shortcuts and start tokens are unbounded. Raises Deadlock, and
+    PipelineError for an unknown FIFO.
     """
     state = _State(network, depths, images)
     state.run()
     sink = network.processes[-1]
     ends = state.times(sink.reads[0].fifo, read=True).reshape(images, sink.cycles)[:, -1] + 1
-    interval = int(ends[-1] - ends[-2])
+    first = min(WARM_UP, images // 2) - 1
+    interval = round((ends[-1] - ends[first]) / (images - 1 - first))
     limiting = network.slowest if interval == network.longest_stage else ("FIFO depths",)
     return Result(interval, int(ends[0]), limiting, state.high_water())
 
@@ -103,7 +106,8 @@ def depths_by_name(network: ProcessNetwork, depths: Mapping[str, int]) -> dict[s
 class _State:
     """The arrays of a simulation: flat lists of operations, and the times of all words.
 
-    Per process: starts (first row in operations), position (next row), rounds (left), latencies.
+    Per process: starts (first row in operations), position (next row), rounds (left), per_image
+    (rounds), pauses and latencies.
     Per FIFO: bounds (depth), first (offset into the times), written and read (words so far).
     """
 
@@ -115,7 +119,9 @@ class _State:
         programs = [_operations(process, self.index) for process in network.processes]
         self.starts = np.cumsum([0, *(len(program) for program in programs)])
         self.operations = np.concatenate(programs)
-        self.rounds = np.array([process.rounds * images for process in network.processes])
+        self.per_image = np.array([process.rounds for process in network.processes])
+        self.rounds = self.per_image * images
+        self.pauses = np.array([process.pause for process in network.processes])
         self.latencies = np.array([process.latency for process in network.processes])
         initial = np.array([fifo.initial for fifo in network.fifos.values()], dtype=np.int64)
         self.first = np.cumsum([0, *(initial + self._words())])
@@ -131,6 +137,8 @@ class _State:
             self.starts,
             self.position,
             self.rounds,
+            self.per_image,
+            self.pauses,
             self.latencies,
             self.bounds,
             self.first,
@@ -153,7 +161,7 @@ class _State:
         """Return the most words that each FIFO held at once."""
         marks = {}
         for name, fifo in self.network.fifos.items():
-            if fifo.kind != "map":
+            if fifo.is_stream:
                 written, read = self.times(name, read=False), self.times(name, read=True)
                 held = np.arange(1, len(written) + 1) - np.searchsorted(read, written)
                 marks[name] = int(held.max())
@@ -210,6 +218,8 @@ def _advance(
     starts: Numbers,
     position: Numbers,
     rounds: Numbers,
+    per_image: Numbers,
+    pauses: Numbers,
     latencies: Numbers,
     bounds: Numbers,
     first: Numbers,
@@ -252,3 +262,5 @@ def _advance(
                 if position[p] == starts[p + 1]:
                     position[p] = starts[p]
                     rounds[p] -= 1
+                    if rounds[p] % per_image[p] == 0:
+                        now[p] += pauses[p]

@@ -14,6 +14,8 @@ from typing import Any
 from hls.plan.sizes import Product, Sizes, products
 from models.files.errors import PipelineError
 
+MAX_VECTOR = 512  # elements; HLS refuses stream words of more than 4,096 bits
+
 
 @dataclass(frozen=True)
 class Fold:
@@ -93,7 +95,7 @@ def check_folding(folding: Folding, sizes: Sizes) -> None:
 
     `lanes` must divide every vector length, `pe` the outputs of its product and `simd` the inputs.
     `lanes` need not divide the number of classes, because the classifier writes one element per
-    word.
+    word. A vector that lies in one word of a stream has at most MAX_VECTOR elements.
     """
     if folding.handover not in (0, 1):
         raise PipelineError(
@@ -108,6 +110,12 @@ def check_folding(folding: Folding, sizes: Sizes) -> None:
             )
     for name, product in products(sizes).items():
         fold = folding.fold(name)
+        for what, length in (("inputs", product.inputs), ("outputs per cycle (pe)", fold.pe)):
+            if length > MAX_VECTOR:
+                raise PipelineError(
+                    f"{name} has {length} {what}, but at most {MAX_VECTOR} fit in a word of an HLS "
+                    "stream (4,096 bits); take smaller factors or a narrower network."
+                )
         for key, factor, what, length in (
             ("pe", fold.pe, "outputs", product.outputs),
             ("simd", fold.simd, "inputs", product.inputs),

@@ -8,11 +8,13 @@ maps pass in time, and for each matrix product the fewest multipliers that are f
 from collections.abc import Iterator
 
 from hls.plan.sizes import Product, Sizes, products
+from hls.plan.streaming.binding import Binding
+from hls.plan.streaming.dataflow import PAUSE
 from hls.plan.streaming.folding import Fold, Folding, divisors, possible_lanes
 from hls.plan.streaming.resources import dsp_total
 from models.files.errors import PipelineError
 
-HANDOVER = 0  # the extra cycle of the published design would cost multipliers
+HANDOVER = 0  # the extra cycle of the published design would cost multipliers; a pause is per image
 
 
 def fold_for_cycles(sizes: Sizes, cycles: int) -> Folding | None:
@@ -23,7 +25,7 @@ def fold_for_cycles(sizes: Sizes, cycles: int) -> Folding | None:
     for lanes in possible_lanes(sizes):
         if _stream_cycles(sizes, lanes) <= cycles:
             folds = {
-                name: _fewest_multipliers(product, cycles // product.vectors)
+                name: _fewest_multipliers(product, (cycles - PAUSE) // product.vectors)
                 for name, product in products(sizes).items()
             }
             return Folding(lanes=lanes, handover=HANDOVER, **folds)
@@ -48,22 +50,24 @@ def fold_for_rate(sizes: Sizes, images_per_second: float, clock_ns: float) -> Fo
     return folding
 
 
-def fold_for_dsp(sizes: Sizes, dsp: int) -> Folding:
-    """Return the fastest folding within a budget of DSPs (estimate).
+def fold_for_dsp(sizes: Sizes, dsp: int, binding: Binding) -> Folding:
+    """Return the fastest folding within a budget of DSPs (estimate, with this binding).
 
     Among equally fast foldings it has the fewest multipliers. PipelineError states the smallest
     possible number of DSPs.
     """
     candidates = sorted(_possible_cycles(sizes))
-    if _dsp(sizes, candidates[-1]) > dsp:
+    if _dsp(sizes, candidates[-1], binding) > dsp:
         raise PipelineError(
             f"target.dsp is {dsp}, but the smallest design of this network takes "
-            f"{_dsp(sizes, candidates[-1])} (estimate); raise the budget."
+            f"{_dsp(sizes, candidates[-1], binding)} (estimate); raise the budget."
         )
     low, high = 0, len(candidates) - 1
     while low < high:
         middle = (low + high) // 2
-        low, high = (low, middle) if _dsp(sizes, candidates[middle]) <= dsp else (middle + 1, high)
+        low, high = (
+            (low, middle) if _dsp(sizes, candidates[middle], binding) <= dsp else (middle + 1, high)
+        )
     folding = fold_for_cycles(sizes, candidates[low])
     assert folding is not None
     return folding
@@ -77,7 +81,7 @@ def fastest_cycles(sizes: Sizes) -> int:
 def _stream_cycles(sizes: Sizes, lanes: int) -> int:
     """Return the cycles per image of the longest stream."""
     widest = max(sizes.patch_dim, sizes.embed_dim, sizes.hidden_dim)
-    return max(sizes.num_patches * widest // lanes, sizes.num_classes)
+    return max(sizes.num_patches * widest // lanes, sizes.num_classes) + PAUSE
 
 
 def _fewest_multipliers(product: Product, cycles: int) -> Fold:
@@ -100,14 +104,14 @@ def _possible_cycles(sizes: Sizes) -> set[int]:
     """Return the cycles per image that some stage can take and that all stages can reach."""
     streams = {_stream_cycles(sizes, lanes) for lanes in possible_lanes(sizes)}
     computing = {
-        product.vectors * fold.compute_cycles(product)
+        product.vectors * fold.compute_cycles(product) + PAUSE
         for product in products(sizes).values()
         for fold in _folds(product)
     }
     return {cycles for cycles in streams | computing if cycles >= fastest_cycles(sizes)}
 
 
-def _dsp(sizes: Sizes, cycles: int) -> int:
+def _dsp(sizes: Sizes, cycles: int, binding: Binding) -> int:
     folding = fold_for_cycles(sizes, cycles)
     assert folding is not None
-    return dsp_total(sizes, folding)
+    return dsp_total(sizes, folding, binding)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hls.headers.text import array_text
+from hls.headers.text import flat_array_text
 from hls.plan.streaming.folding import divisors
 from hls.simulate import gpp
 from models.integer import fixed_point
@@ -81,21 +81,21 @@ DRAW = {
     "pack": draw_pack,
 }
 SIZES = {unit: draw_cases(draw) for unit, draw in DRAW.items()}
-ACTIVATIONS = ("Identity", "Relu", f"Table<{TABLE_CHANNELS}, segments>")
+ACTIVATIONS = ("Identity", "Relu", "Table")
 
 
 def binding():
     """Return C++ with one function per unit and case: `linear_0`, ..."""
-    segments = np.stack([KNOTS[:, :-1], np.diff(KNOTS)], axis=-1)
-    lines = [
-        '#include "hls_units_binding.hpp"',
-        array_text("segments", segments, "Segment", dimensions=2),
-    ]
+    words = (np.diff(KNOTS) & 0x1FF) << 8 | (KNOTS[:, :-1] & 0xFF)
+    lines = ['#include "hls_units_binding.hpp"']
+    for lanes in divisors(TABLE_CHANNELS):
+        sizes = (str(TABLE_CHANNELS // lanes), str(lanes), "64")
+        lines.append(flat_array_text(f"tables_{lanes}", words, "TableWord", sizes))
     for unit, cases in SIZES.items():
         for number, case in enumerate(cases):
             arguments = list(map(str, case))
             if unit in ("linear", "duplicate"):
-                arguments.insert(0, activation(unit, number))
+                arguments.insert(0, activation_type(unit, number))
             call = f"{unit}_unit<{', '.join(arguments)}>"
             lines.append(f'extern "C" const auto {unit}_{number} = &{call};')
     return "\n".join(lines) + "\n"
@@ -106,6 +106,16 @@ def activation(unit, number):
     channels = SIZES[unit][number][1 if unit == "duplicate" else 2]
     tables = channels == TABLE_CHANNELS and number % 4 != 0
     return ACTIVATIONS[2] if tables else ACTIVATIONS[number % 2]
+
+
+def activation_type(unit, number):
+    """Return the activation in C++; a table has a memory for each lane, block RAM or LUTs."""
+    name, case = activation(unit, number), SIZES[unit][number]
+    if name != "Table":
+        return name
+    lanes = case[2] if unit == "duplicate" else case[3]
+    storage = "Storage::bram" if number % 2 else "Storage::lut"
+    return f"Table<{storage}, {TABLE_CHANNELS // lanes}, {lanes}, tables_{lanes}>"
 
 
 @pytest.fixture(scope="module")

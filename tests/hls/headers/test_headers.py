@@ -5,26 +5,32 @@ import re
 import numpy as np
 import pytest
 
+from hls.cpp.accelerators import STREAMING
 from hls.headers import network as headers
-from hls.headers.design import streaming_design_text
+from hls.headers.design import design_text
 from hls.headers.golden import golden_text
+from hls.plan.design import Design
+from hls.plan.sizes import Sizes
+from hls.plan.streaming.binding import Binding
 from hls.plan.streaming.folding import Fold, Folding
 from models.files.errors import PipelineError
 from models.integer import resmlp as int_resmlp
 from models.integer.params import IntLayer, published_name
 
-ARRAY = re.compile(r"^const (u?int8_t|Segment) (\w+)((?:\[\d+\])+) = ([^;]+);", re.MULTILINE)
+ARRAY = re.compile(r"^const (u?int8_t|TableWord) (\w+)((?:\[[\w:]+\])+) = ([^;]+);", re.MULTILINE)
 
 
-C_TYPES = {"int8_t": np.int8, "uint8_t": np.uint8, "Segment": np.int16}
+C_TYPES = {"int8_t": np.int8, "uint8_t": np.uint8, "TableWord": np.uint32}
 
 
 def parse_arrays(text):
-    """Read every array of a header back, with the shape that its declaration states."""
+    """Read every array of a header back, with the shape that its declaration states.
+
+    An array whose sizes are constants of the design is flat.
+    """
     arrays = {}
     for c_type, name, sizes, braces in ARRAY.findall(text):
-        shape = tuple(map(int, re.findall(r"\d+", sizes)))
-        shape += (2,) * (c_type == "Segment")  # knot and slope
+        shape = -1 if "Design" in sizes else tuple(map(int, re.findall(r"\d+", sizes)))
         values = np.array(re.findall(r"-?\d+", braces), dtype=C_TYPES[c_type])
         assert name not in arrays
         arrays[name] = values.reshape(shape)
@@ -47,9 +53,13 @@ def test_text_of_one_array(random_network):
     network = random_network(patch_dim=3, embed_dim=2)
     object.__setattr__(network, "embed_linear", layer)
     text = headers.params_text(network)
-    assert "const int8_t embed_linear_w[2][3] = {\n{-1, 2, 3},\n{4, -128, 127}};\n" in text
-    assert "const int8_t embed_linear_b[2] = {5, -6};\n" in text
-    assert "const uint8_t embed_linear_s[2] = {1, 16};\n" in text
+    fold = "Design::embed_linear_fold::"
+    groups, sizes = f"[{fold}groups][{fold}pe]", f"[{fold}parts][{fold}simd]"
+    assert f"int8_t embed_linear_w{groups}{sizes} = {{\n-1, 2, 3,\n4, -128, 127}};\n" in text
+    assert f"const int8_t embed_linear_b{groups} = {{\n5,\n-6}};\n" in text
+    assert f"const uint8_t embed_linear_s{groups} = {{\n1,\n16}};\n" in text
+    channels = "[Design::channel_words][Design::lanes]"
+    assert f"const int8_t blocks_0_token_mixer_affine_1_w{channels} = {{\n" in text
 
 
 def test_config_states_the_sizes(network):
@@ -67,20 +77,22 @@ def test_params_read_back_are_the_network(network):
         name = published_name(leaf_name)
         if isinstance(leaf, IntLayer):
             for key in ("w", "b", "s"):
-                assert np.array_equal(arrays.pop(f"{name}_{key}"), getattr(leaf, key)), name
+                values = getattr(leaf, key).ravel()
+                assert np.array_equal(arrays.pop(f"{name}_{key}"), values), name
         else:
-            segments = arrays.pop(f"{name}_segments")
-            assert segments.shape[1:] == (64, 2)
-            assert np.array_equal(segments[..., 0], leaf.knots[:, :-1]), name
-            assert np.array_equal(segments.sum(axis=2), leaf.knots[:, 1:]), name
+            words = arrays.pop(f"{name}_words").reshape(-1, 64)
+            assert words.max() < 1 << 17
+            slopes = np.diff(leaf.knots)
+            assert np.array_equal((words & 0xFF).astype(np.int8), leaf.knots[:, :-1]), name
+            assert np.array_equal(words >> 8, np.where(slopes < 0, slopes + 512, slopes)), name
     assert not arrays
 
 
 def test_published_names(published_network):
     network = published_network[0]
     arrays = parse_arrays(headers.params_text(network))
-    assert arrays["blocks_0_token_mixer_affine_1_w"].shape == (96,)
-    assert arrays["blocks_3_mlp_linear_2_w"].shape == (96, 96)
+    assert arrays["blocks_0_token_mixer_affine_1_w"].size == 96
+    assert arrays["blocks_3_mlp_linear_2_w"].size == 96 * 96
     assert arrays["blocks_0_token_mixer_res_affine_b"].min() == -1
     assert len(arrays) == 3 * (2 + 4 * 7)
 
@@ -93,32 +105,50 @@ def test_a_block_names_each_of_its_arrays_and_its_activations(network):
         assert len(bound) == 3 * 7
         assert all(array == f"blocks_{index}_{name}" for name, array in bound.items())
         acts = dict(re.findall(r"using (\w+) = (.*);", body))
-        psa = [f"Table<{n}, blocks_{index}_mlp_psa_{i}_segments>" for i, n in ((1, 6), (2, 10))]
+        sizes = ("Design::channel_words, Design::lanes",)
+        sizes += ("Design::mlp_linear_1_fold::groups, Design::mlp_linear_1_fold::pe",)
+        storages = ("Design::act_in_storage", "Design::act_hidden_storage")
+        psa = [
+            f"Table<{storage}, {size}, blocks_{index}_mlp_psa_{i}_words>"
+            for i, (storage, size) in enumerate(zip(storages, sizes, strict=True), 1)
+        ]
         expected = psa if network.has_tables else ["Identity", "Relu"]
         assert acts == dict(zip(("ActIn", "ActHidden"), expected, strict=True))
 
 
-def test_design_states_factors_and_depths(network):
+def test_design_states_factors_depths_and_bindings():
     folds = (Fold(2, 3), Fold(4, 1), Fold(5, 6), Fold(3, 10), Fold(1, 2))
     folding = Folding(2, *folds, handover=0)
     depths = {"token_mixer_shortcut": 99, "mlp_shortcut": 40, "link": 3}
-    text = streaming_design_text(folding, depths)
-    constants = re.findall(r"^  static constexpr int (\w+) = (\d+);$", text, re.MULTILINE)
-    assert {name: int(value) for name, value in constants} == {
+    sizes = Sizes(12, 8, 6, 10, 2, 3, True)
+    binding = Binding(dsp_share=0.5)
+    text = design_text(Design("", STREAMING, sizes, folding, depths, binding=binding))
+    shared, *structs = re.split(r"^  struct (\w+)_fold {$", text, flags=re.MULTILINE)
+    constants = dict(re.findall(r"^  static constexpr int (\w+) = (\d+);$", shared, re.MULTILINE))
+    assert {name: int(value) for name, value in constants.items()} == {
         "lanes": 2,
+        "channel_words": 3,
         "handover": 0,
-        "embed_linear_pe": 2,
-        "embed_linear_simd": 3,
-        "token_mixer_linear_pe": 4,
-        "token_mixer_linear_simd": 1,
-        "mlp_linear_1_pe": 5,
-        "mlp_linear_1_simd": 6,
-        "mlp_linear_2_pe": 3,
-        "mlp_linear_2_simd": 10,
-        "classifier_linear_pe": 1,
-        "classifier_linear_simd": 2,
+        "affine_dsp_lanes": 1,
         **{f"{name}_depth": depth for name, depth in depths.items()},
     }
+    assert "bool affine_bound = true;" in shared
+    assert "Storage token_mixer_shortcut_storage = Storage::bram;" in shared
+    assert "Storage act_in_storage = Storage::lut;" in shared
+    of = dict(zip(structs[::2], structs[1::2], strict=True))
+    factors = {
+        name: tuple(int(n) for n in re.findall(r"int \w+ = (\d+);", members))
+        for name, members in of.items()
+    }
+    assert factors == {  # pe, simd, groups, parts, dsp_inputs
+        "embed_linear": (2, 3, 3, 4, 2),
+        "token_mixer_linear": (4, 1, 2, 8, 0),
+        "mlp_linear_1": (5, 6, 2, 1, 3),
+        "mlp_linear_2": (3, 10, 2, 1, 5),
+        "classifier_linear": (1, 2, 3, 3, 1),
+    }
+    assert all("bool bound = true;" in members for members in of.values())
+    assert all("Storage weights = Storage::lut;" in members for members in of.values())
 
 
 def test_golden_samples_read_back(network):

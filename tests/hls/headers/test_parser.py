@@ -11,6 +11,7 @@ from hls.headers.golden import golden_text
 from hls.headers.network import config_text, params_text
 from hls.headers.parser import HEADER_FILES, parse_arrays, read_arrays
 from hls.headers.reader import read_network, read_samples
+from hls.headers.text import array_text as our_array_text
 from models.files.errors import PipelineError
 from models.integer import resmlp as int_resmlp
 from models.integer.params import IntResMlp, IntTable, published_name
@@ -248,9 +249,29 @@ def test_our_headers_are_read_back_identical(random_network, tmp_path, tables):
     assert read_back.inter == ()
 
 
+@pytest.mark.parametrize(
+    ("end", "words"),
+    [
+        ("};", "blocks_0_mlp_psa_1_words has 383 words, but must have 64 a channel"),
+        (", 131072};", "blocks_0_mlp_psa_1_words holds 131072"),
+        (", };", "instead of a whole number"),
+        (", 3 4};", "has '4' instead of ,"),
+    ],
+)
+def test_words_that_are_no_table_are_refused(table_headers, tmp_path, end, words):
+    table_headers(lambda text: re.sub(r"(psa_1_words\[[^;]*), \d+};", rf"\1{end}", text, count=1))
+    refused(lambda: read_network(read_arrays(tmp_path), tmp_path), "params.hpp, line ", words)
+
+
+def test_a_matrix_of_unequal_rows_is_refused(table_headers, tmp_path):
+    table_headers(lambda text: re.sub(r"(embed_linear_w\[[^;]*), -?\d+};", r"\1};", text))
+    words = "which are not 6 equal rows"
+    refused(lambda: read_network(read_arrays(tmp_path), tmp_path), "embed_linear_w has", words)
+
+
 @pytest.fixture
-def segment_headers(random_network, tmp_path):
-    """Return a function that writes our headers of a small network with changed segments."""
+def table_headers(random_network, tmp_path):
+    """Return a function that writes our headers of a small network, changed."""
 
     def write(change):
         network = random_network(seed=9, tables=True)
@@ -258,6 +279,30 @@ def segment_headers(random_network, tmp_path):
         return network
 
     return write
+
+
+@pytest.fixture
+def segment_headers(random_network, tmp_path):
+    """Return a function that writes headers of a network with the segments of our earlier ones."""
+
+    def write(change):
+        network = random_network(seed=9, tables=True)
+        text = re.sub(r"const TableWord \w+\[.*?;\n", "", params_text(network), flags=re.DOTALL)
+        for name, leaf in network.leaves():
+            if isinstance(leaf, IntTable):
+                pairs = np.stack([leaf.knots[:, :-1], np.diff(leaf.knots)], axis=-1)
+                array = f"{published_name(name)}_segments"
+                text += our_array_text(array, pairs, "Segment", dimensions=2)
+        (tmp_path / "params.hpp").write_text(change(text))
+        return network
+
+    return write
+
+
+def test_tables_as_segments_are_read_too(segment_headers, tmp_path):
+    """Headers of ours had pairs of a knot and a slope before they had words."""
+    network = segment_headers(lambda text: text)
+    assert same(read_network(read_arrays(tmp_path), tmp_path), network)
 
 
 def test_tables_as_knots_are_read_too(segment_headers, tmp_path):

@@ -4,11 +4,14 @@ from dataclasses import replace
 
 import pytest
 
-from hls.plan.estimate import Memory, Usage, total
+from hls.plan.estimate import Memory, Usage, tool_dsps, total
+from hls.plan.fit import shortages, verdict
 from hls.plan.sizes import Sizes, products
+from hls.plan.streaming.binding import Binding, storages
 from hls.plan.streaming.dataflow import streaming_network
 from hls.plan.streaming.fifo_depths import size_fifos
 from hls.plan.streaming.folding import Fold, Folding, published_folding
+from hls.plan.streaming.plan import plan_streaming
 from hls.plan.streaming.resources import dsp_total, usage
 
 LERP_96 = Sizes(48, 64, 96, 96, 4, 10, True)
@@ -16,8 +19,13 @@ RELU_192 = Sizes(48, 64, 96, 192, 4, 10, False)
 DEPTHS = {"token_mixer_shortcut": 12_000, "mlp_shortcut": 300, "link": 4}
 
 
-def rows_of(sizes: Sizes, folding: Folding, depths: dict[str, int] = DEPTHS) -> dict[str, Usage]:
-    rows = usage(sizes, folding, streaming_network(sizes, folding), depths)
+def rows_of(
+    sizes: Sizes,
+    folding: Folding,
+    depths: dict[str, int] = DEPTHS,
+    binding: Binding = Binding(),  # noqa: B008 - frozen
+) -> dict[str, Usage]:
+    rows = usage(sizes, folding, streaming_network(sizes, folding), depths, binding)
     return {row.layer: row for row in rows}
 
 
@@ -30,16 +38,92 @@ def test_published_multipliers(sizes: Sizes, published: int) -> None:
     assert sum(in_parallel) == published
     affines = 4 * 4  # two, and one on each shortcut, in each of four blocks
     assert total(list(rows.values())).multipliers == published + affines + 96
-    assert dsp_total(sizes, published_folding(sizes)) == published + affines + 96
+    bound = dsp_total(sizes, published_folding(sizes), Binding(dsp_share=1.0))
+    assert bound == published + affines + 96
 
 
 def test_a_row_counted_by_hand() -> None:
     """12 of 96 outputs and 32 of 96 inputs at a time: 8 * 3 words of 256 bits in 12 memories."""
     folding = replace(published_folding(LERP_96), mlp_linear_1=Fold(12, 32))
     row = rows_of(LERP_96, folding)["mlp_linear_1"]
-    assert (row.copies, row.multipliers, row.dsp, row.dsp_paired) == (4, 4 * 384, 4 * 384, 4 * 192)
-    assert row.lut_memory == 4 * (12 * 256 + 12 * 13)  # weights; biases and shifts
+    assert (row.copies, row.multipliers, row.dsp_paired) == (4, 4 * 384, 4 * 192)
+    assert row.dsp == 4 * 12 * (32 - 10)  # the tool makes 10 of 32 products of LUTs
+    assert row.lut_memory == 4 * (12 * 256 + 2 * 12 * 8)  # weights; biases and shifts
     assert row.bram == 0
+    per_output = 10 * 41 + (10 + 1) * 20 + 80  # products, adders with the partial sum, requantise
+    assert row.lut_logic == 4 * (12 * per_output + 8 * 32)  # and a 3 to 1 choice of the part
+
+
+@pytest.mark.parametrize(("share", "dsp"), [(1.0, 32), (0.5, 16), (0.0, 0)])
+def test_bound_multipliers_are_what_they_are_bound_to(share: float, dsp: int) -> None:
+    folding = replace(published_folding(LERP_96), mlp_linear_1=Fold(12, 32), lanes=2)
+    rows = rows_of(LERP_96, folding, binding=Binding(dsp_share=share))
+    row = rows["mlp_linear_1"]
+    assert row.dsp == 4 * 12 * dsp
+    per_output = (32 - dsp) * 41 + 32 * 20 + 80  # every product is added in LUTs
+    assert row.lut_logic == 4 * (12 * per_output + 8 * 32)
+    affine = rows["mlp_res_affine"]
+    assert (affine.dsp, affine.lut_logic) == (
+        4 * round(2 * share),
+        4 * (160 + 41 * (2 - round(2 * share))),
+    )
+
+
+@pytest.mark.parametrize(("products", "dsp"), [(1, 1), (17, 12), (64, 43), (96, 64)])
+def test_what_the_tool_makes_of_a_sum(products: int, dsp: int) -> None:
+    """Published reports: 11 or 12 of 17, 64 of 96."""
+    assert tool_dsps(products) == dsp
+
+
+def test_the_published_saving_comes_out_of_the_estimate() -> None:
+    """The paper: LERP-PSA-96 takes 25 % less LUT + DSP than ReLU-192."""
+    sums = []
+    for sizes in (LERP_96, RELU_192):
+        figures = plan_streaming("", sizes, published_folding(sizes), 5.0).figures
+        sums.append(int(figures["estimate_lut"]) + int(figures["estimate_dsp"]))
+    assert 0.7 < sums[0] / sums[1] < 0.8
+    tables_in_luts = plan_streaming(
+        "", LERP_96, published_folding(LERP_96), 5.0, Binding(tables="lut")
+    )
+    assert int(tables_in_luts.figures["estimate_lut"]) > 0.85 * sums[1]
+
+
+def test_estimate_and_header_bind_by_one_rule() -> None:
+    """1,024 bits, or 256 words: LUTs. Tables on request, shortcuts by the words of a LUT."""
+    folding = published_folding(LERP_96)
+    found = storages(LERP_96, folding, DEPTHS, Binding())
+    assert found.pop("act_in") == found.pop("act_hidden") == "bram"  # 6,144 words
+    assert found.pop("map") == "bram"
+    assert found.pop("token_mixer_shortcut") == found.pop("mlp_shortcut") == "bram"
+    assert set(found.values()) == {"lut"}
+    asked = storages(LERP_96, folding, {**DEPTHS, "mlp_shortcut": 128}, Binding(tables="lut"))
+    assert asked["act_in"] == asked["act_hidden"] == asked["mlp_shortcut"] == "lut"
+    shallow = storages(LERP_96, folding, DEPTHS, Binding(lut_words=64))
+    assert shallow["mlp_linear_1_weights"] == "bram"  # 96 words of 768 bits
+    assert shallow["mlp_linear_1_constants"] == "lut"  # 96 words of 8 bits
+    assert shallow["token_mixer_linear_weights"] == "lut"  # 64 words
+
+
+def test_a_part_that_is_short_of_one_memory_takes_the_other(monkeypatch) -> None:
+    monkeypatch.setattr("hls.plan.fit.available", lambda part: {"lut": 60_000} | HAS)
+    plan = plan_streaming("", LERP_96, published_folding(LERP_96), 5.0, part="small")
+    assert plan.design.binding.lut_words == 64
+    assert plan.figures["estimate_bram_18k"] > 128 and verdict(plan.figures, "small") == "yes"
+    monkeypatch.setattr("hls.plan.fit.available", lambda part: HAS | {"bram_18k": 120})
+    plan = plan_streaming("", RELU_192, published_folding(RELU_192), 5.0, part="small")
+    assert plan.design.binding.lut_words == 256
+
+
+HAS = {"lut": 1_000_000, "ff": 2_000_000, "dsp": 9_000, "bram_18k": 3_000}
+
+
+def test_a_design_that_does_not_fit_says_what_is_short() -> None:
+    figures = {"estimate_lut": 610_400, "estimate_dsp": 4_761, "estimate_bram_18k": 2_689}
+    assert list(shortages(figures, "xcu50-fsvh2104-2-e")) == ["bram_18k"]
+    figures["estimate_dsp"] = 5_730
+    words = "no: DSP 5,730 of 5,952 (96 %), BRAM 18k 2,689 of 2,688 (100 %)"
+    assert verdict(figures, "xcu50-fsvh2104-2-e") == words
+    assert verdict(figures, "a part that nobody knows") is None
 
 
 def test_an_odd_output_has_no_partner_in_its_dsp() -> None:
@@ -51,7 +135,7 @@ def test_deep_weights_move_to_block_ram() -> None:
     folding = replace(published_folding(LERP_96), mlp_linear_1=Fold(1, 4))  # 2304 words of 32 bits
     row = rows_of(LERP_96, folding)["mlp_linear_1"]
     assert row.bram == 4 * 5  # five of 512 x 36; in 1024 x 18 it would be three times two
-    assert row.lut_memory == 4 * 13 * 2
+    assert row.lut_memory == 4 * 2 * 8 * 2  # biases and shifts of 96 outputs
 
 
 @pytest.mark.parametrize(
@@ -84,9 +168,15 @@ def test_tables_only_where_the_network_has_them() -> None:
 def test_tables_fill_luts_however_they_are_spread() -> None:
     """Per lane a share of the channels: 64 segments of 17 bits are 17 LUTs a channel."""
     folding = replace(published_folding(LERP_96), lanes=8, mlp_linear_1=Fold(16, 96))
-    rows = rows_of(LERP_96, folding)
+    rows = rows_of(LERP_96, folding, binding=Binding(tables="lut"))
     for name in ("mlp_psa_1", "mlp_psa_2"):
         assert (rows[name].lut_memory, rows[name].bram) == (4 * 96 * 17, 0)
+
+
+def test_deep_tables_are_block_ram() -> None:
+    rows = rows_of(LERP_96, published_folding(LERP_96))  # 6,144 words of 17 bits: 3 x 2 of 2048 x 9
+    for name in ("mlp_psa_1", "mlp_psa_2"):
+        assert (rows[name].lut_memory, rows[name].bram) == (0, 4 * 6)
 
 
 def test_maps_and_shortcuts_are_the_block_ram_of_the_published_design() -> None:
@@ -100,7 +190,8 @@ def test_maps_and_shortcuts_are_the_block_ram_of_the_published_design() -> None:
 
 def test_the_total_is_the_sum_of_the_rows() -> None:
     network = streaming_network(LERP_96, published_folding(LERP_96))
-    rows = usage(LERP_96, published_folding(LERP_96), network, size_fifos(network).depths)
+    depths = size_fifos(network).depths
+    rows = usage(LERP_96, published_folding(LERP_96), network, depths, Binding())
     whole = total(rows)
-    for key in ("multipliers", "dsp", "dsp_paired", "lut_memory", "bram"):
+    for key in ("multipliers", "dsp", "dsp_paired", "lut_memory", "bram", "lut_logic"):
         assert getattr(whole, key) == sum(getattr(row, key) for row in rows) > 0

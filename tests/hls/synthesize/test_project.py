@@ -12,8 +12,9 @@ import pytest
 
 from hls.cpp.accelerators import STREAMING
 from hls.headers import network as headers_module
-from hls.headers.design import streaming_design_text
+from hls.headers.design import design_text
 from hls.headers.golden import golden_text
+from hls.plan.design import Design
 from hls.plan.sizes import Sizes
 from hls.plan.streaming.dataflow import streaming_network
 from hls.plan.streaming.fifo_depths import size_fifos
@@ -459,10 +460,11 @@ def test_the_project_alone_compiles_and_passes(random_network, tmp_path):
     sizes = Sizes.of(network)
     folding = published_folding(sizes)
     depths = size_fifos(streaming_network(sizes, folding)).depths
+    design = Design("", STREAMING, sizes, folding, depths)
     texts = {
         "config.hpp": headers_module.config_text(network),
         "params.hpp": headers_module.params_text(network),
-        "design.hpp": streaming_design_text(folding, depths),
+        "design.hpp": design_text(design),
         "golden.hpp": golden_text(samples),
     }
     for name, text in texts.items():
