@@ -181,17 +181,20 @@ def run(command: Sequence[str], log: Path) -> Result:
 
 
 def run_all(
-    commands: Sequence[Sequence[str]], log: Path, variables: Mapping[str, str] | None = None
+    commands: Sequence[Sequence[str]],
+    log: Path,
+    variables: Mapping[str, str] | None = None,
+    folder: Path | None = None,
 ) -> list[Result]:
     """Run commands side by side until all have ended; append each with its output to `log`.
 
-    `variables` are added to their environment. PipelineError if one cannot be started. None of them
+    They run in `folder`; `variables` are added to their environment. PipelineError if one cannot be started. None of them
     outlives this process.
     """
     with ThreadPoolExecutor(len(commands)) as pool, Children() as children:
 
         def run_one(command: Sequence[str]) -> Result:
-            process = _started(children, command, subprocess.PIPE, variables)
+            process = _started(children, command, subprocess.PIPE, variables, folder)
             output = process.communicate()[0].decode(errors="replace")
             children.end(process)
             with log.open("a") as file:  # one write per command, so that parallel ones do not mix
@@ -216,11 +219,12 @@ def _started(
     command: Sequence[str],
     output: int,
     variables: Mapping[str, str] | None = None,
+    folder: Path | None = None,
 ) -> subprocess.Popen[bytes]:
     """Start a command; PipelineError, which says what to do, if that is not possible."""
     program = Path(command[0])
     try:
-        return children.start(command, output, variables=variables)
+        return children.start(command, output, folder, variables)
     except PermissionError:
         raise PipelineError(
             f"{program} may not be run; if {program.parent} is on a file system that runs no "

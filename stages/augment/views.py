@@ -5,6 +5,8 @@ they are needed (a quarter of a second). Only the logits are stored, so no image
 set.
 """
 
+import hashlib
+import io
 import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path

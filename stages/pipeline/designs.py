@@ -110,6 +110,7 @@ class DesignRow:
         if isinstance(self.multipliers, Multipliers):
             return self.multipliers.dsp
         return _SHARES[self.multipliers or "auto"]
+
     board: Annotated[str, one_of(*BOARDS)] | None = None
 
 

@@ -34,6 +34,11 @@ def comparison_file(design: str) -> Path:
     return synthesis_file(design).with_name("comparison.json")
 
 
+def rtl_file(design: str) -> Path:
+    """Return the path of a design's figures from simulated RTL; absent without Verilator."""
+    return Path("data/rtl") / design / "metrics.json"
+
+
 def history(kind: str, name: str) -> Path:
     """Return the path of a training curve: data/history/<float or int8>/<name>.csv."""
     return Path("data/history") / kind / f"{name}.csv"

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
-from typing import IO
+from typing import IO, Any
 
 import torch
 
@@ -53,9 +53,22 @@ class Result:
 
 
 def all_readers() -> dict[str, Reader]:
-    """Return the READER of every file in tests/fuzz/readers/, by the name of the file."""
+    """Return the reader of every file in tests/fuzz/readers/, by the name of the file.
+
+    A file has a READER, or the functions `mutate(random)`, which makes a file from nothing, and
+    `read`; its FILE is then the name of the file that is read.
+    """
     names = sorted(module.name for module in pkgutil.iter_modules(readers.__path__))
-    return {n: importlib.import_module(f"{readers.__name__}.{n}").READER for n in names}
+    return {n: _reader(importlib.import_module(f"{readers.__name__}.{n}")) for n in names}
+
+
+def _reader(module: Any) -> Reader:
+    if hasattr(module, "READER"):
+        return module.READER
+    file = getattr(module, "FILE", module.NAME)
+    return Reader(
+        file, lambda: [b""], module.read, lambda _, random: module.mutate(random), names=""
+    )
 
 
 def input_of(reader: Reader, seeds: Sequence[bytes], seed: int, index: int) -> bytes:

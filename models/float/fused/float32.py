@@ -119,9 +119,7 @@ def relu_mlp_back(
     return MlpGrads(g, sums["grad_first"], sums["hidden_sums"], sums["grad_second"], sums["sums"])
 
 
-def table_mlp(
-    x: Tensor, mlp: Mlp, tables: Tables, keep: bool = True
-) -> tuple[MlpStreams, Tensor]:
+def table_mlp(x: Tensor, mlp: Mlp, tables: Tables, keep: bool = True) -> tuple[MlpStreams, Tensor]:
     """Return the streams of x + second @ lerp(first @ lerp(scale * x + offset) + ...) + bias.
 
     The sums of the last one are returned, too. Without `keep` only the result is returned.
