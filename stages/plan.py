@@ -134,8 +134,15 @@ def main(name: str) -> None:
     text = "\n".join(markdown(table) for table in (figures, *plan.tables))
     logging.info("%s", text)
     write_plan(name, plan.design, text)
-    if fits not in (None, "yes"):
-        logging.warning("designs.%s does not fit %s (estimate); %s.", name, params.hls.part, fits)
+    if fits is not None and fits != "yes":
+        short = fits.removeprefix("no: ")
+        logging.warning(
+            "designs.%s does not fit %s (estimate): %s; beyond 70 %% of the LUTs or 80 %% of the "
+            "DSPs or block RAMs routing seldom succeeds.",
+            name,
+            params.hls.part,
+            short,
+        )
     write_metrics(metrics("model", name), values)
 
 

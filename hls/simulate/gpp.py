@@ -26,6 +26,7 @@ FLAGS = (
     "-Wextra",
     "-Wno-unknown-pragmas",  # #pragma HLS
     "-Wno-unused-label",  # labels are the names of loops in the reports of Vitis HLS
+    "-Wno-missing-braces",  # params.hpp lists an array's values flat, in the order of memory
     "-Wno-uninitialized",  # ap_private.h sign-extends a value before it sets it
     "-Wno-maybe-uninitialized",
 )

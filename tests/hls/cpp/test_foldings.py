@@ -1,10 +1,13 @@
 """Designs of many foldings compute the same integers as numpy, in every layer."""
 
+import re
+
 import numpy as np
 import pytest
 
 from hls.headers.golden import golden_text
 from hls.plan.sizes import Sizes
+from hls.plan.streaming.binding import Binding
 from hls.plan.streaming.dataflow import streaming_network
 from hls.plan.streaming.folding import published_folding
 from hls.simulate import gpp
@@ -26,9 +29,19 @@ LERP_PSA_96 = {"patch_dim": 48, "num_patches": 64, "embed_dim": 96, "hidden_dim"
 PUBLISHED_INTERVAL = 6240  # cycles per image of LERP-PSA-96
 
 
-def simulate(network, folding, folder, build, compiler="g++", flags=QUICK, samples=3, images=20):
+def simulate(
+    network,
+    folding,
+    folder,
+    build,
+    compiler="g++",
+    flags=QUICK,
+    samples=3,
+    images=20,
+    binding=None,
+):
     """Compare every layer of the samples and the logits of the images."""
-    write_headers(network, folder, folding)
+    write_headers(network, folder, folding, binding)
     shape = (samples, network.num_patches, network.patch_dim)
     tokens = np.random.default_rng(7).integers(-128, 128, shape, dtype=np.int32)
     golden = int_resmlp.make_samples(network, tokens, np.zeros(samples))
@@ -44,7 +57,7 @@ def test_lerp_psa_96_at_multiples_of_the_published_rate(speed, random_network, t
     sizes = Sizes.of(network)
     folding = published_folding(sizes) if speed == 1 else wide_folding(network, lanes=speed)
     longest_stage = streaming_network(sizes, folding).longest_stage
-    assert PUBLISHED_INTERVAL // longest_stage == speed
+    assert round(PUBLISHED_INTERVAL / longest_stage) == speed
     simulate(network, folding, tmp_path, builds.build, samples=2, images=4)
 
 
@@ -62,6 +75,16 @@ UNEQUAL = {  # lanes, PE and SIMD of each layer, handover
 def test_unequal_foldings(factors, random_network, tmp_path, builds):
     network = random_network(seed=2, tables=True, **SMALL)
     simulate(network, make_folding(network, *UNEQUAL[factors]), tmp_path, builds.build)
+
+
+def test_factors_that_are_no_powers_of_two(random_network, tmp_path, builds):
+    """As for a small budget of DSPs; half of the multipliers and all tables are bound to LUTs."""
+    network = random_network(
+        seed=6, tables=True, patch_dim=48, num_patches=16, embed_dim=36, hidden_dim=60
+    )
+    folding = make_folding(network, 1, (3, 1, 5, 12, 1), (12, 16, 9, 3, 12))
+    binding = Binding(dsp_share=0.5, tables="lut", lut_words=32)
+    simulate(network, folding, tmp_path, builds.build, binding=binding)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -91,28 +114,29 @@ def test_clang_agrees_without_a_warning(clang, random_network, tmp_path):
 
 
 IMPOSSIBLE = {  # what design.hpp says instead, and the sentence that refuses it
-    "lanes = 3": "lanes divides",
-    "mlp_linear_1_pe = 3": "PE divides outputs",
-    "mlp_linear_2_simd = 7": "SIMD divides inputs",
-    "token_mixer_shortcut_depth = 31": "a shortcut that cannot hold it blocks forever",
-    "mlp_shortcut_depth = 3": "a shortcut that cannot hold it blocks forever",
+    ("", "lanes = 3"): "lanes divides",
+    ("mlp_linear_1_fold", "pe = 3"): "PE divides outputs",
+    ("mlp_linear_2_fold", "simd = 7"): "SIMD divides inputs",
+    ("", "token_mixer_shortcut_depth = 31"): "a shortcut that cannot hold it blocks forever",
+    ("", "mlp_shortcut_depth = 3"): "a shortcut that cannot hold it blocks forever",
 }
 
 
-@pytest.mark.parametrize("constant", IMPOSSIBLE)
-def test_an_impossible_design_is_refused_in_a_sentence(constant, random_network, tmp_path, builds):
+@pytest.mark.parametrize("change", IMPOSSIBLE, ids=" ".join)
+def test_an_impossible_design_is_refused_in_a_sentence(change, random_network, tmp_path, builds):
     network = random_network(seed=2, **SMALL)
     write_headers(network, tmp_path, wide_folding(network, lanes=4))
     design = tmp_path / "design.hpp"
+    struct, constant = change
+    before, after = design.read_text().split(f"struct {struct}", 1) if struct else ("", "")
+    changed = after or design.read_text()
     name = constant.split(" = ")[0]
-    lines = [
-        f"  static constexpr int {constant};" if f" {name} = " in line else line
-        for line in design.read_text().splitlines()
-    ]
-    assert "\n".join(lines) != design.read_text().rstrip()
-    design.write_text("\n".join(lines) + "\n")
+    changed = re.sub(rf"int {name} = \d+;", f"int {constant};", changed, count=1)
+    text = f"{before}struct {struct}{changed}" if struct else changed
+    assert text != design.read_text()
+    design.write_text(text)
     log, top = tmp_path / "log", [gpp.SOURCES / "streaming/resmlp_top.cpp"]
     includes = [*(gpp.SOURCES / name for name in ("common", "streaming")), tmp_path]
     with pytest.raises(PipelineError, match="cannot compile the HLS code"):
         builds.compile("g++", top, includes, tmp_path / "top", log, ["-O0", "-fsyntax-only"])
-    assert IMPOSSIBLE[constant] in log.read_text()
+    assert IMPOSSIBLE[change] in log.read_text()

@@ -11,6 +11,7 @@ from hls.plan.streaming.binding import Binding, storages
 from hls.plan.streaming.dataflow import streaming_network
 from hls.plan.streaming.fifo_depths import size_fifos
 from hls.plan.streaming.folding import Fold, Folding, published_folding
+from hls.plan.streaming.folding_solver import fold_for_rate
 from hls.plan.streaming.plan import plan_streaming
 from hls.plan.streaming.resources import dsp_total, usage
 
@@ -104,17 +105,26 @@ def test_estimate_and_header_bind_by_one_rule() -> None:
     assert shallow["token_mixer_linear_weights"] == "lut"  # 64 words
 
 
-def test_a_part_that_is_short_of_one_memory_takes_the_other(monkeypatch) -> None:
-    monkeypatch.setattr("hls.plan.fit.available", lambda part: {"lut": 60_000} | HAS)
-    plan = plan_streaming("", LERP_96, published_folding(LERP_96), 5.0, part="small")
-    assert plan.design.binding.lut_words == 64
-    assert plan.figures["estimate_bram_18k"] > 128 and verdict(plan.figures, "small") == "yes"
-    monkeypatch.setattr("hls.plan.fit.available", lambda part: HAS | {"bram_18k": 120})
-    plan = plan_streaming("", RELU_192, published_folding(RELU_192), 5.0, part="small")
-    assert plan.design.binding.lut_words == 256
-
-
 HAS = {"lut": 1_000_000, "ff": 2_000_000, "dsp": 9_000, "bram_18k": 3_000}
+
+
+@pytest.mark.parametrize(
+    ("rate", "short", "words"),
+    [
+        (30_000, {}, 256),
+        (30_000, {"lut": 60_000}, 64),  # weights of 96 words move to block RAM
+        (252_000, {"bram_18k": 60}, 1024),  # tables of 768 words move to LUTs
+        (30_000, {"bram_18k": 10}, 256),  # no depth helps
+    ],
+)
+def test_a_part_that_is_short_of_one_memory_takes_the_other(
+    rate: float, short: dict[str, int], words: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hls.plan.fit.available", lambda part: HAS | short)
+    folding = fold_for_rate(LERP_96, rate, 5.0)
+    plan = plan_streaming("", LERP_96, folding, 5.0, part="small")
+    assert plan.design.binding.lut_words == words
+    assert (verdict(plan.figures, "small") == "yes") == (short != {"bram_18k": 10})
 
 
 def test_a_design_that_does_not_fit_says_what_is_short() -> None:

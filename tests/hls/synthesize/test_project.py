@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hls.cpp.accelerators import START_FIFO_DEPTH, STREAMING
+from hls.cpp.accelerators import STREAMING
 from hls.headers import network as headers_module
 from hls.headers.design import design_text
 from hls.headers.golden import golden_text
@@ -141,7 +141,7 @@ def test_a_design_of_other_files(tmp_path):
 def test_the_config_file():
     assert config_text("top", *FILES, SynthesisTarget(PART, 3.2)).splitlines() == [
         *(f"part={PART}", "", "[hls]", "clock=3.2ns", "flow_target=vitis", "syn.top=top"),
-        f"syn.dataflow.start_fifo_depth={START_FIFO_DEPTH}",
+        "syn.dataflow.start_fifo_depth=16",
         "syn.file=src/top.cpp",
         "syn.cflags=-std=c++14",
         "tb.file=src/bench.cpp",
@@ -207,7 +207,7 @@ def test_the_script_is_tcl_that_takes_every_step():
         ("config_interface", "-m_axi_alignment_byte_size", "1"),
         ("set_part", PART),
         ("create_clock", "-period", "5"),
-        ("config_dataflow", "-start_fifo_depth", str(START_FIFO_DEPTH)),
+        ("config_dataflow", "-start_fifo_depth", "16"),
         ("set_clock_uncertainty", "12.5%"),
         ("config_compile", "-name_max_length", "80"),
         ("set_param", "hls.enable_hidden_option_error", "false"),
