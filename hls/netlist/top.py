@@ -6,9 +6,8 @@ _TOP = """\
 // The streaming accelerator of one network. Generated; do not edit.
 //
 // Ports are those of the C++ top function: two AXI4-Streams. `tokens` takes an image as int8
-// elements, patch by patch; its TLAST is not needed. `logits` sends {classes} int8 scores per image,
-// with TLAST on the last. Units are those of hls/rtl; $readmemh reads their ROMs from the working
-// folder.
+// elements, patch by patch. `logits` sends {classes} int8 scores per image, with TLAST on the last.
+// Units are those of hls/rtl; $readmemh reads their ROMs from the working folder.
 module resmlp_top (
     input  logic {port} ap_clk,
     input  logic {port} ap_rst_n,

@@ -188,8 +188,8 @@ def run_all(
 ) -> list[Result]:
     """Run commands side by side until all have ended; append each with its output to `log`.
 
-    They run in `folder`; `variables` are added to their environment. PipelineError if one cannot be started. None of them
-    outlives this process.
+    They run in `folder`; `variables` are added to their environment. PipelineError if one cannot be
+    started. None of them outlives this process.
     """
     with ThreadPoolExecutor(len(commands)) as pool, Children() as children:
 

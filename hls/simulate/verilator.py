@@ -65,9 +65,10 @@ def build(
 ) -> Path:
     """Translate and compile a top module with its C++ test bench; return the path of the program.
 
-    `optimise` and `defines` are options of the compiler. `sources` are SystemVerilog files; files of ROMs are read when the program starts, from its
-    working folder. `folder` receives everything that is made. PipelineError quotes the first
-    warning or error of either tool; without Verilator it says how to install it.
+    `sources` are SystemVerilog files; files of ROMs are read when the program starts, from its
+    working folder. `folder` receives everything that is made; `optimise` and `defines` are options
+    of the compiler. PipelineError quotes the first warning or error of either tool; without
+    Verilator it says how to install it.
     """
     package = verilator_folder()
     if package is None:

@@ -95,9 +95,10 @@ def _instance(name: str, case: Case, folder: Path, seed: int) -> str:
             text += f"  logic [{bits - 1}:0] {wire}_data; logic {wire}_valid, {wire}_ready;\n"
             text += (
                 f'  {kind} #(.WIDTH({bits}), .WORDS({len(words)}), .FILE("{wire}.mem"), '
-                f".PAUSE({case.pause}), .SEED({97 * seed + 31 * offset + len(kind)})) {wire}_{kind} "
-                f"(.clk, .rst, .{end}_data({wire}_data), .{end}_valid({wire}_valid), "
-                f".{end}_ready({wire}_ready){', .done(' + wire + '_done)' if kind == 'sink' else ''});\n"
+                f".PAUSE({case.pause}), .SEED({97 * seed + 31 * offset + len(kind)})) "
+                f"{wire}_{kind} (.clk, .rst, .{end}_data({wire}_data), "
+                f".{end}_valid({wire}_valid), .{end}_ready({wire}_ready)"
+                f"{f', .done({wire}_done)' if kind == 'sink' else ''});\n"
             )
             ports += [f".{port}_{part}({wire}_{part})" for part in ("data", "valid", "ready")]
     listed = ", ".join(f".{key}({value})" for key, value in parameters.items())
