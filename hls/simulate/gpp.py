@@ -127,11 +127,9 @@ def _check_compiled(
     """Raise PipelineError if a command failed, or ended well but wrote no file."""
     for process, file in zip(done, written, strict=True):
         if process.returncode != 0 or not file.is_file():
-            reason = first_line(process.stdout, "error|No space left") or "it wrote no program"
-            raise PipelineError(
-                f"{compiler} cannot compile the HLS code: {reason} ({ended(process.returncode)}); "
-                f"see {log}."
-            )
+            said = first_line(process.stdout, "error|No space left")
+            reason = said or f"it wrote no program ({ended(process.returncode)})"
+            raise PipelineError(f"{compiler} cannot compile the HLS code: {reason}; see {log}.")
 
 
 def simulate(binary: Path, log: Path, images: ImageFiles | None = None, jobs: int = 1) -> int:
