@@ -10,13 +10,13 @@ Some fingerprints are followed by values: the part of the row in params.yaml tha
 """
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from hls.cpp.accelerators import ACCELERATORS, cpp_files
+from hls.cpp.accelerators import ACCELERATORS, STREAMING, cpp_files
 from models.files.temporary import temporary_folder
 from stages.pipeline.command import run_stage
 from stages.pipeline.fingerprint import Code, cpp_meaning, fingerprint
@@ -55,6 +55,7 @@ WITH_ACTIVATION = ("distill", "evaluate", "quantize", "dump_params")
 ON_INTEGERS = ("verify", "generate_headers")  # they read int8.pkl and need no activation code
 ON_DESIGNS = ("plan", "csim", "synthesize")
 WITH_CPP = ("csim", "synthesize")
+RTL = "rtl"  # of streaming designs, with the units of hls/rtl
 
 Document = Mapping[str, Any]
 
@@ -87,6 +88,8 @@ def fingerprints(params: Params, document: Document, root: Path = ROOT) -> dict[
         stages = found.setdefault(name, {})
         for stage in ON_DESIGNS:
             stages[stage] = digest(stage, accelerator=design.accelerator)
+        if design.accelerator == STREAMING:
+            stages[RTL] = digest(RTL)
         network = asdict(params.variants[design.variant].network)
         stages["plan"] += _text({**document["designs"][name], **network})
         stages["synthesize"] += _text(_part(document["designs"][name], "board"))
@@ -124,8 +127,15 @@ def _digest(
     texts = code.statements(stage_entries(stage, activation), NOT_COMPUTING)
     if stage in WITH_CPP and accelerator is not None:
         files = cpp_files(ACCELERATORS[accelerator], code.root / "hls" / "cpp")
-        texts |= {f"{file.name}: {cpp_meaning(file.read_text())}" for file in files}
+        texts |= _meanings(files)
+    if stage == RTL:
+        texts |= _meanings((code.root / "hls" / "rtl").glob("**/*.[sc][vp]*"))
     return fingerprint(texts)
+
+
+def _meanings(files: Iterable[Path]) -> set[str]:
+    """Return the text of C++ or SystemVerilog files without comments and layout."""
+    return {f"{file.name}: {cpp_meaning(file.read_text())}" for file in files}
 
 
 def write(found: Mapping[str, Mapping[str, str]], folder: Path) -> None:

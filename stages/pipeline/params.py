@@ -13,6 +13,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AfterValidator
 from pydantic.dataclasses import dataclass
 
+from hls.cpp.accelerators import STREAMING
 from models.files.errors import PipelineError
 from models.float.activations.registry import activation_names, activation_spec
 from stages.pipeline.designs import DesignRow, design_row
@@ -263,6 +264,21 @@ class Csim:
 
 
 @dataclass(frozen=True, config=SECTION)
+class RtlDesign:
+    """A design of which the stage `rtl` makes RTL, and that design's variant, which DVC needs."""
+
+    variant: Text
+
+
+@dataclass(frozen=True, config=SECTION)
+class Rtl:
+    """Simulation of RTL: the number of test images, and the streaming designs it is made of."""
+
+    images: Count
+    designs: dict[str, RtlDesign]
+
+
+@dataclass(frozen=True, config=SECTION)
 class Hls:
     """Synthesis with an HLS tool for an FPGA part.
 
@@ -336,6 +352,7 @@ class _Sections:
     distill: Distill
     quantize: Quantize
     csim: Csim
+    rtl: Rtl
     hls: Hls
 
 
@@ -409,8 +426,19 @@ def _params(document: object) -> Params:
     for key, row in file.designs.items():
         where = f"designs.{printable(key)}"
         designs[check_name(key, where)] = design_row(where, row, variants)
+    for key, row in file.rtl.designs.items():
+        _check_rtl(f"rtl.designs.{printable(key)}", designs.get(key), row.variant)
     sections = {name: getattr(file, name) for name in _Sections.__dataclass_fields__}
     return Params(**sections, variants=variants, designs=designs)
+
+
+def _check_rtl(where: str, design: DesignRow | None, variant: str) -> None:
+    if design is None or design.accelerator != STREAMING:
+        raise PipelineError(f"{where} is no streaming design of the section designs.")
+    if design.variant != variant:
+        raise PipelineError(
+            refused(f"{where}.variant", variant, f"{design.variant}, as in designs")
+        )
 
 
 def _activation(name: object, row: object) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hls.cpp.accelerators import STREAMING
+from hls.cpp.accelerators import START_FIFO_DEPTH, STREAMING
 from hls.headers import network as headers_module
 from hls.headers.design import design_text
 from hls.headers.golden import golden_text
