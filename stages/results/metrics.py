@@ -14,7 +14,7 @@ Metric = float | int | str | bool | None
 # Keys whose values are texts: of a plan, of a training, of a synthesis. All others are figures.
 _TEXTS = frozenset(
     {
-        *("model_limiting_stage", "processor", "torch"),
+        *("model_limiting_stage", "estimate_fits", "processor", "torch"),
         *("tool", "sources", "part", "flow_target", "csim", "cosim", "export", "note"),
     }
 )
