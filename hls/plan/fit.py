@@ -1,8 +1,7 @@
 """Whether a design fits its part, by estimate.
 
-A part that is nearly full does not route at the clock that was asked for. The shares are those at
-which Vivado's report_failfast warns (UltraFast guide, UG949): 70 % of the LUTs, 80 % of DSPs and
-block RAMs.
+A part that is nearly full seldom routes at the clock that was asked for. The shares are the
+guidelines of Vivado's fail-fast report: 70 % of the LUTs, 80 % of DSPs and block RAMs.
 """
 
 from collections.abc import Mapping
