@@ -232,12 +232,12 @@ def test_a_wrong_value_inside_is_named(random_network, tmp_path, builds):
 FAULTS = {  # what the unit does wrong, where all its values are still the right ones
     "keeps a value in a stream": (
         "shortcut.write(x);",
-        "shortcut.write(x); if (v == vectors - 1 && c == channels - 1) shortcut.write(x);",
+        "shortcut.write(x); if (v == vectors - 1 && word == 0) shortcut.write(x);",
         "contains leftover data",
     ),
     "reads an empty stream": (
         "const Vector<lanes> x = in.read();",
-        "const Vector<lanes> x = in.read(); if (v == vectors - 1 && c == channels - 1) in.read();",
+        "const Vector<lanes> x = in.read(); if (v == vectors - 1 && word == 0) in.read();",
         "is read while empty",
     ),
 }
