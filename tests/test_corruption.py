@@ -41,9 +41,9 @@ class Kind:
     read: Callable[[Path], object]
 
 
-def loaded(network: nn.Module) -> Callable[[Path], object]:
+def loaded(network: Callable[[], nn.Module]) -> Callable[[Path], object]:
     def read(path: Path) -> object:
-        fresh = copy.deepcopy(network)
+        fresh = copy.deepcopy(network())
         load_state(fresh, path)
         return fresh.state_dict()
 
@@ -80,10 +80,9 @@ def stored_views(path: Path) -> object:
     return load_views(path, specimens.AS_IS, 0)
 
 
-QAT = specimens.qat_network()
 KINDS = [
-    Kind("float.pt", specimens.write_weights, loaded(specimens.float_network())),
-    Kind("qat.pt", lambda p: save_state(QAT, p), loaded(QAT)),
+    Kind("float.pt", specimens.write_weights, loaded(specimens.float_network)),
+    Kind("qat.pt", lambda p: save_state(specimens.qat_network(), p), loaded(specimens.qat_network)),
     Kind("model.bin", specimens.write_published, published),
     Kind("int8.pkl", lambda p: save_int_params(specimens.int_network(), p), load_int_params),
     Kind("samples.pkl", lambda p: save_samples(specimens.samples(), p), load_samples),

