@@ -12,7 +12,7 @@ from stages.pipeline.command import run_stage
 from stages.pipeline.designs import DesignRow
 from stages.pipeline.device import device_of
 from stages.pipeline.params import Params, load_params
-from stages.pipeline.paths import history, metrics, synthesis_file
+from stages.pipeline.paths import history, metrics, rtl_file, synthesis_file
 from stages.results.history import read_curve
 from stages.results.markdown import cell, markdown
 from stages.results.metrics import read_metrics
@@ -21,7 +21,8 @@ from stages.results.summary import networks, results_text
 PLOTS = Path("data/plots")
 LEGEND = (
     "Designs: a model figure is simulated from the description of the design, an estimate is "
-    "computed from it, a synthesis figure is from the HLS tool. None was measured on an FPGA."
+    "computed from it, simulated RTL was counted cycle by cycle by Verilator, a synthesis figure is "
+    "from the HLS tool. None was measured on an FPGA."
 )
 NOT_SYNTHESISED = "No HLS tool has synthesised these designs here."
 Row = dict[str, Any]
@@ -38,6 +39,8 @@ DESIGN_COLUMNS = (
     ("model", "estimate_bram_18k", "BRAM 18k (estimate)"),
     ("csim", "images", "images in C++ (C simulation)"),
     ("csim", "mismatches", "logits unlike numpy (C simulation)"),
+    ("rtl", "interval_cycles", "cycles per image (simulated RTL)"),
+    ("rtl", "images", "images in RTL (simulated)"),
     ("synthesis", "clock_estimated_ns", "clock, ns (synthesis)"),
     ("synthesis", "interval_max_cycles", "cycles per image (synthesis)"),
     ("synthesis", "lut", "LUT (synthesis)"),
@@ -53,6 +56,7 @@ def design_results(designs: dict[str, DesignRow]) -> list[Row]:
         row: Row = {"design": name, "network": design.variant}
         for kind in ("model", "csim"):
             row[kind] = read_metrics(metrics(kind, name))
+        row["rtl"] = read_metrics(rtl_file(name))
         row["synthesis"] = read_metrics(synthesis_file(name))
         rows.append(row)
     return rows

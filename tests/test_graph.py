@@ -127,6 +127,11 @@ def toy_params(code_root: str, variants: list[str]) -> dict:
         for name, row in DESIGNS.items()
         if row["variant"] in variants
     }
+    params["rtl"]["designs"] = {
+        name: {"variant": row["variant"]}
+        for name, row in params["designs"].items()
+        if row["accelerator"] == "streaming"
+    }
     return params
 
 
@@ -376,7 +381,7 @@ def test_a_variant_can_be_quantized_anew_alone(pipeline: Path, edit: Callable) -
 
 def test_a_design_can_be_changed_alone(pipeline: Path, edit: Callable) -> None:
     edit("params.yaml", "folding: published", "target: {dsp: 100}")
-    expected = {f"{stage}@lerp_psa_h8_stream" for stage in ("plan", "csim", "synthesize")}
+    expected = {f"{stage}@lerp_psa_h8_stream" for stage in ("plan", "csim", "rtl", "synthesize")}
     assert repro(pipeline) == expected | {"code", "report"}
 
 
