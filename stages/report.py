@@ -21,8 +21,8 @@ from stages.results.summary import networks, results_text
 PLOTS = Path("data/plots")
 LEGEND = (
     "Designs: a model figure is simulated from the description of the design, an estimate is "
-    "computed from it, simulated RTL was counted cycle by cycle by Verilator, a synthesis figure is "
-    "from the HLS tool. None was measured on an FPGA."
+    "computed from it, simulated RTL was counted cycle by cycle by Verilator, a synthesis figure "
+    "is from the HLS tool. None was measured on an FPGA."
 )
 NOT_SYNTHESISED = "No HLS tool has synthesised these designs here."
 Row = dict[str, Any]
