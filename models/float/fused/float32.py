@@ -65,7 +65,10 @@ def embed_back(
 def mixer(
     x: Tensor, weight: Tensor, scale: Tensor, shift: Tensor, keep: bool = True
 ) -> tuple[Tensor | None, Tensor, Tensor]:
-    """Return z = weight @ x (None without `keep`), the stream x + scale * z + shift, and its sums."""
+    """Return z = weight @ x, the stream x + scale * z + shift, and its sums.
+
+    Without `keep`, z is None.
+    """
     x, y = _stream(x), _empty(x, x.shape[2])
     z = _empty(x, x.shape[2]) if keep else None
     units, sizes = _sizes(x)
@@ -119,9 +122,7 @@ def relu_mlp_back(
     return MlpGrads(g, sums["grad_first"], sums["hidden_sums"], sums["grad_second"], sums["sums"])
 
 
-def table_mlp(
-    x: Tensor, mlp: Mlp, tables: Tables, keep: bool = True
-) -> tuple[MlpStreams, Tensor]:
+def table_mlp(x: Tensor, mlp: Mlp, tables: Tables, keep: bool = True) -> tuple[MlpStreams, Tensor]:
     """Return the streams of x + second @ lerp(first @ lerp(scale * x + offset) + ...) + bias.
 
     The sums of the last one are returned, too. Without `keep` only the result is returned.

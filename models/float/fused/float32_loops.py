@@ -202,7 +202,11 @@ def _mixer_units(address) -> None:
             leading = (tokens, features, features)
             shape = (tokens, features, tokens)
             matmul(job.blas, job.weight, x_at, z_at, shape, leading, (False, False), _ZERO)
-            x, z, y = _floats(x_at, size), _floats(z_at, size), _floats(job.y + 4 * image * size, size)
+            x, z, y = (
+                _floats(x_at, size),
+                _floats(z_at, size),
+                _floats(job.y + 4 * image * size, size),
+            )
             for begin in range(0, size, scale.size):
                 at = slice(begin, min(begin + scale.size, size))
                 _mix(x[at], z[at], scale, shift[at], y[at], sums)
@@ -227,7 +231,11 @@ def _mixer_back_units(address) -> None:
         weight_at = job.grad_weight + 4 * unit * tokens * tokens
         for image in range(_images(job, unit), _images(job, unit + 1)):
             here = 4 * image * size
-            grad, y, z = (_floats(job.grad + here, size), _floats(job.y + here, size), _floats(job.z + here, size))
+            grad, y, z = (
+                _floats(job.grad + here, size),
+                _floats(job.y + here, size),
+                _floats(job.z + here, size),
+            )
             g = _floats(job.g + here, size)
             for begin in range(0, size, scale.size):
                 at = slice(begin, min(begin + scale.size, size))
@@ -235,10 +243,28 @@ def _mixer_back_units(address) -> None:
                 _branch(g[at], z[at], scale, dz[at], sums)
             _add_sums(sums, row, scales[unit])
             wide = (features, features, tokens)
-            matmul(job.blas, dz.ctypes.data, job.x + here, weight_at, (tokens, tokens, features), wide, (False, True), beta)
+            matmul(
+                job.blas,
+                dz.ctypes.data,
+                job.x + here,
+                weight_at,
+                (tokens, tokens, features),
+                wide,
+                (False, True),
+                beta,
+            )
             beta = _ONE
             if job.deep:
-                matmul(job.blas, job.weight, dz.ctypes.data, job.g + here, (tokens, features, tokens), (tokens, features, features), (True, False), _ONE)
+                matmul(
+                    job.blas,
+                    job.weight,
+                    dz.ctypes.data,
+                    job.g + here,
+                    (tokens, features, tokens),
+                    (tokens, features, features),
+                    (True, False),
+                    _ONE,
+                )
         unit = take(job.counter)
 
 
@@ -268,7 +294,11 @@ def _layer_units(address) -> None:
             count = min(first + together, _images(job, unit + 1)) * job.tokens - begin
             x_at, y_at = job.x + 4 * begin * features, job.y + 4 * begin * features
             v_at = _at(job.v, begin * hidden, scratch_v.ctypes.data)
-            x, y, v = _floats(x_at, count * features), _floats(y_at, count * features), _floats(v_at, count * hidden)
+            x, y, v = (
+                _floats(x_at, count * features),
+                _floats(y_at, count * features),
+                _floats(v_at, count * hidden),
+            )
             into = ((count, hidden, features), (features, features, hidden), (False, True))
             if job.kind == RELU:
                 matmul(job.blas, x_at, job.first, v_at, into[0], into[1], into[2], _ZERO)
@@ -277,10 +307,21 @@ def _layer_units(address) -> None:
             elif job.kind == TABLES:
                 u_at = _at(job.u, begin * features, scratch_u.ctypes.data)
                 h_at = _at(job.h, begin * hidden, v_at)
-                _forward_table(x, _floats(u_at, x.size), table_in, job.start_in, job.step_in, job.knots_in)
+                _forward_table(
+                    x, _floats(u_at, x.size), table_in, job.start_in, job.step_in, job.knots_in
+                )
                 matmul(job.blas, u_at, job.first, h_at, into[0], into[1], into[2], _ZERO)
                 _forward_table(_floats(h_at, v.size), v, table, job.start, job.step, job.knots)
-            matmul(job.blas, v_at, job.second, y_at, (count, features, hidden), (hidden, hidden, features), (False, True), _ZERO)
+            matmul(
+                job.blas,
+                v_at,
+                job.second,
+                y_at,
+                (count, features, hidden),
+                (hidden, hidden, features),
+                (False, True),
+                _ZERO,
+            )
             for block in range(0, y.size, bias.size):
                 at = slice(block, min(block + bias.size, y.size))
                 if job.kind == EMBED:
@@ -310,7 +351,9 @@ def _layer_back_units(address) -> None:
     if job.kind == TABLES:
         table_in = _table(job.table_in, job.scale, job.offset, features, job.knots_in, job.step_in)
         table = _table(job.table, 0, job.bias_hidden, hidden, job.knots, job.step)
-        segments_in = carray(float_pointer(job.segments_in), (job.chunks, 2 * features * job.knots_in))
+        segments_in = carray(
+            float_pointer(job.segments_in), (job.chunks, 2 * features * job.knots_in)
+        )
         segments = carray(float_pointer(job.segments), (job.chunks, 2 * hidden * job.knots))
     unit = take(job.counter)
     while unit < job.chunks:
@@ -331,17 +374,37 @@ def _layer_back_units(address) -> None:
                     for token in range(job.tokens):
                         place = (image * job.tokens + token) * features
                         repeated[place : place + features] = own
-            grad = _floats(repeated.ctypes.data if job.shared else job.grad + here, count * features)
+            grad = _floats(
+                repeated.ctypes.data if job.shared else job.grad + here, count * features
+            )
             y, g = _floats(job.y + here, count * features), _floats(job.g + here, count * features)
             for block in range(0, y.size, linear.size):
                 at = slice(block, min(block + linear.size, y.size))
                 _split(grad[at], y[at], constant, linear, g[at], sums)
             _add_sums(sums, row, totals[unit])
-            matmul(job.blas, job.g + here, job.v + there, second_at, (features, hidden, count), (features, hidden, hidden), (True, False), beta)
+            matmul(
+                job.blas,
+                job.g + here,
+                job.v + there,
+                second_at,
+                (features, hidden, count),
+                (features, hidden, hidden),
+                (True, False),
+                beta,
+            )
             if job.kind != EMBED:
                 own_v = grad_v[: count * hidden]
                 own_at = grad_v.ctypes.data
-                matmul(job.blas, job.g + here, job.second, own_at, (count, hidden, features), (features, hidden, hidden), (False, False), _ZERO)
+                matmul(
+                    job.blas,
+                    job.g + here,
+                    job.second,
+                    own_at,
+                    (count, hidden, features),
+                    (features, hidden, hidden),
+                    (False, False),
+                    _ZERO,
+                )
                 if job.kind == RELU:
                     v = _floats(job.v + there, count * hidden)
                     for block in range(0, v.size, hidden_sums.size):
@@ -350,17 +413,59 @@ def _layer_back_units(address) -> None:
                     _add_sums(hidden_sums, wide_row, hidden_totals[unit])
                 else:
                     h = _floats(job.h + there, count * hidden)
-                    _backward_table(own_v, h, own_v, table, segments[unit].ctypes.data, hidden_sums, False, job.start, job.step, job.knots)
+                    _backward_table(
+                        own_v,
+                        h,
+                        own_v,
+                        table,
+                        segments[unit].ctypes.data,
+                        hidden_sums,
+                        False,
+                        job.start,
+                        job.step,
+                        job.knots,
+                    )
                 inner_at = job.x + here if job.kind == RELU else job.u + here
-                matmul(job.blas, own_at, inner_at, first_at, (hidden, features, count), (hidden, features, features), (True, False), beta)
+                matmul(
+                    job.blas,
+                    own_at,
+                    inner_at,
+                    first_at,
+                    (hidden, features, count),
+                    (hidden, features, features),
+                    (True, False),
+                    beta,
+                )
                 back = ((count, features, hidden), (hidden, features, features), (False, False))
                 if job.kind == TABLES:
-                    matmul(job.blas, own_at, job.first, grad_u.ctypes.data, back[0], back[1], back[2], _ZERO)
+                    matmul(
+                        job.blas,
+                        own_at,
+                        job.first,
+                        grad_u.ctypes.data,
+                        back[0],
+                        back[1],
+                        back[2],
+                        _ZERO,
+                    )
                     x = _floats(job.x + here, count * features)
-                    _backward_table(grad_u[: count * features], x, g, table_in, segments_in[unit].ctypes.data, sums, True, job.start_in, job.step_in, job.knots_in)
+                    _backward_table(
+                        grad_u[: count * features],
+                        x,
+                        g,
+                        table_in,
+                        segments_in[unit].ctypes.data,
+                        sums,
+                        True,
+                        job.start_in,
+                        job.step_in,
+                        job.knots_in,
+                    )
                     _add_sums(sums, row, scales[unit])
                 elif job.deep:
-                    matmul(job.blas, own_at, job.first, job.g + here, back[0], back[1], back[2], _ONE)
+                    matmul(
+                        job.blas, own_at, job.first, job.g + here, back[0], back[1], back[2], _ONE
+                    )
             beta = _ONE
         unit = take(job.counter)
 
@@ -368,9 +473,7 @@ def _layer_back_units(address) -> None:
 _GRIDS = "knots_in knots"
 _SCALARS = "start_in step_in start step"
 _TABLES = "table_in table scale offset bias_hidden"
-MIXER = Kernel(
-    _mixer_units, "batch tokens features", "", "blas x weight scale shift z y sums"
-)
+MIXER = Kernel(_mixer_units, "batch tokens features", "", "blas x weight scale shift z y sums")
 MIXER_BACK = Kernel(
     _mixer_back_units,
     "batch tokens features deep",

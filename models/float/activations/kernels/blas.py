@@ -5,7 +5,7 @@ has in its cache. Such a call uses no further threads: MKL asks OpenMP whether i
 parallel region. So a whole sublayer is one parallel region.
 """
 
-# ruff: noqa: ANN001, ANN201, ANN202 - numba infers the types of what it compiles
+# ruff: noqa: ANN001, ANN202 - numba infers the types of what it compiles
 
 import ctypes
 from functools import cache
@@ -63,9 +63,7 @@ def _sgemm(typing_context, function, kinds, sizes, a, b, c, leading, beta):
 
     pair, triple = types.UniTuple(types.int64, 2), types.UniTuple(types.int64, 3)
     address = types.int64
-    signature = types.void(
-        address, pair, triple, address, address, address, triple, types.float32
-    )
+    signature = types.void(address, pair, triple, address, address, address, triple, types.float32)
     return signature, generate
 
 
