@@ -8,7 +8,8 @@ images, untrained weights. The pixels are random, because times do not depend on
   ours        the fused passes; the teacher runs in every step, as in the baselines
   stored      the same with the teacher's logits stored, the default of params.yaml
   compiled    what PyTorch does by itself: the plain modules (table look-ups by our operator) under
-              torch.compile with bfloat16 autocast; the teacher runs, our augmentation
+              torch.compile, with bfloat16 autocast where the device multiplies it; the teacher
+              runs, our augmentation
   plain       what the published code does: eager float32, the interpolation by PyTorch's own
               autograd, one torchvision RandAugment per image (in the same process, not in loader
               processes)
@@ -34,6 +35,7 @@ from torch.profiler import ProfilerActivity, profile
 from benchmarks.reference import rand_augment_reference
 from models.float.activations.lerp import lerp_reference
 from models.float.activations.psa import psa_reference
+from models.float.precision import fast_type
 from models.float.resmlp import ResMLP
 from stages.augment import augment as augmentation
 from stages.distill import distill_phase
@@ -72,7 +74,7 @@ def steps_of(
     """Return a function that runs some distillation steps and returns their number.
 
     The steps include augmentation. With `stored` the teacher's logits are given. With `compiled`
-    the plain modules run under torch.compile with bfloat16 autocast.
+    the plain modules run under torch.compile, with bfloat16 autocast if that is the fast type.
     """
     variant = next(iter(load_params(ROOT / "params.yaml").variants.values()))
     place = device()
@@ -128,10 +130,11 @@ def plain() -> Iterator[None]:
 
 @contextmanager
 def autocast_passes() -> Iterator[None]:
-    """Make phases run the plain modules, student and teacher, with bfloat16 autocast."""
+    """Make phases run the plain modules, student and teacher, with autocast to the fast type."""
 
     def forward(network: ResMLP, training: Training) -> Forward:
-        return in_bfloat16(network, device().type)
+        half = fast_type(device()) == torch.bfloat16
+        return in_bfloat16(network, device().type) if half else network
 
     with mock.patch.multiple("stages.distill", forward_pass=forward, frozen_pass=forward):
         yield

@@ -3,6 +3,7 @@
 import importlib
 import json
 import sys
+from contextlib import contextmanager
 from functools import partial
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 import torch
 import yaml
 
-from benchmarks import epoch, lerp_kernel, parity, training_step
+from benchmarks import busy, epoch, lerp_kernel, parity, training_step
 from models.float.activations import lerp, psa
 from models.float.checkpoint import save_state
 from models.float.resmlp import ResMLP
@@ -96,7 +97,9 @@ def test_epochs_are_compared(run, monkeypatch):
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of PyTorch, in its compiler
-def test_the_compiled_step_trains_in_bfloat16(monkeypatch):
+@pytest.mark.parametrize("fast", [True, False])
+def test_the_compiled_step_trains_in_the_fast_type(monkeypatch, fast):
+    monkeypatch.setattr("models.float.precision.multiplies_bfloat16", lambda device: fast)
     small(monkeypatch)
     traced = []
 
@@ -109,7 +112,40 @@ def test_the_compiled_step_trains_in_bfloat16(monkeypatch):
     before = [parameter.clone() for parameter in network.parameters()]
     epoch.steps_of(network, FUSED, compiled=True)()
     assert any(not torch.equal(a, b) for a, b in zip(before, network.parameters(), strict=True))
-    assert any("autocast" in node.name for graph in traced for node in graph.graph.nodes)
+    cast = any("autocast" in node.name for graph in traced for node in graph.graph.nodes)
+    assert cast == fast
+
+
+def test_a_fair_share_is_that_of_equal_threads():
+    assert busy.fair(threads=2, loops=0, available=2) == 1
+    assert busy.fair(threads=2, loops=4, available=2) == 3
+    assert busy.fair(threads=2, loops=4, available=8) == 1
+
+
+@pytest.mark.pipeline
+def test_busy_loops_end_with_their_block():
+    with busy.busy_loops(2) as loops:
+        assert [loop.poll() for loop in loops] == [None, None]
+    assert all(loop.poll() for loop in loops)
+
+
+def test_steps_beside_busy_loops_are_compared(run, monkeypatch):
+    loops = []
+
+    @contextmanager
+    def busy_loops(count):
+        loops.append(count)
+        yield
+
+    monkeypatch.setattr(busy, "busy_loops", busy_loops)
+    monkeypatch.setattr(busy, "steps_of", lambda *arguments, **options: lambda: 1)
+    monkeypatch.setattr(busy, "step_seconds", lambda step, seconds: 0.01 * (1 + loops[-1]))
+    monkeypatch.setattr(busy, "processors", lambda: 1)
+    monkeypatch.setattr(busy, "keep_freed_memory", lambda: None)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    _, *rows = run("busy", "--loops", "0", "3", "--rounds", "2")
+    assert loops == [0, 3, 0, 3]
+    assert [numbers(row) for row in rows] == [[0, 10, 10, 1], [3, 40, 40, 1]]
 
 
 def test_steps_are_compared(run, monkeypatch):

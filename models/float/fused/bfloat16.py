@@ -24,6 +24,7 @@ from models.float.fused.parts import (
     arrays,
     tensors,
 )
+from models.float.precision import multiplies_bfloat16
 
 DTYPE = torch.bfloat16
 _SUMS = 8  # partial sums of a weight gradient
@@ -172,7 +173,7 @@ def weight_gradient(grad: Tensor, x: Tensor) -> Tensor:
 
 def relu_product(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """Return relu(x [T, B, A] @ weight [D, A]^T + bias [D]), [T, B, D]."""
-    if torch.backends.mkldnn.is_available():
+    if multiplies_bfloat16(x.device):
         return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "relu", [], "")
     return torch.addmm(bias, x.flatten(0, 1), weight.t()).relu_().view(*x.shape[:2], -1)
 
@@ -187,6 +188,9 @@ def _close(x: Tensor, v: Tensor, mlp: Mlp) -> tuple[Tensor, Tensor]:
 def _open(
     grad: Tensor, coefficients: Coefficients, found: MlpStreams, mlp: Mlp
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return the gradients of x and v (streams), bias [C] and second [C, H]; backward of `_close`."""
+    """Return the gradients of x and v (streams), bias [C] and second [C, H].
+
+    This is the backward pass of `_close`.
+    """
     g, _, sums = streams.split(grad.contiguous(), found.y, *coefficients, None)
     return g, product(g, mlp.second), sums[:, 0].sum(dim=0), weight_gradient(g, found.v)

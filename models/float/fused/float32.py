@@ -29,6 +29,7 @@ from models.float.fused.parts import Coefficients, Mlp, MlpGrads, MlpStreams, Ta
 
 DTYPE = torch.float32
 _UNIT = 512  # rows (tokens of images) per unit, some 100 microseconds of work
+_ROWS = 256  # fewest rows that go through a channel MLP together, in the L2 cache
 _BLAS = sgemm_address()
 
 
@@ -45,7 +46,7 @@ def pool(x: Tensor) -> Tensor:
 def embed(pixels: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
     """Return the stream weight @ pixels + bias and its sums."""
     pixels, y = _stream(pixels), _empty(pixels, len(weight))
-    units, sizes = _sizes(y, hidden=pixels.shape[2])
+    units, sizes = _mlp_sizes(y, pixels.shape[2])
     sums = _sums(units, 2, len(weight))
     given = {"second": weight, "bias": bias, "v": pixels, "y": y, "sums": sums}
     LAYER(units, kind=EMBED, blas=_BLAS, **sizes, **given)
@@ -65,7 +66,10 @@ def embed_back(
 def mixer(
     x: Tensor, weight: Tensor, scale: Tensor, shift: Tensor, keep: bool = True
 ) -> tuple[Tensor | None, Tensor, Tensor]:
-    """Return z = weight @ x (None without `keep`), the stream x + scale * z + shift, and its sums."""
+    """Return z = weight @ x, the stream x + scale * z + shift, and its sums.
+
+    Without `keep`, z is None.
+    """
     x, y = _stream(x), _empty(x, x.shape[2])
     z = _empty(x, x.shape[2]) if keep else None
     units, sizes = _sizes(x)
@@ -169,7 +173,7 @@ def _layer(
     kept = {"v": _empty(x, hidden)} if keep else {}
     if keep and kind == TABLES:
         kept |= {"u": _empty(x, x.shape[2]), "h": _empty(x, hidden)}
-    units, sizes = _sizes(x, hidden=hidden)
+    units, sizes = _mlp_sizes(x, hidden)
     sums = _sums(units, 2, x.shape[2])
     given = {**_matrices(mlp), "bias": mlp.bias, "bias_hidden": mlp.bias_hidden, **tables}
     LAYER(units, kind=kind, blas=_BLAS, x=x, y=y, sums=sums, **sizes, **kept, **given)
@@ -185,7 +189,7 @@ def _layer_back(
     given: dict[str, Any],
 ) -> dict[str, Tensor]:
     """Run LAYER_BACK and return its sums by name, each added up over the units."""
-    features, units, sizes = y.shape[2], *_sizes(y, hidden=hidden)
+    features, units, sizes = y.shape[2], *_mlp_sizes(y, hidden)
     sums = {"grad_second": torch.empty(units, features, hidden), "sums": _sums(units, features)}
     if kind != EMBED:
         sums["grad_first"] = torch.empty(units, hidden, features)
@@ -226,10 +230,15 @@ def _empty(like: Tensor, features: int) -> Tensor:
     return torch.empty(batch, tokens, features).transpose(0, 1)
 
 
-def _sizes(stream: Tensor, **more: int) -> tuple[int, dict[str, int]]:
+def _sizes(stream: Tensor) -> tuple[int, dict[str, int]]:
     tokens, batch, features = stream.shape
     units = max(1, min(batch, tokens * batch // _UNIT))
-    return units, {"batch": batch, "tokens": tokens, "features": features, **more}
+    return units, {"batch": batch, "tokens": tokens, "features": features}
+
+
+def _mlp_sizes(stream: Tensor, hidden: int) -> tuple[int, dict[str, int]]:
+    units, sizes = _sizes(stream)
+    return units, {**sizes, "hidden": hidden, "together": -(-_ROWS // sizes["tokens"])}
 
 
 def _sums(*shape: int) -> Tensor:

@@ -35,7 +35,6 @@ from models.float.activations.kernels.openmp import Kernel
 
 EMBED, RELU, TABLES = 0, 1, 2  # kinds of a layer: see `_layer_units`
 _BLOCK = 512  # values per block, which stay in the L1 cache
-_ROWS = 256  # fewest rows that go through a sublayer together
 _ZERO, _ONE = np.float32(0), np.float32(1)
 
 
@@ -124,12 +123,6 @@ def _at(address, values, scratch):
 def _images(job, unit):
     """Return the first image of a unit."""
     return unit * job.batch // job.chunks
-
-
-@njit(**OPTIONS)
-def _together(job):
-    """Return how many images go through a sublayer together."""
-    return (_ROWS + job.tokens - 1) // job.tokens
 
 
 @njit(**OPTIONS)
@@ -276,7 +269,7 @@ def _layer_units(address) -> None:
     """
     job = carray(address, 1)[0]
     features, hidden = job.features, job.hidden
-    together = _together(job)
+    together = job.together  # images that go through the sublayer together
     bias = _vector(job.bias, features)
     sums, row = np.zeros((2, bias.size), np.float32), np.empty(features, np.float32)
     totals = carray(double_pointer(job.sums), (job.chunks, 2, features))
@@ -336,7 +329,7 @@ def _layer_units(address) -> None:
 def _layer_back_units(address) -> None:
     job = carray(address, 1)[0]
     features, hidden = job.features, job.hidden
-    together = _together(job)
+    together = job.together  # images that go through the sublayer together
     constant, linear = _vector(job.constant, features), _vector(job.linear, features)
     row, wide_row = np.empty(features, np.float32), np.empty(hidden, np.float32)
     sums = np.zeros(linear.size, np.float32)
@@ -482,13 +475,13 @@ MIXER_BACK = Kernel(
 )
 LAYER = Kernel(
     _layer_units,
-    f"kind batch tokens features hidden {_GRIDS}",
+    f"kind batch together tokens features hidden {_GRIDS}",
     _SCALARS,
     f"blas x first second bias u h v y sums {_TABLES}",
 )
 LAYER_BACK = Kernel(
     _layer_back_units,
-    f"kind batch tokens features hidden shared deep {_GRIDS}",
+    f"kind batch together tokens features hidden shared deep {_GRIDS}",
     _SCALARS,
     "blas grad y x u h v first second constant linear g grad_first grad_second sums hidden_sums "
     f"scales segments_in segments {_TABLES}",

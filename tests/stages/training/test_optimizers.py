@@ -166,9 +166,11 @@ def test_optimisers_together_forget_all_gradients():
     assert all(parameter.grad is None for parameter in network.parameters())
 
 
+@pytest.mark.parametrize("fast", [True, False])
 @pytest.mark.parametrize("hidden", [3, 6, 40])  # matrices of all shapes: standing, lying, square
-def test_a_batch_of_matrices_is_updated_as_one_after_another(hidden):
+def test_a_batch_of_matrices_is_updated_as_one_after_another(hidden, fast, monkeypatch):
     """The definition is torch.optim.Muon; bfloat16 products may differ in their last bits."""
+    monkeypatch.setattr("models.float.precision.multiplies_bfloat16", lambda device: fast)
     ours, theirs = ({"params": []}, {"params": []})
     for group in (ours, theirs):
         torch.manual_seed(0)
@@ -187,6 +189,20 @@ def test_a_batch_of_matrices_is_updated_as_one_after_another(hidden):
         other.step()
     for a, b, start in zip(ours["params"], theirs["params"], before, strict=True):
         assert (a - b).norm() < 0.02 * (b - start).norm()
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_the_precision_of_muon_follows_the_processor(fast, monkeypatch):
+    monkeypatch.setattr("models.float.precision.multiplies_bfloat16", lambda device: fast)
+    types = []
+    monkeypatch.setattr(
+        "stages.training.muon.orthogonal", lambda batch: types.append(batch.dtype) or batch
+    )
+    matrix = nn.Parameter(torch.ones(2, 2))
+    matrix.grad = torch.eye(2)
+    Muon([matrix], 0.1, 0.0).step()
+    assert types == [torch.bfloat16 if fast else torch.float32]
+    assert matrix.dtype == torch.float32
 
 
 def test_muon_leaves_matrices_without_a_gradient_alone_and_refuses_vectors():

@@ -5,7 +5,7 @@ is processed by several short loops. A single loop would be half as fast, becaus
 not vectorise it.
 """
 
-# ruff: noqa: ANN001, ANN202 - numba infers the types of what it compiles
+# ruff: noqa: ANN001, ANN201, ANN202 - numba infers the types of what it compiles
 
 import numpy as np
 from numba import carray, njit, types
