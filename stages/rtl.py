@@ -26,12 +26,12 @@ from hls.simulate import gpp, rtl, verilator
 from models.files.errors import PipelineError
 from models.files.temporary import temporary_folder
 from models.integer.params import IntResMlp, Samples, load_int_params
-from stages.csim import golden_samples, write_images
 from stages.pipeline.command import run_design_stage
 from stages.pipeline.names import design_of
 from stages.pipeline.params import load_params
 from stages.pipeline.paths import artifact, design_artifact, rtl_file
 from stages.results.metrics import Metric, write_metrics
+from stages.results.simulation_data import golden_samples, write_images
 
 PAUSED_IMAGES = 20  # images that are simulated with pauses on both ports
 

@@ -24,7 +24,6 @@ from hls.plan.parts import available
 from hls.plan.sizes import Sizes
 from models.files.errors import PipelineError
 from models.integer.params import load_int_params
-from stages.csim import golden_samples
 from stages.pipeline.command import guarded
 from stages.pipeline.designs import DesignRow
 from stages.pipeline.names import design_of
@@ -32,6 +31,7 @@ from stages.pipeline.params import Params, load_params
 from stages.pipeline.paths import artifact, design_artifact, metrics
 from stages.pipeline.sample_images import sample_images
 from stages.results.metrics import read_metrics
+from stages.results.simulation_data import golden_samples
 from stages.synthesize import target_of
 
 FOLDERS = Path("build/boards")

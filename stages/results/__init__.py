@@ -1,1 +1,1 @@
-"""Measured figures, as JSON and as tables."""
+"""Measured figures, as JSON and as tables, and the data that hardware is compared with."""

@@ -24,6 +24,7 @@ from stages import csim, generate_headers, plan
 from stages.pipeline.dataset import Dataset, Split
 from stages.pipeline.sample_images import sample_images
 from stages.pipeline.strict_yaml import read_yaml
+from stages.results import simulation_data
 from tests.support.hls_build import builds, quick_stages  # noqa: F401 - fixtures
 from tests.support.paths import ROOT
 
@@ -142,12 +143,12 @@ def test_a_plan_for_other_sizes_is_refused(folder):
 def test_logits_of_other_images_are_refused(folder, tmp_path):
     save_logits(load_logits()[1:])
     with pytest.raises(PipelineError, match=r"logits of shape \(23, 10\).* require \(24, 10\)"):
-        csim.write_images(NAME, 5, tmp_path)
+        simulation_data.write_images(NAME, 5, tmp_path)
 
 
 def test_image_files_hold_tokens_and_logits_image_after_image(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(csim, "BATCH_SIZE", 4)
-    files = csim.write_images(NAME, 10, tmp_path)
+    files = simulation_data.write_images(NAME, 10, tmp_path)
     assert files.count == 10
     tokens = np.fromfile(files.tokens, np.int8).reshape(10, 16, 8 * 8 * 3)
     network = load_int_params(f"data/{NAME}/int8.pkl")
@@ -157,10 +158,10 @@ def test_image_files_hold_tokens_and_logits_image_after_image(folder, tmp_path, 
 
 
 def test_more_images_than_there_are_are_said(folder, tmp_path, caplog):
-    assert csim.write_images(NAME, 24, tmp_path).count == 24 and not caplog.records
-    assert csim.write_images(NAME, 25, tmp_path).count == 24
+    assert simulation_data.write_images(NAME, 24, tmp_path).count == 24 and not caplog.records
+    assert simulation_data.write_images(NAME, 25, tmp_path).count == 24
     assert [record.getMessage() for record in caplog.records] == [
-        "csim.images is 25, but there are 24 test images"
+        "25 test images are asked for, but there are 24"
     ]
 
 
@@ -169,7 +170,7 @@ def test_more_images_than_there_are_are_said(folder, tmp_path, caplog):
 
 def test_the_golden_samples_are_drawn_images_layer_by_layer(folder):
     network = load_int_params(f"data/{NAME}/int8.pkl")
-    samples = csim.golden_samples(NAME, network, 3, imported=False)
+    samples = simulation_data.golden_samples(NAME, network, 3, imported=False)
     images = sample_images(3)
     known = {image.tobytes() for image in Dataset.load("data/dataset.npz").test.images}
     assert not known & {image.tobytes() for image in images}
@@ -189,14 +190,14 @@ def test_an_imported_network_keeps_the_samples_that_it_came_with(folder):
     tokens = int_resmlp.quantize_images(network, images)
     own = int_resmlp.make_samples(network, tokens, np.array([5, -1]))
     save_samples(own, f"data/{NAME}/samples.pkl")
-    found = csim.golden_samples(NAME, network, 8, imported=True)
+    found = simulation_data.golden_samples(NAME, network, 8, imported=True)
     np.testing.assert_array_equal(found.input, tokens)
     assert found.labels.tolist() == [5, -1]
 
 
 def test_the_golden_folder_holds_the_samples(folder):
     network = load_int_params(f"data/{NAME}/int8.pkl")
-    samples = csim.golden_samples(NAME, network, 2, imported=False)
+    samples = simulation_data.golden_samples(NAME, network, 2, imported=False)
     design = read_design(Path(f"data/designs/{DESIGN}/design.json"))
     golden = csim.write_test_data(DESIGN, design, network, samples)
     assert {path.name for path in golden.iterdir()} == {"golden.hpp", "samples.pkl"}
@@ -223,20 +224,20 @@ def test_drawn_images_are_always_the_same_and_use_all_values():
 )
 def test_a_layer_that_the_network_does_not_have_is_refused(folder, name, words):
     network = load_int_params(f"data/{NAME}/int8.pkl")
-    samples = csim.golden_samples(NAME, network, 1, imported=False)
+    samples = simulation_data.golden_samples(NAME, network, 1, imported=False)
     foreign = replace(samples, layers={**samples.layers, name: samples.layers["mean"]})
     save_samples(foreign, f"data/{NAME}/samples.pkl")
     with pytest.raises(PipelineError, match=words):
-        csim.golden_samples(NAME, network, 1, imported=True)
+        simulation_data.golden_samples(NAME, network, 1, imported=True)
 
 
 def test_samples_with_other_values_are_refused(folder):
     network = load_int_params(f"data/{NAME}/int8.pkl")
-    samples = csim.golden_samples(NAME, network, 1, imported=False)
+    samples = simulation_data.golden_samples(NAME, network, 1, imported=False)
     samples.layers["blocks_1_mlp_act_in"][0, 0, 0] ^= 1
     save_samples(samples, f"data/{NAME}/samples.pkl")
     with pytest.raises(PipelineError, match="blocks_1_mlp_psa_1 is not what the network gives"):
-        csim.golden_samples(NAME, network, 1, imported=True)
+        simulation_data.golden_samples(NAME, network, 1, imported=True)
 
 
 def test_an_edited_header_is_not_compiled(folder):
