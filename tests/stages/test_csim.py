@@ -147,7 +147,7 @@ def test_logits_of_other_images_are_refused(folder, tmp_path):
 
 
 def test_image_files_hold_tokens_and_logits_image_after_image(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(csim, "BATCH_SIZE", 4)
+    monkeypatch.setattr(simulation_data, "BATCH_SIZE", 4)
     files = simulation_data.write_images(NAME, 10, tmp_path)
     assert files.count == 10
     tokens = np.fromfile(files.tokens, np.int8).reshape(10, 16, 8 * 8 * 3)
