@@ -434,7 +434,9 @@ def _params(document: object) -> Params:
 
 def _check_rtl(where: str, design: DesignRow | None, variant: str) -> None:
     if design is None or design.accelerator != STREAMING:
-        raise PipelineError(f"{where} is no streaming design of the section designs.")
+        raise PipelineError(
+            f"{where} is no streaming design of the section designs; remove it or add the design."
+        )
     if design.variant != variant:
         raise PipelineError(
             refused(f"{where}.variant", variant, f"{design.variant}, as in designs")

@@ -224,6 +224,7 @@ def runs(tmp_path_factory):
             "folding": "published",
         }
     }
+    params["rtl"]["designs"] = {}
     for section in ("convnet", "teacher", "distill", "quantize"):
         params[section]["epochs"] = 1
     params["csim"] |= {"samples": 1, "images": 2}

@@ -168,6 +168,7 @@ def test_where_no_tool_has_run_one_sentence_says_so():
 def test_without_designs_nothing_is_said_of_them():
     params = read_yaml("params.yaml")
     params["designs"] = {}
+    params["rtl"]["designs"] = {}
     Path("params.yaml").write_text(yaml.safe_dump(params))
     assert text_of() == results_text(load_params())
 

@@ -94,6 +94,7 @@ def toy_params() -> dict:
         row["hidden_dim"] = 8
     params["variants"] = dict(zip(NAMES, params["variants"].values(), strict=True))
     params["designs"] = {}
+    params["rtl"]["designs"] = {}
     return params
 
 

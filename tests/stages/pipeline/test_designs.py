@@ -28,9 +28,10 @@ FACTORS = {
 def load(tmp_path: Path):
     """Return a function that loads the demo's parameters with one design of ours."""
 
-    def load_with(design: object, name: object = "mine") -> Params:
+    def load_with(design: object, name: object = "mine", rtl: object = None) -> Params:
         document = copy.deepcopy(DOCUMENT)
         document["designs"] = {name: design}
+        document["rtl"]["designs"] = rtl or {}
         path = tmp_path / "params.yaml"
         path.write_text(yaml.safe_dump(document, sort_keys=False))
         return load_params(path)
@@ -84,7 +85,8 @@ def test_multipliers_are_read_as_a_share_of_dsps(load, multipliers: object, shar
 
 def test_no_design_at_all_is_allowed(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
-    path.write_text(yaml.safe_dump({**DOCUMENT, "designs": {}}))
+    rtl = {"images": 1, "designs": {}}
+    path.write_text(yaml.safe_dump({**DOCUMENT, "designs": {}, "rtl": rtl}))
     with pytest.raises(PipelineError, match=r"no design 'a'; params.yaml has: none"):
         load_params(path).design("a")
 
@@ -193,3 +195,16 @@ def test_a_board_is_a_name_of_the_table_and_gives_part_and_clock(load) -> None:
     assert device_of(params.hls, params.designs["mine"]) == own
     message = refusal(load, {**STREAM, "folding": "published", "board": "pynq"})
     assert "designs.mine.board is 'pynq'" in message and "pynq-z2, kv260" in message
+
+
+def test_rtl_is_made_of_streaming_designs_with_their_own_variant(load) -> None:
+    design, variant = {**STREAM, "folding": "published"}, STREAM["variant"]
+    params = load(design, rtl={"mine": {"variant": variant}})
+    assert list(params.rtl.designs) == ["mine"]
+    with pytest.raises(PipelineError, match=r"rtl.designs.mine.variant is 'other', .*as in designs"):
+        load(design, rtl={"mine": {"variant": "other"}})
+    with pytest.raises(PipelineError, match=r"rtl.designs.yours is no streaming design"):
+        load(design, rtl={"yours": {"variant": variant}})
+    simd = {"variant": variant, "accelerator": "simd", "array": [2, 2]}
+    with pytest.raises(PipelineError, match=r"rtl.designs.mine is no streaming design"):
+        load(simd, rtl={"mine": {"variant": variant}})
