@@ -40,7 +40,7 @@ DESIGN_COLUMNS = (
     ("csim", "images", "images in C++ (C simulation)"),
     ("csim", "mismatches", "logits unlike numpy (C simulation)"),
     ("rtl", "interval_cycles", "cycles per image (simulated RTL)"),
-    ("rtl", "images", "images in RTL (simulated)"),
+    ("rtl", "images", "images (simulated RTL)"),
     ("synthesis", "clock_estimated_ns", "clock, ns (synthesis)"),
     ("synthesis", "interval_max_cycles", "cycles per image (synthesis)"),
     ("synthesis", "lut", "LUT (synthesis)"),

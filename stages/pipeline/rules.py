@@ -117,6 +117,8 @@ def _sentence(
             values = values.get(part)
             if kind == "missing" and number == len(location):
                 return f"{name} is missing; it must be {_words(hint)}."
+        elif get_origin(hint) is dict:  # a table of rows
+            hint, key, values = get_args(hint)[1], name, values.get(part)
     if kind == "value_error" and is_dataclass(hint):
         return f"{key}.{mistake['ctx']['error']}"
     choices = getattr(_field(hint), "examples", None) or ()

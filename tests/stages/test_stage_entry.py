@@ -25,7 +25,7 @@ PLAIN = [
     *("fetch_checkpoints", "report", "readme_tables"),
 ]
 OPTIONS = {"import_int8": ["--headers", ".", "--input-abs-max", "2.0", "--name", "imported"]}
-ON_DESIGNS = ["csim", "deadlock", "plan", "synthesize"]
+ON_DESIGNS = ["board", "csim", "csim_samples", "deadlock", "plan", "rtl", "synthesize"]
 ON_VARIANTS = sorted(set(ALL) - set(PLAIN) - set(OPTIONS) - set(ON_DESIGNS))
 ON_TEACHER = ["evaluate", "export_published"]  # these take not only students
 NAMED = [*ON_VARIANTS, *ON_DESIGNS]
@@ -53,7 +53,8 @@ MISSING = [
     ("generate_headers", True, f"data/{NAME}/int8.pkl"),
     ("csim", True, f"data/{NAME}/int8.pkl"),
     ("deadlock", True, f"data/{NAME}/int8.pkl"),
-    ("synthesize", True, f"data/designs/{DESIGN}/golden/golden.hpp"),
+    ("rtl", True, f"data/{NAME}/int8.pkl"),
+    ("synthesize", True, f"data/{NAME}/int8.pkl"),
     ("export_published", True, f"data/{NAME}/float.pt"),
     ("import_int8", False, "data/dataset.npz"),
 ]

@@ -47,7 +47,13 @@ class Case:
     pause: int = 80
 
 
-def run(cases: Sequence[Case], folder: Path, sources: Sequence[Path], limit: int = 100000) -> str:
+def run(
+    cases: Sequence[Case],
+    folder: Path,
+    sources: Sequence[Path],
+    runtime: Sequence[Path],
+    limit: int = 100000,
+) -> str:
     """Simulate all cases; return what the sinks report, "" if every word is as expected."""
     texts = [_instance(f"u{number}", case, folder, number) for number, case in enumerate(cases)]
     done = [f"u{n}_{port}_done" for n, case in enumerate(cases) for port in case.outputs]
@@ -58,9 +64,8 @@ def run(cases: Sequence[Case], folder: Path, sources: Sequence[Path], limit: int
     )
     (folder / "bench.sv").write_text(top)
     files = [*sources, BENCH / "source.sv", BENCH / "sink.sv", folder / "bench.sv"]
-    program = verilator.build(
-        "g++", files, "bench", BENCH / "clock.cpp", folder, folder / "log", "-O0"
-    )
+    bench, log = BENCH / "clock.cpp", folder / "log"
+    program = verilator.build("g++", files, "bench", bench, folder, log, "-O0", runtime=runtime)
     (result,) = verilator.simulate(program, [[str(limit), "200"]], folder, folder / "log")
     assert result.returncode == 0, result.stdout
     return result.stdout

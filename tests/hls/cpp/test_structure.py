@@ -14,7 +14,7 @@ from tests.support.hls_design import make_folding, write_headers
 
 FILES = sorted({*SOURCES.glob("common/*.hpp"), *SOURCES.glob("streaming/*.?pp")})
 TYPES = r"(?:void|int|Int8|int16_t|Vector<\w+>|TableIndex)"
-FUNCTION = re.compile(rf"^ *(?:static |inline )*{TYPES} (\w+)\(")
+FUNCTION = re.compile(rf'^ *(?:static |inline |extern "C" )*{TYPES} (\w+)\(')
 
 
 def functions_with(pragma: str) -> list[str]:

@@ -389,7 +389,7 @@ def test_our_headers_are_read_back_identical(random_network, tmp_path, tables):
         ("};", "blocks_0_mlp_psa_1_words has 383 words, but must have 64 a channel"),
         (", 131072};", "blocks_0_mlp_psa_1_words holds 131072"),
         (", x};", "holds 'x' instead of a whole number"),
-        (", 3 4};", "has '4' instead of ,"),
+        (", 3 4};", "it has '4' instead of }"),
     ],
 )
 def test_words_that_are_no_table_are_refused(table_headers, tmp_path, end, words):

@@ -32,8 +32,15 @@ def leaves(value, path=()):
             yield (*path, key)
 
 
-def written(tmp_path, design, path, value):
+def values_of(design):
+    """Return the content of design.json without its digest, which would be wrong after a change."""
     content = json.loads(design.to_text())
+    del content["sha256"]
+    return content
+
+
+def written(tmp_path, design, path, value):
+    content = values_of(design)
     at = content
     for key in path[:-1]:
         at = at[key]
@@ -54,7 +61,7 @@ def test_a_design_is_read_back(design, tmp_path):
     "value", ["1; int x = system(0)", "8", 1.5, -1, 2**31, 10**30, [1], {}, None, float("nan")]
 )
 def test_a_value_that_no_design_has_is_refused_at_every_key(design, tmp_path, value):
-    for path in leaves(json.loads(design.to_text())):
+    for path in leaves(values_of(design)):
         if value is None and path == ("variant",):
             continue
         if path == ("variant",) and value == "8":

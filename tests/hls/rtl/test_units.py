@@ -196,8 +196,8 @@ TIMED = [
 
 
 @pytest.fixture(scope="module")
-def report(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return run([*CASES, *TIMED], tmp_path_factory.mktemp("units"), unit_files())
+def report(tmp_path_factory: pytest.TempPathFactory, runtime: list[Path]) -> str:
+    return run([*CASES, *TIMED], tmp_path_factory.mktemp("units"), unit_files(), runtime)
 
 
 @pytest.mark.parametrize("number", range(len(CASES) + len(TIMED)), ids=lambda n: f"{n}")
@@ -231,7 +231,7 @@ FAULTS: list[list[tuple[str, str, str, Callable[[], Case]]]] = [
 
 @pytest.mark.parametrize("faults", FAULTS, ids=["saturation, fifo, table", "rounding"])
 def test_planted_faults_are_caught(
-    tmp_path: Path, faults: list[tuple[str, str, str, Callable[[], Case]]]
+    tmp_path: Path, runtime: list[Path], faults: list[tuple[str, str, str, Callable[[], Case]]]
 ) -> None:
     sources = []
     for path in unit_files():
@@ -242,6 +242,6 @@ def test_planted_faults_are_caught(
                 text = text.replace(old, new)
         (tmp_path / path.name).write_text(text)
         sources.append(tmp_path / path.name)
-    found = problems(run([case() for *_, case in faults], tmp_path, sources, limit=3000))
+    found = problems(run([case() for *_, case in faults], tmp_path, sources, runtime, limit=3000))
     for number, (file, *_) in enumerate(faults):
         assert any(f".u{number}_" in line for line in found), file

@@ -186,7 +186,7 @@ def test_names_that_others_use_are_refused(folder, random_network, name, words):
         {"patch_dim": 48},
         {"num_patches": 64},
         {"num_classes": 3},
-        {"patch_dim": 27, "num_patches": 100},
+        {"patch_dim": 27, "num_patches": 64},
     ],
 )
 def test_a_network_of_other_images_is_refused(folder, random_network, sizes):

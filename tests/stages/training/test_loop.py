@@ -5,6 +5,7 @@ import errno
 import json
 import math
 import os
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -365,9 +366,10 @@ def test_a_damaged_state_is_set_aside_and_the_run_starts_again(tmp_path, damage,
     train_until(3 * STEPS + 2, tmp_path)
     path = state_file()
     good = path.read_bytes()
-    half = len(good) // 2
-    flipped = good[:half] + bytes([good[half] ^ 4]) + good[half + 1 :]
-    bad = {"flip": flipped, "cut": good[:half]}.get(damage, damage)
+    with zipfile.ZipFile(path) as archive:
+        at = good.index(max(map(archive.read, archive.namelist()), key=len))
+    flipped = good[:at] + bytes([good[at] ^ 4]) + good[at + 1 :]
+    bad = {"flip": flipped, "cut": good[: len(good) // 2]}.get(damage, damage)
     path.write_bytes(bad)
     assert_same(train(tmp_path), whole)
     assert (tmp_path / "history.csv").read_bytes() == history
