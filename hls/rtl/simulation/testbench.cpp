@@ -46,7 +46,8 @@ class Pauses {
 
 int main(int argc, char** argv) {
   Verilated::commandArgs(argc, argv);
-  const size_t first = std::strtoul(argv[3], nullptr, 10), images = std::strtoul(argv[4], nullptr, 10);
+  const size_t first = std::strtoul(argv[3], nullptr, 10),
+               images = std::strtoul(argv[4], nullptr, 10);
   const auto pause = static_cast<uint32_t>(std::strtoul(argv[5], nullptr, 10));
   const size_t image = IMAGE_ELEMENTS, classes = CLASSES;
   const auto tokens = read_part(argv[1], first * image, images * image);
