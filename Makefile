@@ -2,7 +2,7 @@
 # make demo     run the whole pipeline on scikit-learn's digits in build/demo: minutes, no download
 # make check    evaluate the committed weights on all test images (NETWORK=lerp_psa_h96 or all)
 # make repro    run the whole pipeline on CIFAR-10; stages that are up to date are skipped
-# make quick    run the tests that need no compiler, no DVC process and no training
+# make quick    run the fast tests, without compiler, DVC process or training
 # make test     run all tests
 # make fuzz     give every reader of files 1,000 damaged ones (SEED=0)
 # make lint     check style, types, the C++ format and the pragmas of HLS
@@ -81,7 +81,7 @@ current: setup demo/dvc.yaml
 TEST := OMP_NUM_THREADS=1 $(PYTHON) -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile
 
 quick: setup
-	$(TEST) -m "not compiler and not pipeline and not training"
+	$(TEST) -m "not compiler and not pipeline and not training and not slow"
 
 test: setup
 	$(TEST) --durations=15

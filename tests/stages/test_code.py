@@ -23,6 +23,8 @@ from stages.pipeline.strict_yaml import read_yaml
 from tests.stages.test_stages import toy_params
 from tests.support.paths import ROOT
 
+pytestmark = pytest.mark.slow
+
 TEACHER_STAGES = ("train_convnet", "evaluate_convnet", "train_teacher", "evaluate_teacher")
 # What checks the options of all activations when params.yaml is read.
 ASKED_BY_PARAMS = ("models.float.activations.registry", "models.float.activations.spec")

@@ -19,6 +19,8 @@ from stages.pipeline.dataset import Dataset, Split
 from stages.pipeline.strict_yaml import read_yaml
 from tests.support.paths import ROOT
 
+pytestmark = pytest.mark.slow
+
 PRODUCTS = [
     "embed_linear",
     "token_mixer_linear",

@@ -16,6 +16,8 @@ from stages.pipeline.strict_yaml import read_yaml
 from stages.results.summary import results_text
 from tests.support.paths import ROOT
 
+pytestmark = pytest.mark.slow
+
 NAMES = ["convnet", "teacher", "relu_h96", "bspline_h96", "lerp_psa_h96"]  # of the demo
 FLOAT = {"accuracy": 88.3, "validation_accuracy": 87.0, "images": 364, "parameters": 12}
 INT8 = {"accuracy": 88.1234, "mismatches": 0, "images": 364}

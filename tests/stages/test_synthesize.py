@@ -26,6 +26,8 @@ from stages.results.metrics import write_metrics
 from tests.support.hls_stand_in import TOP, csynth_xml, install, put
 from tests.support.paths import ROOT
 
+pytestmark = pytest.mark.slow
+
 DESIGN, SIMD_DESIGN, NAME = "relu_h96_stream", "relu_h96_simd", "relu_h96"
 METRICS = Path(f"data/synthesis/{DESIGN}/metrics.json")
 TABLES = Path(f"data/designs/{DESIGN}/synthesis_tables.json")

@@ -24,6 +24,8 @@ from hls.plan.streaming.process_network import Access, Fifo, Process, ProcessNet
 from hls.plan.streaming.start_tokens import start_links, with_start_tokens
 from models.files.errors import PipelineError
 
+pytestmark = pytest.mark.slow
+
 LERP_96 = Sizes(48, 64, 96, 96, 4, 10, True)
 RELU_96 = replace(LERP_96, has_tables=False)
 RELU_192 = replace(RELU_96, hidden_dim=192)

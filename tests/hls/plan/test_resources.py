@@ -15,6 +15,8 @@ from hls.plan.streaming.folding_solver import fold_for_rate
 from hls.plan.streaming.plan import plan_streaming
 from hls.plan.streaming.resources import dsp_total, usage
 
+pytestmark = pytest.mark.slow
+
 LERP_96 = Sizes(48, 64, 96, 96, 4, 10, True)
 RELU_192 = Sizes(48, 64, 96, 192, 4, 10, False)
 DEPTHS = {"token_mixer_shortcut": 12_000, "mlp_shortcut": 300, "link": 4}

@@ -17,6 +17,8 @@ from hls.synthesize.tool_log import reason
 from models.files.errors import PipelineError
 from tests.support.hls_stand_in import LINES, PART, TOP, install, put
 
+pytestmark = pytest.mark.slow
+
 GENERATIONS = [  # executables, version of the reports, the first line of the log
     (["vitis-run", "v++"], "2025.2", "vitis-run --mode hls --csim"),
     (["vitis-run"], "2023.1", "vitis-run --mode hls --tcl run.tcl"),

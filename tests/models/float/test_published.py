@@ -20,6 +20,8 @@ from models.float.published import (
 from models.float.resmlp import ResMLP
 from tests.support.images import IMAGES
 
+pytestmark = pytest.mark.slow
+
 FOLDERS = {"relu": "baseline", "bspline": "bspline_65_1e-5", "lerp_psa": "lerp_psa_64"}
 SIZES = {192: "h_mul_2", 96: "h_mul_1", 48: "h_div_2", 24: "h_div_4"}
 ALL = [(activation, hidden) for activation in FOLDERS for hidden in SIZES]

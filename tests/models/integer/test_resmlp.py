@@ -374,6 +374,7 @@ def cifar10_test(shared):
     return images, np.array([names.index(name) for name, _ in sorted(found)])
 
 
+@pytest.mark.slow
 def test_the_published_network_scores_its_published_accuracy(published_network, cifar10_test):
     images, labels = cifar10_test
     assert (images.shape, np.bincount(labels).tolist()) == ((10_000, 32, 32, 3), [1000] * 10)

@@ -34,6 +34,8 @@ from models.qat.layers import (
 )
 from tests.support.images import IMAGES
 
+pytestmark = pytest.mark.slow
+
 ACTIVATIONS = pytest.mark.parametrize("activation", ["relu", "bspline", "lerp_psa"])
 SMALL = {"embed_dim": 12, "hidden_dim": 20, "patch_size": 8, "num_blocks": 2, "num_classes": 5}
 SMALL |= IMAGES

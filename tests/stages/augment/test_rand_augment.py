@@ -16,6 +16,8 @@ from stages.augment.rand_augment import apply_operations, apply_operations_plain
 from stages.pipeline.params import Augment
 from stages.sources.torchvision_import import import_torchvision
 
+pytestmark = pytest.mark.slow
+
 ALL = Augment(crop_padding=4, flip=True, rand_augment=True)
 FORMS = pytest.mark.parametrize("form", [apply_operations, apply_operations_plain])
 

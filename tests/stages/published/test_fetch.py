@@ -35,6 +35,8 @@ from tests.support.archives import gzip_bytes, tar_bytes, write_set, zip_bytes
 from tests.support.images import IMAGES
 from tests.support.paths import ROOT
 
+pytestmark = pytest.mark.slow
+
 DRIVE_ID = "1Z2Bja_5nlB2InSX0KuGOsZse4n6RAqaY"
 URL = f"https://drive.google.com/file/d/{DRIVE_ID}/view"
 NAME = "baseline/h_mul_1_model.bin"

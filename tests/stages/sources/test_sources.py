@@ -40,6 +40,8 @@ from tests.support.archives import (
 )
 from tests.support.paths import ROOT
 
+pytestmark = pytest.mark.slow
+
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 BATCHES = (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch")
 

@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from models.float.activations import lerp as definition
 from models.float.activations.lerp import lerp, lerp_reference
 
+pytestmark = pytest.mark.slow
+
 START, STEP, KNOTS = -4.0, 0.125, 65
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"  # Triton without a GPU, slowly
 MANY_ROWS = 1000 if INTERPRETED else 40_000

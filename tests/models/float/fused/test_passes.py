@@ -18,6 +18,8 @@ from models.float.fused.passes import (
 from models.float.resmlp import ResMLP
 from tests.support.images import IMAGES
 
+pytestmark = pytest.mark.slow
+
 ACTIVATIONS = ["relu", "bspline", "lerp_psa"]
 SHAPES = [  # hidden, embed, patch size, batch
     (24, 96, 4, 3),
