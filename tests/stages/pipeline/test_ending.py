@@ -26,12 +26,23 @@ guarded(work)
 """
 
 
+def heed_signals():
+    """Undo what a shell does to a command in the background: it ignores Ctrl-C and the hang-up."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def start(folder, *before, **variables):
     """Start the stage, after the words `before`; wait until it works."""
     environment = os.environ | {"PYTHONPATH": str(ROOT)} | variables
     command = [*before, sys.executable, "-c", STAGE]
     process = subprocess.Popen(
-        command, cwd=folder, env=environment, stderr=subprocess.PIPE, text=True
+        command,
+        cwd=folder,
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=heed_signals,
     )
     deadline = time.monotonic() + 30
     while not (folder / "ready").exists() and time.monotonic() < deadline:
