@@ -19,9 +19,6 @@ from hls.netlist.netlist import Netlist, netlist
 from hls.plan.design import Design, read_design
 from hls.plan.sizes import Sizes
 from hls.plan.streaming.dataflow import streaming_network
-from hls.plan.streaming.dataflow_simulation import Result
-from hls.plan.streaming.dataflow_simulation import simulate as simulate_model
-from hls.plan.streaming.process_network import ProcessNetwork
 from hls.simulate import gpp, rtl, verilator
 from models.files.errors import PipelineError
 from models.files.temporary import temporary_folder
@@ -36,26 +33,12 @@ from stages.results.simulation_data import golden_samples, write_images
 PAUSED_IMAGES = 20  # images that are simulated with pauses on both ports
 
 
-def modelled(network: ProcessNetwork, plan: Design) -> Result:
-    """Return the model's cycles for RTL, whose pipelines do not pause between images."""
-    assert plan.fifo_depths is not None
-    processes = [replace(process, pause=0) for process in network.processes]
-    return simulate_model(ProcessNetwork(processes, network.fifos), plan.fifo_depths)
-
-
 def write_samples(samples: Samples, folder: Path) -> gpp.ImageFiles:
     """Write the tokens and logits of golden samples as the simulation reads images."""
     files = gpp.ImageFiles(folder / "samples.tokens", folder / "samples.logits", len(samples.input))
     files.tokens.write_bytes(samples.input.astype(np.int8).tobytes())
     files.logits.write_bytes(samples.output.astype(np.int8).tobytes())
     return files
-
-
-def tapped(samples: Samples, plan: Design) -> dict[str, np.ndarray]:
-    """Return the outputs of the layers by the name of the FIFO that carries them."""
-    last = f"blocks_{plan.sizes.num_blocks - 1}_mlp"
-    renamed = {last: "blocks", "classifier_linear": "logits"}
-    return {renamed.get(name, name): values for name, values in samples.layers.items()}
 
 
 def simulate(
@@ -68,12 +51,13 @@ def simulate(
     """
     params = load_params()
     samples = golden_samples(variant, network, params.csim.samples, variant not in params.variants)
-    assert plan.folding is not None
-    model = modelled(streaming_network(plan.sizes, plan.folding), plan)
+    assert plan.folding is not None and plan.fifo_depths is not None
+    model = rtl.modelled(streaming_network(plan.sizes, plan.folding), plan.fifo_depths)
+    layers = rtl.taps_of(samples.layers, plan.sizes.num_blocks)
     elements = plan.sizes.num_patches * plan.sizes.patch_dim
     with temporary_folder("rtl") as folder:
         program = rtl.build(design, elements, params.csim.compiler, folder, log)
-        taps = rtl.check_taps(program, write_samples(samples, folder), tapped(samples, plan), log)
+        taps = rtl.check_taps(program, write_samples(samples, folder), layers, log)
         images = write_images(variant, params.rtl.images, folder)
         found = rtl.run(program, images, log, gpp.default_jobs())
         few = replace(images, count=min(PAUSED_IMAGES, images.count))

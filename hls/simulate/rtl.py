@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,9 +11,14 @@ import numpy.typing as npt
 
 from hls.netlist.netlist import Netlist
 from hls.netlist.top import top_text
+from hls.plan.streaming.dataflow_simulation import Result
+from hls.plan.streaming.dataflow_simulation import simulate as simulate_model
+from hls.plan.streaming.process_network import ProcessNetwork
 from hls.simulate import verilator
 from hls.simulate.gpp import ImageFiles, ended, first_line
 from models.files.errors import PipelineError
+
+Values = npt.NDArray[np.integer]
 
 TOP = "resmlp_top"
 BENCH = verilator.UNITS / "simulation" / "testbench.cpp"
@@ -40,6 +45,21 @@ class RtlRun:
     latency: int
     interval: float
     high_water: Mapping[str, int]
+
+
+def modelled(network: ProcessNetwork, depths: Mapping[str, int]) -> Result:
+    """Return the model's cycles for RTL, whose pipelines do not pause between images.
+
+    `depths` are the FIFO depths in words by kind.
+    """
+    processes = [replace(process, pause=0) for process in network.processes]
+    return simulate_model(ProcessNetwork(processes, network.fifos), depths)
+
+
+def taps_of(layers: Mapping[str, Values], num_blocks: int) -> dict[str, Values]:
+    """Return the outputs of layers by the name of the FIFO that carries them."""
+    renamed = {f"blocks_{num_blocks - 1}_mlp": "blocks", "classifier_linear": "logits"}
+    return {renamed.get(name, name): values for name, values in layers.items()}
 
 
 def write_rtl(design: Netlist, folder: Path) -> list[Path]:
@@ -93,7 +113,7 @@ def run(program: Path, files: ImageFiles, log: Path, jobs: int = 1, pause: int =
 def check_taps(
     program: Path,
     files: ImageFiles,
-    layers: Mapping[str, npt.NDArray[np.integer]],
+    layers: Mapping[str, Values],
     log: Path,
 ) -> int:
     """Compare what every FIFO took for the golden samples with the layers' outputs.

@@ -1,7 +1,6 @@
 """The RTL of whole networks equals numpy, and takes the cycles that the model predicts."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +9,9 @@ import pytest
 from hls.netlist.netlist import Netlist, netlist
 from hls.plan.sizes import Sizes, products
 from hls.plan.streaming.dataflow import streaming_network
-from hls.plan.streaming.dataflow_simulation import Result, simulate
+from hls.plan.streaming.dataflow_simulation import Result
 from hls.plan.streaming.fifo_depths import size_fifos
 from hls.plan.streaming.folding import Fold, Folding, published_folding
-from hls.plan.streaming.process_network import ProcessNetwork
 from hls.simulate import rtl
 from hls.simulate.gpp import ImageFiles
 from hls.simulate.verilator import verilator_folder
@@ -41,8 +39,7 @@ def designed(network: IntResMlp, folding: Folding) -> tuple[Netlist, Result]:
     """Return the netlist of a design and the model's result for RTL."""
     processes = streaming_network(Sizes.of(network), folding)
     depths = size_fifos(processes).depths
-    steady = [replace(process, pause=0) for process in processes.processes]
-    model = simulate(ProcessNetwork(steady, processes.fifos), depths)
+    model = rtl.modelled(processes, depths)
     return netlist(processes, depths, network), model
 
 
@@ -56,9 +53,7 @@ def files_of(network: IntResMlp, folder: Path) -> tuple[ImageFiles, dict[str, np
     files = ImageFiles(folder / "tokens", folder / "logits", IMAGES)
     files.tokens.write_bytes(tokens.astype(np.int8).tobytes())
     files.logits.write_bytes(logits.astype(np.int8).tobytes())
-    last = f"blocks_{sizes.num_blocks - 1}_mlp"
-    renamed = {last: "blocks", "classifier_linear": "logits"}
-    return files, {renamed.get(name, name): values for name, values in layers.items()}
+    return files, rtl.taps_of(layers, sizes.num_blocks)
 
 
 @pytest.mark.parametrize(
