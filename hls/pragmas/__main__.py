@@ -1,10 +1,12 @@
-"""Check the pragmas of hls/cpp; the exit status is 1 if one is wrong."""
+"""Check the pragmas of hls/cpp and hls/board; the exit status is 1 if one is wrong."""
 
 import sys
+from pathlib import Path
 
-from hls.cpp.accelerators import SOURCES
 from hls.pragmas.directives import VERSION
 from hls.pragmas.lint import lint_folder
+
+SOURCES = Path(__file__).parents[1]  # hls/, with the C++ of both accelerators and the boards'
 
 
 def main() -> int:

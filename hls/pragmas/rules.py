@@ -2,12 +2,16 @@
 
 from collections.abc import Callable, Mapping
 
+from hls.board.folder import AXIS, MOVERS
 from hls.cpp.accelerators import ACCELERATORS
 from hls.pragmas import directives as known
 from hls.pragmas.source import Pragma
 from hls.pragmas.written import Written, Wrong
 
-TOPS = frozenset(accelerator.top for accelerator in ACCELERATORS.values())
+TOPS = frozenset(
+    [*(accelerator.top for accelerator in ACCELERATORS.values()), AXIS]
+    + [mover.removesuffix(".cpp") for mover in MOVERS]
+)
 
 
 def _check_array(pragma: Pragma, written: Written) -> None:

@@ -31,6 +31,14 @@ struct Bind {
     (void)memory;
   }
 
+  /// One write and several reads per cycle: one copy of the memory per reader.
+  template <class Array>
+  static void ram_of_several_readers(Array& memory) {
+#pragma HLS INLINE
+#pragma HLS BIND_STORAGE variable = memory type = ram_1wnr impl = lutram
+    (void)memory;
+  }
+
   template <class Fifo>
   static void fifo(Fifo& words) {
 #pragma HLS INLINE
@@ -52,6 +60,13 @@ struct Bind<Storage::bram> {
   static void ram(Array& memory) {
 #pragma HLS INLINE
 #pragma HLS BIND_STORAGE variable = memory type = ram_s2p impl = bram
+    (void)memory;
+  }
+
+  template <class Array>
+  static void ram_of_several_readers(Array& memory) {
+#pragma HLS INLINE
+#pragma HLS BIND_STORAGE variable = memory type = ram_1wnr impl = bram
     (void)memory;
   }
 

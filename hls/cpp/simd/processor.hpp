@@ -44,7 +44,7 @@ struct Processor {
     static Store store;  // static: padding, which is never written, is 0
 #pragma HLS ARRAY_PARTITION variable = store complete dim = 2
 #pragma HLS ARRAY_PARTITION variable = store complete dim = 3
-    MemoryOf<Steps::store_squares>::several_readers(store);
+    BindWords<Steps::store_squares>::ram_of_several_readers(store);
     Weights next;
     Outputs next_outputs;
 #pragma HLS ARRAY_PARTITION variable = next complete dim = 0
@@ -55,9 +55,9 @@ struct Processor {
 #pragma HLS ARRAY_PARTITION variable = channels complete dim = 2
 #pragma HLS ARRAY_PARTITION variable = act_in cyclic factor = Steps::side dim = 1
 #pragma HLS ARRAY_PARTITION variable = act_hidden cyclic factor = Steps::side dim = 1
-    MemoryOf<Config::embed_dim>::one_reader(channels);
-    MemoryOf<Steps::act_in_words>::one_reader(act_in);
-    MemoryOf<Steps::act_hidden_words>::one_reader(act_hidden);
+    BindWords<Config::embed_dim>::ram(channels);
+    BindWords<Steps::act_in_words>::ram(act_in);
+    BindWords<Steps::act_hidden_words>::ram(act_hidden);
   images:
     for (int image = 0; image < count; ++image) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 1
@@ -106,7 +106,7 @@ struct Processor {
 #pragma HLS ARRAY_PARTITION variable = outputs complete dim = 0
     Totals sums[Steps::max_vectors];
 #pragma HLS ARRAY_PARTITION variable = sums complete dim = 2
-    MemoryOf<Steps::max_vectors>::one_reader(sums);
+    BindWords<Steps::max_vectors>::ram(sums);
     Int8 last[columns];  // the previous word of a table
 #pragma HLS ARRAY_PARTITION variable = last complete
     NOTE(Taps taps(Steps::steps.at[index]);)

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from hls.cpp.accelerators import SOURCES
-from hls.pragmas.__main__ import main
+from hls.pragmas.__main__ import SOURCES, main
 from hls.pragmas.directives import DIRECTIVES
 from hls.pragmas.lint import lint, lint_folder
 from hls.pragmas.source import all_names, pragmas
@@ -203,7 +202,7 @@ def test_every_misspelt_directive_and_variable_of_the_repository_is_caught():
 
 
 def test_a_pragma_knows_its_function_and_loop():
-    text = (SOURCES / "simd/processor.hpp").read_text()
+    text = (SOURCES / "cpp/simd/processor.hpp").read_text()
     tripcounts = [p for p in pragmas(text) if p.words[1:2] == ("LOOP_TRIPCOUNT",)]
     assert [(p.function.name, p.scope.kind) for p in tripcounts] == [
         ("run", "loop"),
