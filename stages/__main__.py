@@ -22,6 +22,13 @@ def main() -> None:
         runpy.run_module(modules[sys.argv.pop(1)], run_name="__main__", alter_sys=True)
     except KeyboardInterrupt:  # while it imports: afterwards stages/pipeline/command.py has it
         sys.exit(130)
+    except ModuleNotFoundError as missing:
+        if missing.name is None or missing.name.split(".")[0] in ("stages", "models", "hls"):
+            raise
+        sys.exit(
+            f"{sys.executable} has no package {missing.name}. Run `make setup` once, then"
+            " `source .venv/bin/activate` in every new terminal."
+        )
 
 
 if __name__ == "__main__":

@@ -66,7 +66,7 @@ def _check_scales(network: ResMLP, weights: Path) -> None:
     except ValueError as error:
         raise PipelineError(
             f"{weights} cannot be quantised: after calibration {error}, because the float network "
-            f"computes values that are no numbers or too large; {restore(weights)}."
+            f"computes values that are not numbers or too large; {restore(weights)}."
         ) from error
 
 

@@ -24,7 +24,7 @@ def filled(file: str, values: Mapping[str, str | int], prose: bool = False) -> s
     def value(match: re.Match[str]) -> str:
         text = str(values[match[1]])
         if not prose and not _SAFE.fullmatch(text):
-            raise ValueError(f"{file}: {match[1]} is {text!r}, which is no plain word or path")
+            raise ValueError(f"{file}: {match[1]} is {text!r}, which is not a plain word or path")
         return text
 
     return _NAME.sub(value, (TEMPLATES / file).read_text())

@@ -63,7 +63,7 @@ def check_folder(folder: Path, names: Collection[str]) -> None:
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         if path.name not in names and not path.name.startswith("."):
             raise PipelineError(
-                f"{ascii(str(path))[1:-1]} is no file of the pipeline, and compilers search its "
+                f"{ascii(str(path))[1:-1]} is not a file of the pipeline, and compilers search its "
                 "folder; remove it."
             )
 

@@ -39,7 +39,7 @@ def golden_text(samples: Samples) -> str:
     taps = []
     for layer, values in samples.layers.items():
         if not is_layer_name(layer):  # it becomes C++
-            raise ValueError(f"{layer!r} is no name of a layer")
+            raise ValueError(f"{layer!r} is not the name of a layer")
         tap_name = _tap_name(layer)
         if tap_name is None:
             continue

@@ -116,7 +116,7 @@ def read_arrays(folder: Path) -> dict[str, HeaderArray]:
 def header_files_of(folder: Path) -> list[Path]:
     """Return the headers HEADER_FILES of a folder; PipelineError if there is none."""
     if not folder.is_dir():
-        raise PipelineError(f"{folder} is no folder; name the one that holds the C++ headers.")
+        raise PipelineError(f"{folder} is not a folder; name the one that holds the C++ headers.")
     files = sorted({file for pattern in HEADER_FILES for file in folder.glob(pattern)})
     if not files:
         raise PipelineError(f"{folder} holds none of {', '.join(HEADER_FILES)}.")

@@ -69,7 +69,7 @@ def read_network(arrays: Mapping[str, HeaderArray], folder: Path) -> IntResMlp:
     blocks = tuple(reader.block(f"blocks_{index}") for index in range(max(indices, default=0) + 1))
     for name, array in arrays.items():
         if re.match("(embed_linear|blocks|classifier_linear)_", name) and name not in reader.used:
-            array.refuse("is no array of a network")
+            array.refuse("is not an array of a network")
     try:
         return IntResMlp(embed, blocks, classifier)
     except ValueError as error:  # the message starts with the name of the array

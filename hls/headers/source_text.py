@@ -154,7 +154,7 @@ def _utf8(data: bytes, file: Path) -> bytes:
     encoding = _wide_encoding(data)
     if encoding is None:
         if b"\0" in data:
-            raise PipelineError(f"{file} holds zero bytes: it is no text; save it as UTF-8.")
+            raise PipelineError(f"{file} holds zero bytes: it is not text; save it as UTF-8.")
         return data
     try:
         return data.decode(encoding).removeprefix("\ufeff").encode("utf-8", "replace")

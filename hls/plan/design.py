@@ -71,7 +71,7 @@ def read_design(path: Path, sizes: Sizes | None = None) -> Design:
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         reason = str(error) if isinstance(error, _Refused) else type(error).__name__
         raise PipelineError(
-            f"{path} is no plan of a design, or damaged ({reason}); remove it and run "
+            f"{path} is not a plan of a design, or is damaged ({reason}); remove it and run "
             "`dvc repro plan` again."
         ) from None
     if sizes is not None and design.sizes != sizes:

@@ -41,7 +41,9 @@ def _check(pragma: Pragma, names: Collection[str]) -> None:
     if not pragma.words or pragma.words[0] != "HLS":
         if pragma.words and pragma.words[0] in _OTHER_PRAGMAS:
             return
-        raise Wrong(f"the pragma starts with {' '.join(pragma.words[:1])!r}, but must with HLS.")
+        raise Wrong(
+            f"the pragma starts with {' '.join(pragma.words[:1])!r}, but must start with HLS."
+        )
     written = read(pragma)
     directive = DIRECTIVES[written.name]
     _check_place(pragma, written, directive)
@@ -90,7 +92,7 @@ def _check_value(
         function = pragma.function
         arguments = function.arguments if function else frozenset()
         if value not in arguments and not (name == "port" and value == "return"):
-            raise Wrong(f"{where} is {value!r}, which is no argument of the function.")
+            raise Wrong(f"{where} is {value!r}, which is not an argument of the function.")
     if option.kind == known.NAME and not re.fullmatch(r"[\w.:<>]+", value):
         raise Wrong(f"{where} is {value!r}, but must be a name.")
 
@@ -113,7 +115,7 @@ def _check_integer(where: str, value: str, least: int, names: Collection[str]) -
 _EXCLUDE = {
     frozenset({"pipeline", "dataflow"}): "a block is pipelined or a dataflow region",
     frozenset({"pipeline", "unroll"}): "a loop that is unrolled has no iterations to pipeline",
-    frozenset({"inline", "dataflow"}): "an inlined function is no region of its own",
+    frozenset({"inline", "dataflow"}): "an inlined function is not a region of its own",
 }
 
 

@@ -34,7 +34,7 @@ def read(pragma: Pragma) -> Written:
     if name in known.REPLACED:
         raise Wrong(f"{name.upper()} is of older tools; {VERSION} has {known.REPLACED[name]}.")
     if name not in DIRECTIVES:
-        raise Wrong(f"{name.upper()!r} is no directive of {VERSION}.")
+        raise Wrong(f"{name.upper()!r} is not a directive of {VERSION}.")
     directive = DIRECTIVES[name]
     values: dict[str, str] = {}
     flags: set[str] = set()

@@ -122,12 +122,14 @@ def read_manifest(path: Path) -> Manifest:
         sources = dict(manifest.sources)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise PipelineError(
-            f"{path} is no manifest of a project ({type(error).__name__}); write the project again."
+            f"{path} is not the manifest of a project ({type(error).__name__}); "
+            "write the project again."
         ) from None
     for file, digest in sources.items():
         if not isinstance(digest, str) or not _DIGEST.fullmatch(digest) or not _is_inside(file):
             raise PipelineError(
-                f"{path} has an odd source, {ascii(file)[:80]}; write the project again."
+                f"{path} lists a source that it may not list, {ascii(file)[:80]}; "
+                "write the project again."
             )
     _check_words(manifest.name, manifest.top, target, str(path))
     return manifest

@@ -38,7 +38,7 @@ def read_profile(path: Path) -> Element:
         nonlocal depth
         depth += 1
         if depth > MAX_DEPTH:
-            raise PipelineError(f"{path} nests more than {MAX_DEPTH} elements; it is no report.")
+            raise PipelineError(f"{path} nests more than {MAX_DEPTH} elements; it is not a report.")
         builder.start(tag, attributes)
 
     def end(tag: str) -> None:
@@ -58,12 +58,12 @@ def read_profile(path: Path) -> Element:
         parser.Parse(data, True)
     except (expat.ExpatError, LookupError, ValueError) as error:  # the last two: bad encodings
         raise PipelineError(
-            f"{path} is cut off or is no XML ({error}); copy the report again."
+            f"{path} is cut off or is not XML ({error}); copy the report again."
         ) from None
     root = builder.close()
     if root.tag != "profile":
         raise PipelineError(
-            f"{path} is no report of an HLS tool: its root element is <{root.tag}>, but must be "
+            f"{path} is not a report of an HLS tool: its root element is <{root.tag}>, but must be "
             "<profile>."
         )
     return root
@@ -73,7 +73,7 @@ def find(element: Element, tags: str, path: Path) -> Element:
     """Return the element at `tags`; PipelineError names the file that lacks it."""
     found = element.find(tags)
     if found is None:
-        raise PipelineError(f"{path} is no complete report: it has no element {tags}.")
+        raise PipelineError(f"{path} is an incomplete report: it has no element {tags}.")
     return found
 
 
@@ -87,7 +87,7 @@ def required_text(element: Element, tags: str, path: Path) -> str:
     """Return the text at `tags`; PipelineError if it is missing or means unknown."""
     text = text_of(element, tags)
     if text is None:
-        raise PipelineError(f"{path} is no complete report: it has no {tags}.")
+        raise PipelineError(f"{path} is an incomplete report: it has no {tags}.")
     return text
 
 
@@ -141,5 +141,5 @@ def _read(path: Path) -> bytes:
     except OSError as error:
         raise PipelineError(f"{path} cannot be read: {error.strerror}.") from None
     if len(data) > MAX_BYTES:
-        raise PipelineError(f"{path} has more than {MAX_BYTES >> 20} MB; it is no report.")
+        raise PipelineError(f"{path} has more than {MAX_BYTES >> 20} MB; it is not a report.")
     return data

@@ -81,7 +81,7 @@ def read_brought_back(folder: Path, manifest: Manifest) -> Measured:
         found = sorted(folder.rglob(MANIFEST))
     if len(found) != 1:
         raise PipelineError(
-            f"{folder} must hold one {MANIFEST}, but holds {len(found)}; bring back the whole "
+            f"{folder} must hold one {MANIFEST}, but holds {len(found)}; copy back the whole "
             "project folder."
         )
     path, theirs = found[0], read_manifest(found[0])
@@ -92,7 +92,7 @@ def read_brought_back(folder: Path, manifest: Manifest) -> Measured:
         if theirs.sources.get(file) != manifest.sources.get(file):
             raise PipelineError(
                 f"{path} is of other sources: {file} differs from the design {manifest.name}; run "
-                "the tool on the present project."
+                "the tool on the current project."
             )
     check_sources(path.parent, theirs, all_of_them=False)
     return read_results(folder, manifest)
@@ -147,7 +147,7 @@ def _cosim(folder: Path, manifest: Manifest, csynth: Csynth) -> Cosim | None:
     if cosim.latency.max or cosim.total_cycles:
         return cosim
     if not _is_free_running(manifest):
-        raise PipelineError(f"{path} says Pass after 0 cycles, which is no co-simulation.")
+        raise PipelineError(f"{path} says Pass after 0 cycles, so nothing was co-simulated.")
     interval = _interval_of_last_process(folder, manifest, csynth)
     return Cosim(cosim.rtl, True, Span(), interval, None)
 

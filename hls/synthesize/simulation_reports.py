@@ -48,7 +48,7 @@ def read_cosim(path: Path) -> Cosim:
         rows[cells[0]] = cells[1:]
     if not rows:
         raise PipelineError(
-            f"{path} is no co-simulation report: it has no row of {', '.join(RTL_KINDS)}."
+            f"{path} is not a co-simulation report: it has no row of {', '.join(RTL_KINDS)}."
         )
     ran = [_cosim(rtl, row, path) for rtl, row in rows.items() if row[0] != "NA"]
     failed = [cosim for cosim in ran if not cosim.passed]

@@ -109,7 +109,7 @@ def members(path: Path, limits: Limits) -> Iterator[Member]:
     if passed:
         more = ", ..." if len(passed) > _NAMED else ""
         names = ", ".join(passed[:_NAMED]) + more
-        log.warning("%s: passed over are %d links or special files: %s", path, len(passed), names)
+        log.warning("%s: skipped %d links or special files: %s", path, len(passed), names)
 
 
 def _check_name(path: Path, name: str) -> None:
@@ -117,7 +117,7 @@ def _check_name(path: Path, name: str) -> None:
     bad = windows.anchor or ".." in windows.parts or "\\" in name or _UNPRINTABLE.search(name)
     if bad or len(name) > _LONGEST_NAME:
         raise PipelineError(
-            f"{path} holds {reprlib.repr(name)}, which leads out of it or is no plain path with "
+            f"{path} holds {reprlib.repr(name)}, which leads out of it or is not a plain path with "
             "slashes in UTF-8; rename it or pack the archive again"
         )
 

@@ -57,7 +57,7 @@ def restricted_load(file: BinaryIO, name: str) -> Any:  # noqa: ANN401  any admi
         ) from None
     except Exception as error:  # on garbage the unpickler raises nearly any built-in exception
         raise PipelineError(
-            f"{name} is no complete pickle ({type(error).__name__}: {one_line(error)}); "
+            f"{name} is not a complete pickle ({type(error).__name__}: {one_line(error)}); "
             "it is damaged or cut short, make or download it again"
         ) from error
 

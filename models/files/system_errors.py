@@ -27,7 +27,7 @@ _CAUSES = {
     errno.ENAMETOOLONG: "cannot be made: its name or its path is too long for this file system; "
     "use shorter names",
     errno.ELOOP: "cannot be reached: its links form a circle",
-    errno.ENOEXEC: "cannot be started: it is no program for this machine",
+    errno.ENOEXEC: "cannot be started: it is not a program for this machine",
     errno.EMFILE: "cannot be opened: this process has too many open files; raise `ulimit -n`",
     errno.EIO: "cannot be read or written: the disk reports an error (EIO)",
     errno.ESTALE: "cannot be used: the network file system lost it (stale handle); run again",

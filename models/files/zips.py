@@ -64,7 +64,7 @@ def read_npz(path: Path | str, names: tuple[str, ...], mend: str) -> dict[str, n
         raise PipelineError(f"{path} is missing; {mend}.") from None
     except (DamagedError, *_DAMAGE) as error:
         reason = one_line(error) or type(error).__name__
-        raise PipelineError(f"{path} is damaged or no .npz file ({reason}); {mend}.") from error
+        raise PipelineError(f"{path} is damaged or not a .npz file ({reason}); {mend}.") from error
 
 
 def _check_members(archive: zipfile.ZipFile) -> None:

@@ -67,7 +67,7 @@ def parse_state(
         content = read_tensors(data, must_be_zip)
     except DamagedError as error:
         raise PipelineError(
-            f"{name} is damaged or no file of weights ({error}); {mend}."
+            f"{name} is damaged or not a file of weights ({error}); {mend}."
         ) from error
     try:
         return unwrapped(content, expected)

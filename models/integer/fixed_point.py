@@ -117,5 +117,7 @@ def mean_shift(count: int) -> int:
     """
     shift = count.bit_length() - 1
     if count < 2 or count != 1 << shift:
-        raise ValueError(f"the mean of {count} tokens is no shift; use a power of two >= 2")
+        raise ValueError(
+            f"the mean of {count} tokens cannot be computed as a shift; use a power of two >= 2"
+        )
     return shift

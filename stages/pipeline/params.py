@@ -435,7 +435,7 @@ def _params(document: object) -> Params:
 def _check_rtl(where: str, design: DesignRow | None, variant: str) -> None:
     if design is None or design.accelerator != STREAMING:
         raise PipelineError(
-            f"{where} is no streaming design of the section designs; remove it or add the design."
+            f"{where} is not a streaming design of the section designs; remove or add it."
         )
     if design.variant != variant:
         raise PipelineError(

@@ -60,7 +60,7 @@ def _text(path: Path) -> str:
     """Return the content of a regular file of at most `_LARGEST_FILE` bytes in UTF-8."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):
-            raise PipelineError(f"{path} cannot be read: it is no regular file.")
+            raise PipelineError(f"{path} cannot be read: it is not a regular file.")
         with path.open("rb") as file:
             raw = file.read(_LARGEST_FILE + 1)
     except FileNotFoundError:

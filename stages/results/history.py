@@ -34,7 +34,7 @@ def read_curve(path: Path) -> list[Point]:
             raise ValueError(f"it has {len(rows)} epochs, but the training had {epochs}")
     except (OSError, ValueError, KeyError, csv.Error) as error:
         raise PipelineError(
-            f"{path} is no complete history of a training ({one_line(error)}); {restore(path)}."
+            f"{path} is not a complete history of a training ({one_line(error)}); {restore(path)}."
         ) from error
     return [(epoch, value) for epoch, value in points if value is not None]
 

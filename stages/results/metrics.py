@@ -49,7 +49,7 @@ def log_accuracy(name: str, form: str, result: dict[str, Metric]) -> None:
 def read_metrics(path: Path) -> dict[str, Any]:
     """Return the metrics in a JSON file, {} if there is none.
 
-    Raises PipelineError if the file is no JSON of metrics: finite numbers, percentages from 0 to
+    Raises PipelineError if the file does not hold metrics: finite numbers, percentages from 0 to
     100, texts where texts belong, null for what was not measured.
     """
     if not path.exists():
@@ -59,7 +59,7 @@ def read_metrics(path: Path) -> dict[str, Any]:
         _check_metrics(content)
     except (OSError, ValueError, RecursionError) as error:
         raise PipelineError(
-            f"{path} is no JSON of metrics ({one_line(error)}); {restore(path)}."
+            f"{path} is not a JSON file of metrics ({one_line(error)}); {restore(path)}."
         ) from error
     return dict(content)
 

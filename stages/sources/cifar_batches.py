@@ -74,7 +74,7 @@ class CifarBatches:
             return LabelledImages(train, test, self._class_names or ())
         except ValueError as error:
             raise PipelineError(
-                f"{self._path} is no CIFAR-10: {error}; copy or download it again"
+                f"{self._path} is not CIFAR-10: {error}; copy or download it again"
             ) from error
 
     def _split(self, names: tuple[str, ...]) -> Split:
@@ -108,7 +108,7 @@ def _python_batch(batch: dict[Any, Any], where: str) -> tuple[Pixels, Labels, li
 
 def _binary_batch(content: bytes, where: str) -> tuple[Pixels, Labels, list[str]]:
     if not content or len(content) % _RECORD:
-        raise _unexpected(where, f"{len(content)} bytes, which is no multiple of {_RECORD}")
+        raise _unexpected(where, f"{len(content)} bytes, which is not a multiple of {_RECORD}")
     records = np.frombuffer(content, np.uint8).reshape(-1, _RECORD)
     images, labels = records[:, 1:].reshape(_CHANNELS_FIRST), records[:, 0].astype(np.int64)
     return images, labels, [""] * len(labels)

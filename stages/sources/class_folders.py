@@ -95,7 +95,7 @@ class ClassFolders:
         if self._passed:
             kinds = ", ".join(f"{count} {kind}" for kind, count in self._passed.most_common(8))
             log.warning(
-                "%s: passed over are %d files that are no images of train and test: %s%s",
+                "%s: skipped %d files that are not images of train and test: %s%s",
                 self._path,
                 self._passed.total(),
                 kinds,

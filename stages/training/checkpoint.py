@@ -68,7 +68,7 @@ def _check(state: Any, model: nn.Module, phases: Sequence[Phase]) -> None:  # no
         raise ValueError("the rows of its history are not alike")
     seconds = state["seconds"]
     if not isinstance(seconds, float) or not 0 <= seconds < math.inf:
-        raise ValueError("its time is no number")
+        raise ValueError("its time is not a number")
     _check_model(state["model"], model.state_dict())
     _check_optimizer(state["optimizer"], phase)
 

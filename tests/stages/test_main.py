@@ -76,3 +76,15 @@ def test_an_unknown_name_is_told_with_all_names(arguments, folder):
     assert usage.startswith("usage: python ")
     assert sorted(names.split(", ")) == NAMES
     assert {"distill", "code", "check", "deadlock"} <= set(NAMES)
+
+
+def test_a_python_without_the_packages_is_told_how_to_get_them(checkout, folder):
+    path = folder / "hidden"
+    path.mkdir()
+    (path / "numpy.py").write_text("raise ModuleNotFoundError('absent', name='numpy')\n")
+    done = run(folder, checkout / "stages", "generate_headers", "relu_h96", path=[path])
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"{sys.executable} has no package numpy. Run `make setup` once, then"
+        " `source .venv/bin/activate` in every new terminal.\n"
+    )

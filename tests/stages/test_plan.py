@@ -289,7 +289,7 @@ def test_the_command_prints_the_tables(folder):
 def test_a_broken_plan_is_named(text):
     path = Path("design.json")
     path.write_text(text)
-    with pytest.raises(PipelineError, match=r"design\.json is no plan .*dvc repro plan"):
+    with pytest.raises(PipelineError, match=r"design\.json is not a plan .*dvc repro plan"):
         read_design(path)
 
 

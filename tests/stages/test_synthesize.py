@@ -321,7 +321,7 @@ def test_a_header_with_a_foreign_line_gets_into_no_project(folder, header):
 
 def test_a_file_beside_the_headers_is_refused(folder):
     put(Path(f"data/{NAME}/headers/vector"), "#error")  # g++ would take it for its own <vector>
-    with pytest.raises(PipelineError, match=r"headers/vector is no file of the pipeline"):
+    with pytest.raises(PipelineError, match=r"headers/vector is not a file of the pipeline"):
         synthesize.main(DESIGN)
 
 

@@ -10,7 +10,7 @@ from hls.board.templates import TEMPLATES, filled
 )
 def test_a_value_that_could_be_a_command_is_refused(value):
     names = {"PART": value, "CLOCK_NS": 5}
-    with pytest.raises(ValueError, match=r"movers/run\.tcl: PART is .*, which is no plain word"):
+    with pytest.raises(ValueError, match=r"movers/run\.tcl: PART is .*, which is not a plain word"):
         filled("movers/run.tcl", names)
 
 

@@ -67,7 +67,9 @@ def test_a_value_that_no_design_has_is_refused_at_every_key(design, tmp_path, va
         if path == ("variant",) and value == "8":
             continue
         file = written(tmp_path, design, path, value)
-        with pytest.raises(PipelineError, match=r"design\.json is no plan of a design") as refused:
+        with pytest.raises(
+            PipelineError, match=r"design\.json is not a plan of a design"
+        ) as refused:
             read_design(file)
         assert "\n" not in str(refused.value)
 
@@ -89,7 +91,7 @@ def test_the_key_is_named(design, tmp_path, path, value, words):
 @pytest.mark.parametrize("text", ["", "[", "[]", "{}", "7", "[" * 100_000, " " * (2 << 20)])
 def test_another_file_is_refused(tmp_path, text):
     (tmp_path / "design.json").write_text(text)
-    with pytest.raises(PipelineError, match=r"design\.json is no plan of a design"):
+    with pytest.raises(PipelineError, match=r"design\.json is not a plan of a design"):
         read_design(tmp_path / "design.json")
 
 

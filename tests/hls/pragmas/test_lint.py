@@ -88,8 +88,8 @@ def test_right_pragmas_pass():
 
 
 WRONG = [  # place, pragmas, of which the last one is wrong, and the sentence
-    ("LOOP", ["HSL UNROLL"], "starts with 'HSL', but must with HLS"),
-    ("LOOP", ["HLS UNROL"], "'UNROL' is no directive"),
+    ("LOOP", ["HSL UNROLL"], "starts with 'HSL', but must start with HLS"),
+    ("LOOP", ["HLS UNROL"], "'UNROL' is not a directive"),
     (
         "FUNCTION",
         ["HLS RESOURCE variable = w core = RAM"],
@@ -139,7 +139,7 @@ WRONG = [  # place, pragmas, of which the last one is wrong, and the sentence
     ("BRANCH", ["HLS PIPELINE II = 1"], "must stand directly in the body of a function or the"),
     ("LATER", ["HLS PIPELINE II = 1"], "before the first statement of its block"),
     ("FUNCTION", ["HLS INTERFACE axis port = in"], "for a top function, and unit is none"),
-    ("TOP", ["HLS INTERFACE m_axi port = memori"], "'memori', which is no argument"),
+    ("TOP", ["HLS INTERFACE m_axi port = memori"], "'memori', which is not an argument"),
     ("TOP", ["HLS INTERFACE m_axi port = return"], "m_axi is not for the port return"),
     ("TOP", ["HLS INTERFACE ap_ctrl_none port = count"], "ap_ctrl_none is for the port return"),
     ("TOP", ["HLS INTERFACE axis port = memory max_widen_bitwidth = 8"], "axis has no option"),
@@ -178,7 +178,9 @@ def test_a_wrong_pragma_is_caught(place, lines, sentence):
 
 def test_file_and_line_are_those_of_the_pragma():
     text = "void f() {\n  // #pragma HLS NOTHING\n  int a;\n#pragma HLS \\\n  NOTHING\n}\n"
-    assert lint(Path("a/b.hpp"), text) == ["a/b.hpp:4: 'NOTHING' is no directive of UG1399 2025.2."]
+    assert lint(Path("a/b.hpp"), text) == [
+        "a/b.hpp:4: 'NOTHING' is not a directive of UG1399 2025.2."
+    ]
 
 
 def test_the_pragmas_of_the_repository_are_right():
@@ -223,4 +225,4 @@ def test_the_command_is_part_of_lint_and_its_status_says_whether_all_is_right(
     assert main() == 0 and re.fullmatch(r"\d+ pragmas follow .*\.\n", capsys.readouterr().out)
     put(tmp_path / "a.hpp", "#pragma HLS UNROL\n")
     monkeypatch.setattr("hls.pragmas.__main__.SOURCES", tmp_path)
-    assert main() == 1 and "a.hpp:1: 'UNROL' is no directive" in capsys.readouterr().out
+    assert main() == 1 and "a.hpp:1: 'UNROL' is not a directive" in capsys.readouterr().out

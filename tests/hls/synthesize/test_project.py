@@ -579,7 +579,7 @@ def test_a_failure_over_there_is_no_result(tmp_path, manifest, file, text, messa
 )
 def test_what_is_no_manifest_is_refused_by_name(tmp_path, text):
     put(tmp_path / "manifest.json", text)
-    with pytest.raises(PipelineError, match=r"manifest\.json is no manifest"):
+    with pytest.raises(PipelineError, match=r"manifest\.json is not the manifest"):
         read_manifest(tmp_path / "manifest.json")
 
 
@@ -588,7 +588,7 @@ def test_a_manifest_that_leads_out_of_the_project_is_refused(project, file):
     path = project / "manifest.json"
     values = json.loads(path.read_text()) | {"sources": {file: "0" * 64}}
     path.write_text(json.dumps(values))
-    with pytest.raises(PipelineError, match="odd source"):
+    with pytest.raises(PipelineError, match="lists a source"):
         read_manifest(path)
 
 

@@ -250,7 +250,7 @@ def test_a_text_twin_has_the_same_numbers_and_is_refused(real, name):
     used = read_export(twin).used if is_export else read_csynth(twin).top.used
     for value in (used["lut"], used["ff"]):
         assert re.search(rf"\b{value}\b", text)
-    with pytest.raises(PipelineError, match=f"{name} is cut off or is no XML"):
+    with pytest.raises(PipelineError, match=f"{name} is cut off or is not XML"):
         (read_export if is_export else read_csynth)(real(name))
 
 
@@ -345,7 +345,7 @@ def test_the_end_of_a_c_simulation(log, passed):
 LAUGHS = '<!DOCTYPE p [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;">]>'
 REFUSED = {
     "no such file": (None, "cannot be read"),
-    "empty": ("", "cut off or is no XML"),
+    "empty": ("", "cut off or is not XML"),
     "another program's": ("<project><top/></project>", "root element is <project>"),
     "entities": (LAUGHS + csynth_xml().replace("dataflow", "&b;"), "document type"),
     "a file of the system": (
@@ -360,7 +360,7 @@ REFUSED = {
     "huge": (csynth_xml(lut="9" * 5000), "whole number"),
     "other digits": (csynth_xml(lut="٣"), "whole number"),
     "text for a clock": (csynth_xml(estimated="fast"), "EstimatedClockPeriod is 'fast'"),
-    "an odd encoding": (b'<?xml version="1.0" encoding="utf-7"?><profile/>', "no XML"),
+    "an odd encoding": (b'<?xml version="1.0" encoding="utf-7"?><profile/>', "is not XML"),
     "too deep": ("<profile>" + "<a>" * 70_000, "nests more than"),
 }
 
@@ -381,7 +381,7 @@ def test_other_reports_are_not_taken_for_each_other(tmp_path):
         read_csynth(written(tmp_path, export_xml()))
     with pytest.raises(PipelineError, match="no element TimingReport"):
         read_export(written(tmp_path, csynth_xml()))
-    with pytest.raises(PipelineError, match="no co-simulation report"):
+    with pytest.raises(PipelineError, match="is not a co-simulation report"):
         read_cosim(written(tmp_path, csynth_xml()))
     with pytest.raises(PipelineError, match="RUN_TYPE is 'place'"):
         read_export(written(tmp_path, export_xml("place")))

@@ -166,7 +166,7 @@ def test_the_step_is_named(start, bin_folder, names, flaw, step):
     ("flaw", "message"),
     [
         ("csim silent", "stopped in C simulation: the test bench found a difference (MISMATCH"),
-        ("csynth truncated", "cut off or is no XML"),
+        ("csynth truncated", "cut off or is not XML"),
         ("csynth foreign", "its top function is another"),
         ("cosim fail", "stopped in co-simulation: it ended with status 0"),
     ],

@@ -25,7 +25,7 @@ USERS = {
     "read_checkpoint": lambda path: checkpoints.read_checkpoint(path, NAME),
     "check_archive": checkpoints.check_archive,
 }
-DAMAGED = "damaged, cut short or no .tar.gz, .tar or .zip archive"
+DAMAGED = "damaged, cut short or not a .tar.gz, .tar or .zip archive"
 
 
 @pytest.fixture(params=USERS)
@@ -171,7 +171,7 @@ def test_links_and_special_files_of_an_archive_are_passed_over_and_named(
     path.write_bytes(LINKS[case])
     read(path)
     message = next(record.getMessage() for record in caplog.records if "link" in record.message)
-    assert f"{path}: passed over are 1 links or special files: 'train/cat/link.png'" in message
+    assert f"{path}: skipped 1 links or special files: 'train/cat/link.png'" in message
     assert "tar -h" in message
     names = [member.name for member in members(path, SMALL)]
     assert "train/cat/link.png" not in names and "train/cat/a.png" in names
@@ -253,10 +253,7 @@ def test_a_folder_is_left_only_by_no_link(tmp_path, caplog):
     }
     [record] = caplog.records
     message = record.getMessage()
-    assert (
-        f"{tmp_path / 'link'}: passed over are 11 links or special" in message
-        and ", ..." in message
-    )
+    assert f"{tmp_path / 'link'}: skipped 11 links or special" in message and ", ..." in message
     # 7 of the folder, and behind a link: a/to_b/to_a; b/to_a/circle, to_b and nowhere
 
 
@@ -289,7 +286,7 @@ def test_what_is_passed_over_in_a_folder_is_named_with_its_reason(
             os.symlink(target, "9.png")
     assert len([m for m in members(root, SMALL) if not m.is_folder]) == len(tree())
     [record] = caplog.records
-    expected = f"passed over are 1 links or special files: 'train/cat/9.png' ({words})"
+    expected = f"skipped 1 links or special files: 'train/cat/9.png' ({words})"
     assert expected in record.getMessage()
 
 

@@ -699,7 +699,7 @@ def test_folder_in_place_of_the_file(tmp_path: Path) -> None:
 def test_pipe_in_place_of_the_file(tmp_path: Path) -> None:
     """Nobody waits for what nobody writes."""
     os.mkfifo(tmp_path / "params.yaml")
-    with pytest.raises(PipelineError, match="is no regular file"):
+    with pytest.raises(PipelineError, match="is not a regular file"):
         load_params(tmp_path / "params.yaml")
 
 

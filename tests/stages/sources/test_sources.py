@@ -135,7 +135,7 @@ def test_what_is_no_image_of_the_tree_is_passed_over_and_counted(tmp_path, name,
     assert_is_tree(read_images("folder", str(path)))
     [record] = caplog.records  # hidden files are nobody's images
     kinds = "4 outside train and test, 2 .txt, 1 .csv, 1 without a suffix, 1 .mpg, 1 .eps"
-    expected = f"{path}: passed over are 10 files that are no images of train and test: "
+    expected = f"{path}: skipped 10 files that are not images of train and test: "
     assert record.getMessage().startswith(expected)
     assert sorted(record.getMessage().removeprefix(expected).split(", ")) == sorted(
         kinds.split(", ")
