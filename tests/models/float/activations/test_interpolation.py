@@ -12,8 +12,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.float.activations import lerp as definition
-from models.float.activations.lerp import lerp, lerp_reference
+from models.float.activations import interpolation as definition
+from models.float.activations.interpolation import lerp, lerp_reference
 
 pytestmark = pytest.mark.slow
 
