@@ -14,7 +14,7 @@ _HOMES = {
     "lerp_reference": "interpolation",
 }
 
-__all__ = ["BSpline", "LerpPsa", "lerp", "lerp_reference"]  # noqa: F822 - by `__getattr__`
+__all__ = ["BSpline", "LerpPsa", "lerp", "lerp_reference"]
 
 
 def __getattr__(name: str) -> object:

@@ -2,9 +2,10 @@
 
 `lerp` is the only entry point. It is a custom torch operator (`lerp_psa::lerp`, with the backward
 `lerp_psa::lerp_backward`), so torch.compile, autocast and autograd see one opaque node that saves
-only `x` and the table. Recorders of other programs (torch.export, ONNX, torch.jit.trace) see plain
-operators instead, so what they write needs neither this package nor a kernel. `_kernels` selects the implementation: numba on the CPU, Triton on CUDA, and
-plain PyTorch for float64, for other devices and if a compiler does not work. `lerp_reference` is
+only `x` and the table. What records operators for other programs (torch.export, ONNX,
+torch.jit.trace) sees plain operators instead, so that a file needs neither this package nor a
+kernel. `_kernels` selects the implementation: numba on the CPU, Triton on CUDA, and plain PyTorch
+for float64, for other devices and if a compiler does not work. `lerp_reference` is
 the definition in plain PyTorch; all implementations must agree with it.
 """
 

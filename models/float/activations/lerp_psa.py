@@ -22,7 +22,7 @@ class LerpPsa(OnGrid):
     The function is linear between knots; outside the grid the first and the last segment are
     extrapolated. Parameters: value v, query q and center c [num_features, expansion], scale o and
     offset p [num_features]. Their gradients flow through the knot values. The channels are
-    dimension `dim` of the input: the last one, or 1 for images [batch, num_features, height, width].
+    dimension `dim` of the input: the last one, or 1 for images [batch, features, height, width].
     """
 
     shown = ("grid_size", "grid_range", "expansion", "epsilon", "dim")

@@ -60,7 +60,7 @@ class OnGrid(nn.Module):
             error_msgs,
         )
 
-    def __prepare_scriptable__(self) -> nn.Module:  # noqa: PLW3201 - PyTorch's hook
+    def __prepare_scriptable__(self) -> nn.Module:
         raise RuntimeError(
             f"{type(self).__name__} cannot be scripted; torch.jit.trace, torch.export and "
             "torch.compile take it, and torch.jit.script itself is deprecated."
