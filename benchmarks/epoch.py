@@ -33,7 +33,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.reference import rand_augment_reference
-from models.float.activations.lerp import lerp_reference
+from models.float.activations.interpolation import lerp_reference
 from models.float.activations.psa import psa_reference
 from models.float.precision import fast_type
 from models.float.resmlp import ResMLP

@@ -25,7 +25,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from models.files.atomic import replace_on_success
-from models.float.activations.lerp import lerp, lerp_reference
+from models.float.activations.interpolation import lerp, lerp_reference
 from stages.training.device_steps import record_graph
 
 FEATURES = 96

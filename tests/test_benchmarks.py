@@ -12,7 +12,7 @@ import torch
 import yaml
 
 from benchmarks import busy, epoch, lerp_kernel, parity, training_step
-from models.float.activations import lerp, psa
+from models.float.activations import interpolation, psa
 from models.float.checkpoint import save_state
 from models.float.resmlp import ResMLP
 from stages.augment import augment, rand_augment
@@ -55,7 +55,7 @@ def small(monkeypatch):
 
 def dispatch(monkeypatch):
     """Make what chooses the fast kernels fail."""
-    monkeypatch.setattr(lerp, "_kernels", refuse)
+    monkeypatch.setattr(interpolation, "_kernels", refuse)
     monkeypatch.setattr(psa, "_available", refuse)
     monkeypatch.setattr(rand_augment, "apply_operations", refuse)
 

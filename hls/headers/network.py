@@ -21,7 +21,7 @@ import numpy as np
 
 from hls.headers.text import constants_text, flat_array_text
 from models.files.errors import PipelineError
-from models.integer.params import IntLayer, IntResMlp, IntTable, published_name
+from models.integer.params import Array, IntLayer, IntResMlp, IntTable, published_name
 
 _KEYS = ("w", "b", "s")  # of an IntLayer
 _TABLE_SIZES = {  # words of channels and channels per word, at the place where a table is read
@@ -97,6 +97,16 @@ def params_text(network: IntResMlp) -> str:
     return _PARAMS.format(arrays="\n".join(arrays), blocks="\n".join(blocks))
 
 
+def table_words(table: IntTable) -> Array:
+    """Return a word of 17 bits for each of 64 segments of a channel: [F, 64] int32.
+
+    The knot is in the low 8 bits, the slope above.
+    """
+    knots = table.knots.astype(np.int32)
+    words: Array = (np.diff(knots) & 0x1FF) << 8 | (knots[:, :-1] & 0xFF)
+    return words
+
+
 def _published_leaves(network: IntResMlp) -> Iterator[tuple[str, IntLayer | IntTable]]:
     for name, leaf in network.leaves():
         yield published_name(name), leaf
@@ -149,8 +159,6 @@ def _activations(network: IntResMlp, prefix: str) -> tuple[str, str]:
 
 
 def _table(name: str, table: IntTable) -> str:
-    """Return the array of a table, a word of 17 bits for each of 64 segments of a channel."""
-    knots = table.knots.astype(np.int32)
-    words = (np.diff(knots) & 0x1FF) << 8 | (knots[:, :-1] & 0xFF)
+    """Return the array of a table, 64 words per channel."""
     sizes = (*_TABLE_SIZES[name[-len("psa_1") :]], "table_segments")
-    return flat_array_text(f"{name}_words", words, "TableWord", sizes)
+    return flat_array_text(f"{name}_words", table_words(table), "TableWord", sizes)

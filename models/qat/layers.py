@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
 
-from models.float.activations.lerp import lerp
+from models.float.activations.interpolation import lerp
 from models.float.activations.registry import is_tabulated
 from models.float.activations.relu import ReLU
 from models.float.resmlp import IMAGE_CHANNELS, Affine, ResMLP, ResMlpBlock, TokenLinear

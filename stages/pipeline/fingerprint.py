@@ -35,7 +35,7 @@ _NOT_MEANING = {"ctx", "type_comment", "type_ignores", "kind"}
 _CPP_COMMENT = re.compile(r'("(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\')|//[^\n]*|/\*.*?\*/', re.DOTALL)
 _CPP_TOKEN = re.compile(r'"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\'|\w+|\S')
 
-Binding = tuple[str, str, str]  # (local name, module, name in it or "")
+Binding = tuple[str, str, str]  # (local name, module as it is written, name in it or "")
 Place = tuple[str, str | None]  # (module, name in it); None: the module as a whole
 Uses = set[tuple[str, str | None]]  # (name, attribute); None: the name is used whole
 
@@ -142,7 +142,8 @@ class Code:
     ) -> Module:
         bound: dict[str, set[Place]] = {}
         imports: set[str] = set()
-        for local, module, attribute in bindings:
+        for local, written, attribute in bindings:
+            module = self._absolute(name, written)
             inner = f"{module}.{attribute}" if attribute else module
             for dotted in (*_parents(module), module, inner):
                 if self._path(dotted):
@@ -156,6 +157,18 @@ class Code:
             for statement in statements
         )
         return Module(tuple(linked), bound, frozenset(imports))
+
+    def _absolute(self, importer: str, written: str) -> str:
+        """Return the full name of a module that `importer` may name relatively (`..spec`)."""
+        module = written.lstrip(".")
+        levels = len(written) - len(module)
+        if not levels:
+            return module
+        path = self._path(importer)
+        own = 0 if path is not None and path.name == "__init__.py" else 1
+        parts = importer.split(".")
+        parents = parts[: len(parts) - (levels - 1 + own)]
+        return ".".join([*parents, *([module] if module else [])])
 
     def _places(
         self, name: str, bound: Mapping[str, set[Place]], statement: Statement
@@ -245,9 +258,10 @@ def _imported(node: ast.AST) -> Iterator[Binding]:
             yield local, alias.name if alias.asname else alias.name.split(".")[0], ""
             if not alias.asname and "." in alias.name:
                 yield f" {alias.name}", alias.name, ""  # loaded, though bound by its first part
-    elif isinstance(node, ast.ImportFrom) and node.module:
+    elif isinstance(node, ast.ImportFrom):
+        written = "." * node.level + (node.module or "")
         for alias in node.names:
-            yield alias.asname or alias.name, node.module, alias.name
+            yield alias.asname or alias.name, written, alias.name
 
 
 def _parents(module: str) -> list[str]:

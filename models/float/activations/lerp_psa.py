@@ -9,19 +9,23 @@ For each channel, with K expansion terms (docs/published-system.md §1):
 import torch
 from torch import Tensor, nn
 
-from models.float.activations.lerp import lerp
-from models.float.activations.psa import Channels, psa
+from .interpolation import lerp
+from .on_grid import OnGrid
+from .psa import Channels, psa
 
 _VALUE_STD = 4.0  # standard deviation of v at initialisation
 
 
-class LerpPsa(nn.Module):
+class LerpPsa(OnGrid):
     """x + psa(x), with psa evaluated at `grid_size` knots in [-grid_range, grid_range].
 
     The function is linear between knots; outside the grid the first and the last segment are
     extrapolated. Parameters: value v, query q and center c [num_features, expansion], scale o and
-    offset p [num_features]. Their gradients flow through the knot values.
+    offset p [num_features]. Their gradients flow through the knot values. The channels are
+    dimension `dim` of the input: the last one, or 1 for images [batch, features, height, width].
     """
+
+    shown = ("grid_size", "grid_range", "expansion", "epsilon", "dim")
 
     def __init__(
         self,
@@ -30,8 +34,11 @@ class LerpPsa(nn.Module):
         grid_range: float = 4.0,
         expansion: int = 8,
         epsilon: float = 1.0,
+        dim: int = -1,
     ) -> None:
         super().__init__()
+        self.num_features, self.dim = num_features, dim
+        self.grid_size, self.grid_range, self.expansion = grid_size, float(grid_range), expansion
         shape = (num_features, expansion)
         self.value = nn.Parameter(_VALUE_STD * torch.randn(shape))
         self.query = nn.Parameter(torch.ones(shape))
@@ -45,7 +52,7 @@ class LerpPsa(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map [..., num_features] to the same shape, each channel by its own function."""
-        return lerp(x, *self.table())
+        return lerp(x, *self.table(), self.dim)
 
     def table(self) -> tuple[Tensor, float, float]:
         """Return knots + psa(knots) [num_features, grid_size], the first knot and the step.

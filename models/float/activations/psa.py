@@ -10,11 +10,11 @@ from functools import cache
 from types import ModuleType
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd.function import FunctionCtx
+
+from .recording import is_recorded
 
 __all__ = ["Channels", "psa", "psa_reference"]
 
@@ -39,7 +39,7 @@ def psa(points: Tensor, channels: Channels, epsilon: float) -> Tensor:
     """
     tensors = (points, *channels)
     narrow = all(t.dtype == torch.float32 and t.device.type == "cpu" for t in tensors)
-    if narrow and not points.requires_grad and _available():
+    if narrow and not points.requires_grad and not is_recorded() and _available():
         return _psa(points, *channels, float(epsilon))
     return psa_reference(points, channels, epsilon)
 
@@ -64,9 +64,12 @@ def _available() -> bool:
 def _loops() -> ModuleType | None:
     """Import and try the loops once; if they do not work, log one line and return None."""
     try:
-        from models.float.activations.kernels import psa_loops as loops
+        from .kernels.notice import announce
 
-        row, column = np.ones((1, 1), np.float32), np.ones(1, np.float32)
+        announce("psa_loops")
+        from .kernels import psa_loops as loops
+
+        row, column = torch.ones(1, 1).numpy(), torch.ones(1).numpy()
         loops.psa_forward(column, row, row, row, column, column, 1.0)
         loops.psa_backward(row, column, row, row, row, column, 1.0)
     except Exception as error:  # no compiler, or a broken one, must not stop a training run
@@ -105,7 +108,7 @@ def _psa_backward(
     return tuple(map(torch.from_numpy, (value, query, center, scale, offset)))
 
 
-def _arrays(*tensors: Tensor) -> list[NDArray[np.float32]]:
+def _arrays(*tensors: Tensor) -> list[Any]:
     return [tensor.detach().contiguous().numpy() for tensor in tensors]
 
 
@@ -122,12 +125,26 @@ def _(grad: Tensor, points: Tensor, *inputs: Tensor | float) -> tuple[Tensor, ..
 
 
 def _setup_context(ctx: FunctionCtx, inputs: tuple[Any, ...], output: Tensor) -> None:
-    *tensors, _, ctx.epsilon = inputs
+    *tensors, ctx.epsilon = inputs
     ctx.save_for_backward(*tensors)
 
 
 def _autograd(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor | None, ...]:
-    return None, *_psa_backward(grad, *ctx.saved_tensors, ctx.epsilon), None
+    points, *parameters = ctx.saved_tensors
+    if torch.is_grad_enabled():  # create_graph=True: gradients of gradients are PyTorch's own
+        return None, *_differentiable_backward(grad, points, parameters, ctx.epsilon), None
+    return None, *_psa_backward(grad, points, *parameters[:-1], ctx.epsilon), None
+
+
+def _differentiable_backward(
+    grad: Tensor, points: Tensor, parameters: list[Tensor], epsilon: float
+) -> tuple[Tensor, ...]:
+    # Views, so that gradients with respect to them do not stop at what the caller holds.
+    own = [parameter.view_as(parameter) for parameter in parameters]
+    wanted = [parameter for parameter in own if parameter.requires_grad]
+    result = psa_reference(points, Channels(*own), epsilon)
+    found = iter(torch.autograd.grad(result, wanted, grad, create_graph=True))
+    return tuple(next(found) if parameter.requires_grad else None for parameter in own)
 
 
 _psa.register_autograd(_autograd, setup_context=_setup_context)

@@ -16,8 +16,8 @@ import importlib
 import pkgutil
 from typing import Any
 
-from models.float.activations import specs
-from models.float.activations.spec import ActivationSpec
+from . import specs
+from .spec import ActivationSpec
 
 
 def activation_names() -> tuple[str, ...]:
@@ -42,7 +42,7 @@ def activation_spec(name: object) -> ActivationSpec:
 def activation_class(name: str) -> Any:  # noqa: ANN401 - a class, whose module is not imported here
     """Import and return the `nn.Module` class of the activation `name`."""
     spec = activation_spec(name)
-    return getattr(importlib.import_module(f"models.float.activations.{name}"), spec.class_name)
+    return getattr(importlib.import_module(f"{__package__}.{name}"), spec.class_name)
 
 
 def build_activation(name: str, num_features: int, **options: float) -> Any:  # noqa: ANN401 - nn.Module, not imported here

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from models.float.activations.lerp import lerp
+from models.float.activations.interpolation import lerp
 
 
 class Stream(NamedTuple):

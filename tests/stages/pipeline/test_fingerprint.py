@@ -36,6 +36,10 @@ FILES = {
         "@register\ndef hook():\n    return 1\n\n\nregister(len)\n"
     ),
     "models/other.py": "VALUE = 1\n",
+    "models/room/__init__.py": "",
+    "models/room/entry.py": "from .deep import level\nfrom ..base import Base\n\nUSED = level\n",
+    "models/room/deep/__init__.py": "from .level import LEVEL as level\n",
+    "models/room/deep/level.py": "from ...other import VALUE\n\nLEVEL = VALUE\n",
 }
 
 
@@ -43,7 +47,7 @@ FILES = {
 def project(tmp_path):
     for name, text in FILES.items():
         path = tmp_path / name
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     return tmp_path
 
@@ -132,6 +136,23 @@ def test_a_function_may_import_two_modules_under_one_name(project):
         before = print_of(project)
         edited(project, *edit)
         assert print_of(project) != before
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("models/room/deep/level.py", "LEVEL = VALUE", "LEVEL = -VALUE"),
+        ("models/base.py", "kind = 0", "kind = 1"),
+        ("models/other.py", "VALUE = 1", "VALUE = 2"),
+    ],
+)
+def test_relative_imports_are_followed(project, file, old, new):
+    (project / "stages/run.py").write_text(
+        "from models.room.entry import USED, Base\n\nprint(USED, Base)\n"
+    )
+    before = print_of(project)
+    edited(project, file, old, new)
+    assert print_of(project) != before
 
 
 def test_a_module_that_is_passed_on_counts_whole(project):

@@ -17,7 +17,7 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from models.float.activations.kernels.bfloat16 import OPTIONS
+from .bfloat16 import OPTIONS
 
 _PLAIN, _TRANSPOSED = ord("N"), ord("T")
 

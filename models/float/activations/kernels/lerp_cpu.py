@@ -9,7 +9,7 @@ as x * (scale / step) + (offset - start) / step, which saves a division.
 import torch
 from torch import Tensor
 
-from models.float.activations.kernels.lerp_loops import BACKWARD, FORWARD
+from .lerp_loops import BACKWARD, FORWARD
 
 _CHUNK = 16384  # fewest values per chunk: about 20 microseconds of work
 _MOST_CHUNKS = 64

@@ -11,7 +11,7 @@ import numpy as np
 from numba import carray, njit, types
 from numba.extending import overload
 
-from models.float.activations.kernels.bfloat16 import (
+from .bfloat16 import (
     OPTIONS,
     add_pair,
     bfloat_pointer,
@@ -22,7 +22,7 @@ from models.float.activations.kernels.bfloat16 import (
     tile,
     widen,
 )
-from models.float.activations.kernels.openmp import Kernel
+from .openmp import Kernel
 
 _BLOCK = 512  # values per block: index, rest and offsets stay in the L1 cache
 

@@ -29,7 +29,7 @@ import numpy as np
 import torch
 from numba import njit, types
 
-from models.float.activations.kernels.bfloat16 import OPTIONS
+from .bfloat16 import OPTIONS
 
 
 @cache

@@ -10,8 +10,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from models.float.activations.kernels.bfloat16 import OPTIONS, bits_as_float
-from models.float.activations.kernels.openmp import compiled
+from .bfloat16 import OPTIONS, bits_as_float
+from .openmp import compiled
 
 Floats = NDArray[np.float32]
 

@@ -1,6 +1,6 @@
 """Options of the linear B-spline: knots per channel, their range, weight of the TV2 regulariser."""
 
-from models.float.activations.spec import (
+from ..spec import (
     LARGEST_COUNT,
     NOT_NEGATIVE,
     POSITIVE,

@@ -1,6 +1,6 @@
 """Options of LERP-PSA: knots per channel, their range, terms of the self-attention, epsilon."""
 
-from models.float.activations.spec import POSITIVE, ActivationSpec, at_least
+from ..spec import POSITIVE, ActivationSpec, at_least
 
 SPEC = ActivationSpec(
     "LerpPsa",

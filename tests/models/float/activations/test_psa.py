@@ -117,3 +117,19 @@ def test_torch_compile_keeps_it_whole():
     plain = layer.knots + psa_reference(layer.knots, channels, layer.epsilon)
     torch.testing.assert_close(ours, plain.square())
     assert layer.center.grad.abs().max() > 0
+
+
+def test_gradients_of_gradients_are_those_of_the_definition():
+    points, channels = _arguments(3, 4, 9)
+    found = []
+    for function in (psa, psa_reference):
+        first = torch.autograd.grad(
+            function(points, channels, 1.0).square().sum(), channels, create_graph=True
+        )
+        total = sum(part.square().sum() for part in first)
+        found.append([*first, *torch.autograd.grad(total, channels)])
+    for ours, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-3)
+    frozen = channels._replace(value=channels.value.detach())
+    (slope,) = torch.autograd.grad(psa(points, frozen, 1.0).sum(), frozen.center, create_graph=True)
+    assert slope.requires_grad

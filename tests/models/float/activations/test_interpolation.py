@@ -12,8 +12,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.float.activations import lerp as definition
-from models.float.activations.lerp import lerp, lerp_reference
+from models.float.activations import interpolation as definition
+from models.float.activations.interpolation import lerp, lerp_reference
 
 pytestmark = pytest.mark.slow
 
@@ -302,3 +302,45 @@ def test_without_a_compiler_plain_pytorch_takes_over(monkeypatch, caplog):
 def test_impossible_arguments_are_refused(x, table, step):
     with pytest.raises(ValueError, match="lerp needs"):
         lerp(x, table, 0.0, step)
+
+
+def test_gradients_of_gradients_are_those_of_the_definition():
+    x, table, grad = _case((40, 6))
+    found = []
+    for function in (lerp, lerp_reference):
+        leaves = x.clone().requires_grad_(), table.clone().requires_grad_()
+        y = function(*leaves, START, STEP)
+        first = torch.autograd.grad(y, leaves, grad, create_graph=True)
+        total = sum((part * torch.arange(part.numel()).view_as(part)).sum() for part in first)
+        found.append([*first, *torch.autograd.grad(total, leaves)])
+    for ours, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("dim", [0, 1, -2, 2, -1])
+def test_channels_may_be_any_dimension(dim):
+    x, table = torch.randn(5, 5, 5), torch.randn(5, KNOTS)
+    expected = lerp_reference(x.movedim(dim, -1), table, START, STEP).movedim(-1, dim)
+    torch.testing.assert_close(lerp(x, table, START, STEP, dim), expected)
+
+
+def test_channels_last_images_are_not_copied():
+    images = torch.randn(2, 6, 4, 4).to(memory_format=torch.channels_last)
+    y = lerp(images, torch.randn(6, KNOTS), START, STEP, dim=1)
+    assert y.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_compiling_is_announced_once(tmp_path, monkeypatch, caplog):
+    notice = pytest.importorskip(
+        "models.float.activations.kernels.notice", reason="numba is not installed"
+    )
+    for folder, words in ((tmp_path, "once, which takes some seconds"), (None, "NUMBA_CACHE_DIR")):
+        monkeypatch.setattr(notice, "cache_folder", lambda folder=folder: folder)
+        notice.announce("lerp_loops")
+        assert words in caplog.text
+        caplog.clear()
+    (tmp_path / "place").mkdir()
+    (tmp_path / "place" / "lerp_loops._forward-1.py311.nbi").touch()
+    monkeypatch.setattr(notice, "cache_folder", lambda: tmp_path)
+    notice.announce("lerp_loops")
+    assert not caplog.records

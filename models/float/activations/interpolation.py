@@ -2,8 +2,10 @@
 
 `lerp` is the only entry point. It is a custom torch operator (`lerp_psa::lerp`, with the backward
 `lerp_psa::lerp_backward`), so torch.compile, autocast and autograd see one opaque node that saves
-only `x` and the table. `_kernels` selects the implementation: numba on the CPU, Triton on CUDA, and
-plain PyTorch for float64, for other devices and if a compiler does not work. `lerp_reference` is
+only `x` and the table. What records operators for other programs (torch.export, ONNX,
+torch.jit.trace) sees plain operators instead, so that a file needs neither this package nor a
+kernel. `_kernels` selects the implementation: numba on the CPU, Triton on CUDA, and plain PyTorch
+for float64, for other devices and if a compiler does not work. `lerp_reference` is
 the definition in plain PyTorch; all implementations must agree with it.
 """
 
@@ -15,17 +17,22 @@ import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
+from .recording import is_recorded
+
 __all__ = ["lerp", "lerp_reference"]
 
 _LOG = logging.getLogger(__name__)
 
 
-def lerp(x: Tensor, table: Tensor, start: float, step: float) -> Tensor:
+def lerp(x: Tensor, table: Tensor, start: float, step: float, dim: int = -1) -> Tensor:
     """Interpolate every channel of `x` [..., F] linearly in its row of `table` [F, G].
+
+    The channels are dimension `dim` of x; 1 for images [batch, F, height, width].
 
     Knot g of channel f is the point (start + step * g, table[f, g]); G >= 2, step > 0. Outside the
     grid the first and the last segment are extrapolated linearly. At a knot the gradient is that of
-    the segment to its right. Returns a contiguous tensor with x's shape and dtype.
+    the segment to its right. Returns a tensor with x's shape and dtype, which is contiguous if the
+    channels come last.
 
     >>> lerp(torch.tensor([[0.5], [3.0]]), torch.tensor([[0.0, 2.0, 3.0]]), start=0.0, step=1.0)
     tensor([[1.],
@@ -39,11 +46,17 @@ def lerp(x: Tensor, table: Tensor, start: float, step: float) -> Tensor:
 
     NaN gives NaN (and NaN gradients at knots 0 and 1). An infinite u, which also results from an
     |x| near the largest float, gives an infinity with the sign of the outer segment's slope, or NaN
-    if the segment is flat. Differentiable once, in `x` and `table`.
+    if the segment is flat. Differentiable in `x` and `table`, as often as wanted; the second
+    derivative in x is zero, as that of straight lines.
 
     Raises ValueError if the shapes do not match, x is not floating-point or step <= 0.
     """
+    if dim not in (-1, x.dim() - 1):
+        last = x.movedim(dim, -1)
+        return lerp(last, table, start, step).movedim(-1, dim)
     _check(x, table, step)
+    if is_recorded():
+        return lerp_reference(x, table, start, step)
     table = table.to(torch.float64 if x.dtype == torch.float64 else torch.float32)
     return _lerp(x, table, float(start), float(step))
 
@@ -58,11 +71,13 @@ def lerp_reference(x: Tensor, table: Tensor, start: float, step: float) -> Tenso
 
 
 def _check(x: Tensor, table: Tensor, step: float) -> None:
+    if torch.jit.is_tracing():  # sizes are tensors then
+        return
     fits = x.dim() >= 1 and table.dim() == 2 and x.shape[-1] == table.shape[0] >= 1
     if not fits or table.shape[1] < 2:
         raise ValueError(
             f"lerp needs x [..., F >= 1] and a table [F, G >= 2], not {list(x.shape)} and "
-            f"{list(table.shape)}."
+            f"{list(table.shape)}; for channels in another dimension pass dim, for images 1."
         )
     if not x.dtype.is_floating_point or not step > 0:
         raise ValueError(f"lerp needs a floating-point x and step > 0, not {x.dtype} and {step}.")
@@ -134,7 +149,9 @@ def _setup_context(
 
 def _autograd(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor, Tensor, None, None]:
     x, table = ctx.saved_tensors
-    return *_lerp_backward(grad, x, table, ctx.start, ctx.step), None, None
+    # Gradients of gradients (create_graph=True) are those of the plain operators.
+    backward = _backward_plain if torch.is_grad_enabled() else _lerp_backward
+    return *backward(grad, x, table, ctx.start, ctx.step), None, None
 
 
 _lerp.register_autograd(_autograd, setup_context=_setup_context)
@@ -152,9 +169,12 @@ def _load(module: str, device: str) -> ModuleType | None:
     """Import and try the kernels once; if they do not work, log one line and return None."""
     try:
         if module == "lerp_cpu":
-            from models.float.activations.kernels import lerp_cpu as kernels
+            from .kernels.notice import announce
+
+            announce("lerp_loops")
+            from .kernels import lerp_cpu as kernels
         else:
-            from models.float.activations.kernels import lerp_triton as kernels
+            from .kernels import lerp_triton as kernels
         value, table = torch.zeros(1, 1, device=device), torch.zeros(1, 2, device=device)
         kernels.backward(kernels.forward(value, table, 0.0, 1.0), value, table, 0.0, 1.0)
     except Exception as error:  # no compiler, or a broken one, must not stop a training run
