@@ -1,9 +1,9 @@
 """Carry the training and validation images to a machine without a network, in little space.
 
-`carry_images pack DIR` writes data/dataset.npz, without its test images, as lossless WebP pictures
-of a thousand images each, in folders DIR/0, DIR/1, … of at most some 40 MB. `carry_images unpack
-DIR` writes data/dataset.npz from them, on the machine that trains. The pictures are for the way
-only: the images' licence does not let us publish them, so DIR belongs under build/.
+`carry_images --pack DIR` writes data/dataset.npz, without its test images, as lossless WebP
+pictures of a thousand images each, in folders DIR/0, DIR/1, … of at most some 40 MB. `carry_images
+--unpack DIR` writes data/dataset.npz from them, on the machine that trains. The pictures are for
+the way only: the images' licence does not let us publish them, so DIR belongs under build/.
 """
 
 import argparse
@@ -104,19 +104,21 @@ def _images(path: Path) -> Pixels:
     return grid.reshape(-1, 32, 32, 3)
 
 
-def main(action: str, folder: Path) -> None:
-    """Pack data/dataset.npz into the folder, or write it from the folder."""
-    if action == "pack":
-        pack(Dataset.load(DATASET), folder)
+def main(target: Path | None, source: Path | None) -> None:
+    """Pack data/dataset.npz into the folder `target`, or write it from the folder `source`."""
+    if target is not None:
+        pack(Dataset.load(DATASET), target)
+    if source is None:
         return
     if DATASET.exists():
         raise PipelineError(f"{DATASET} exists, with its test images; unpack in another folder.")
-    unpack(folder).save(DATASET)
+    unpack(source).save(DATASET)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("action", choices=["pack", "unpack"])
-    parser.add_argument("folder", metavar="DIR", type=Path)
+    action = parser.add_mutually_exclusive_group(required=True)
+    action.add_argument("--pack", metavar="DIR", type=Path, help="folder to write")
+    action.add_argument("--unpack", metavar="DIR", type=Path, help="folder to read")
     arguments = parser.parse_args()
-    guarded(lambda: main(arguments.action, arguments.folder))
+    guarded(lambda: main(arguments.pack, arguments.unpack))

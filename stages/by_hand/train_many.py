@@ -92,6 +92,8 @@ def train_many(jobs: list[Job], together: int, minutes: float, out: Path) -> Non
                 pack(jobs, out)
             time.sleep(_POLL_SECONDS)
     for job in jobs:  # Children has ended them: what they had saved stays in .ckpt/
+        if job.process is not None and job.process.returncode == 0:  # it was just done
+            job.done.append(job.stages.pop(0)[0])
         job.process = None
     pack(jobs, out)
     shutil.rmtree(logs)
