@@ -74,7 +74,7 @@ def fingerprints(params: Params, document: Document, root: Path = ROOT) -> dict[
     rows = {"variants": document["variants"], "designs": document["designs"]}
     found[PIPELINE]["report"] += f", rows {fingerprint([str(rows)])}"
     for name, variant in params.variants.items():
-        row, activation = document["variants"][name], variant.network.activation
+        row, activation = _with_recipe(document, name), variant.network.activation
         stages = found.setdefault(name, {})
         for stage in WITH_ACTIVATION:
             stages[stage] = digest(stage, activation)
@@ -103,6 +103,13 @@ def stage_entries(stage: str, activation: str | None) -> list[str]:
     """
     by_name = [f"{ACTIVATIONS}.{activation}", f"{ACTIVATIONS}.specs.{activation}"]
     return [f"stages.{stage}", *(by_name if activation else [])]
+
+
+def _with_recipe(document: Document, name: str) -> Document:
+    """Return a row of `variants` with the keys of its recipe in the sections that it changes."""
+    row = document["variants"][name]
+    recipe = document["recipes"].get(row.get("recipe"), {})
+    return {**row, **{key: {**recipe[key], **row.get(key, {})} for key in recipe}}
 
 
 def _part(row: Document, *keys: str) -> dict[str, Any]:

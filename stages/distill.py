@@ -16,6 +16,8 @@ from models.float.activations.registry import penalty, spline_parameters
 from models.float.resmlp import ResMLP
 from stages.augment.views import Views
 from stages.networks.distributed import process_group
+from stages.networks.evaluation import Forward, to_tensors
+from stages.networks.narrow import start_from
 from stages.networks.resmlp import (
     build_network,
     device,
@@ -25,6 +27,7 @@ from stages.networks.resmlp import (
     load_inputs,
     load_network,
 )
+from stages.networks.teachers import convnet_of, mean_pass, teacher_files
 from stages.networks.view_bank import stored_views
 from stages.pipeline.command import run_variant_stage
 from stages.pipeline.dataset import Dataset
@@ -33,6 +36,8 @@ from stages.pipeline.paths import DATASET, TEACHER, artifact, history
 from stages.published.weights import fetch_weights
 from stages.training.loop import Phase, Run, distillation, fit
 from stages.training.optimizers import ParameterGroup, matrices_apart, muon
+
+_RANKING_IMAGES = 1000  # of the training images, to rank the channels of a wider network
 
 
 def distill(params: Params, name: str, dataset: Dataset) -> ResMLP:
@@ -43,18 +48,32 @@ def distill(params: Params, name: str, dataset: Dataset) -> ResMLP:
     torch.manual_seed(seed)
     student = build_network(params, name, dataset).to(device())
     student.embed_linear.load_state_dict(teacher.embed_linear.state_dict())
+    sources = [DATASET, *teacher_files(variant)]
+    if variant.distill.start is not None:
+        _start(params, variant.distill.start, student, dataset)
+        sources.append(artifact(variant.distill.start, "float.pt"))
     blocks = range(len(student.blocks))
     phases = [transfer_phase(variant, student, teacher, block, params.training) for block in blocks]
-    views, sources = None, [DATASET, artifact(TEACHER, "float.pt")]
+    views = None
     if variant.distill.stored_views:
         views, _ = stored_views(params, TEACHER, dataset)
-    phases.append(distill_phase(variant, student, teacher, params.training, views))
+    convnet = convnet_of(params, variant, dataset)
+    phases.append(distill_phase(variant, student, teacher, params.training, views, convnet))
     weights = artifact(name, "float.pt")
     fingerprint = _fingerprint(params, variant, sources)
     fingerprint += [] if views is None else [views.digest()]
     run = Run(name, seed, history("float", name), fingerprint, weights)
+    if variant.distill.all_images:
+        dataset = dataset.with_all_for_training()
     fit(run, student, phases, dataset, params.training)
     return student
+
+
+def _start(params: Params, name: str, student: ResMLP, dataset: Dataset) -> None:
+    """Give the student the weights of the trained network `name`, its embedding included."""
+    images, _ = to_tensors(dataset.train)
+    wide = load_network(params, name, dataset).to(device())
+    start_from(student, wide, images[:_RANKING_IMAGES].to(device()))
 
 
 def transfer_phase(
@@ -86,14 +105,17 @@ def distill_phase(
     teacher: ResMLP,
     training: Training,
     views: Views | None = None,
+    convnet: Forward | None = None,
 ) -> Phase:
     """Return the phase that trains the whole student on the labels and the teacher's logits.
 
-    The logits come from `views`; without views the teacher computes them for every batch.
+    The logits come from `views`; without views the teacher, or also the `convnet`, computes them
+    for every batch.
     """
     schedule = variant.distill
     groups = _groups(student, schedule.spline_learning_rate)
     ours, theirs = forward_pass(student, training), frozen_pass(teacher, training)
+    theirs = mean_pass(theirs, convnet, schedule.convnet_share)
     loss = distillation(ours, theirs, schedule.temperature, schedule.alpha)
 
     def regularised(*batch: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -101,7 +123,16 @@ def distill_phase(
         return value + penalty(student), logits
 
     return Phase(
-        "distill", schedule.epochs, muon(schedule), groups, regularised, [student], theirs, views
+        "distill",
+        schedule.epochs,
+        muon(schedule),
+        groups,
+        regularised,
+        [student],
+        theirs,
+        views,
+        mixup=schedule.mixup,
+        ema=schedule.ema,
     )
 
 

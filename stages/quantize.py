@@ -23,6 +23,7 @@ from models.qat.layers import prepare
 from stages.networks.distributed import process_group, world_size
 from stages.networks.evaluation import to_tensors
 from stages.networks.resmlp import device, frozen_pass, load_inputs, load_network
+from stages.networks.teachers import convnet_of, mean_pass, teacher_files
 from stages.pipeline.command import run_variant_stage
 from stages.pipeline.dataset import Dataset
 from stages.pipeline.params import Params, Training, Variant
@@ -46,15 +47,28 @@ def quantize(params: Params, name: str, dataset: Dataset) -> ResMLP:
     network.to(device())
     teacher = load_network(params, TEACHER, dataset).to(device()).eval().requires_grad_(False)
     ours, theirs = _real_logits(network, params.training), frozen_pass(teacher, params.training)
+    convnet = convnet_of(params, variant, dataset)
+    theirs = mean_pass(theirs, convnet, variant.distill.convnet_share)
     loss = distillation(ours, theirs, variant.distill.temperature, variant.distill.alpha)
     groups = _groups(network, variant.quantize.scale_learning_rate)
     schedule = variant.quantize
     phase = Phase(
-        "qat", schedule.epochs, adamw(schedule), groups, loss, [network], theirs, exact=True
+        "qat",
+        schedule.epochs,
+        adamw(schedule),
+        groups,
+        loss,
+        [network],
+        theirs,
+        exact=True,
+        mixup=schedule.mixup,
+        ema=schedule.ema,
     )
     curve = history("int8", name)
     weights = artifact(name, "qat.pt")
     run = Run(f"{name}-qat", params.seed, curve, _fingerprint(params, variant), weights)
+    if variant.distill.all_images:
+        dataset = dataset.with_all_for_training()
     fit(run, network, [phase], dataset, params.training)
     return network
 
@@ -93,7 +107,7 @@ def _groups(module: nn.Module, scale_learning_rate: float) -> list[ParameterGrou
 
 def _fingerprint(params: Params, variant: Variant) -> list[object]:
     sections = (params.network, params.training, variant.network, variant.distill, variant.quantize)
-    weights = [artifact(name, "float.pt") for name in (TEACHER, variant.name)]
+    weights = [*teacher_files(variant), artifact(variant.name, "float.pt")]
     files = [file_digest(path) for path in (DATASET, *weights)]
     return [*(asdict(section) for section in sections), params.seed, *files]
 

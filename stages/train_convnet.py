@@ -50,12 +50,15 @@ def train_convnet(params: Params, dataset: Dataset) -> ConvNet:
         smoothing = how.label_smoothing if network.training else 0.0
         return functional.cross_entropy(logits, labels, label_smoothing=smoothing), logits
 
-    phase = Phase("labels", how.epochs, nesterov(how), _groups(network, how), loss, [network])
+    groups = _groups(network, how)
+    phase = Phase("labels", how.epochs, nesterov(how), groups, loss, [network], ema=how.ema)
     fingerprint = [asdict(how), params.training.fused, params.seed, file_digest(DATASET)]
     weights = artifact(CONVNET, "float.pt")
     curve = history("float", CONVNET)
     run = Run(CONVNET, params.seed, curve, fingerprint, weights, section="convnet")
     training = replace(params.training, batch_size=how.batch_size, augment=how.augment)
+    if how.all_images:
+        dataset = dataset.with_all_for_training()
     fit(run, network, [phase], dataset, training)
     return network
 

@@ -1,7 +1,7 @@
 """The data set of a run: three splits, class names and normalisation, stored as one npz file."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +94,17 @@ class Dataset:
                 raise ValueError(f"{name} must be three finite float64 numbers, found {value!r}")
         if not (self.std > 0).all():
             raise ValueError(f"std must be > 0, found {self.std.tolist()}")
+
+    def with_all_for_training(self) -> "Dataset":
+        """Return the data set with the validation images among those for training, at the end.
+
+        They also stay where they are, so validation then measures images that are trained on.
+        """
+        parts = (self.train, self.validation)
+        images, labels = (
+            np.concatenate([getattr(part, name) for part in parts]) for name in ("images", "labels")
+        )
+        return replace(self, train=Split(images, labels))
 
     def save(self, path: Path | str) -> None:
         """Write an uncompressed npz file; equal data sets give equal bytes."""

@@ -41,6 +41,9 @@ RESERVED_NAMES = (
     *(f"{device}{number}" for device in ("com", "lpt") for number in range(10)),
 )
 
+# The sections of which a row of `variants` can change keys, itself or by its recipe.
+SECTIONS_OF_ROWS = ("transfer", "distill", "quantize")
+
 T = TypeVar("T")
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
@@ -73,6 +76,7 @@ Period = Annotated[float, number(unit=" (ns)", ge=0.1, le=1_000)]
 Fraction = Annotated[float, rule("a number from 0 to 1", ge=0, le=1)]
 Deviation = Annotated[float, number(ge=0.001, le=1)]
 Percent = Annotated[float, rule("a number from 0 to 99 (percent)", ge=0, le=99)]
+Decay = Annotated[float, rule("a number from 0 to less than 1 (0: no average)", ge=0, lt=1)]
 # torch refuses Nesterov SGD with momentum 0; with 1 old gradients never decay.
 Momentum = Annotated[float, number(gt=0, lt=1)]
 Flag = Annotated[bool, rule("true or false")]
@@ -199,6 +203,8 @@ class ConvNetRecipe:
     momentum: Momentum
     weight_decay: NotNegative
     label_smoothing: Fraction
+    ema: Decay
+    all_images: Flag
     augment: Augment
 
 
@@ -210,13 +216,38 @@ class Views:
 
 
 @dataclass(frozen=True, config=SECTION)
-class Teacher(FloatSchedule):
-    """The ReLU teacher, distilled from the convolutional network's stored logits and the labels."""
+class Matching(FloatSchedule):
+    """Distillation: alpha * T^2 * CE(teacher / T, student / T) + (1 - alpha) * CE(labels).
 
-    hidden_dim: Size
+    With `stored_views`, epochs cycle through stored views; without them the teacher sees every
+    batch, of which the share `mixup` is mixed. `ema` is the decay per step of the average of the
+    weights, which replaces them; 0: no average. `all_images` trains on the validation images, too.
+    """
+
     epochs: Epochs
     temperature: Temperature
     alpha: Fraction
+    stored_views: Flag
+    mixup: Fraction
+    ema: Decay
+    all_images: Flag
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.stored_views:
+            return
+        reason = "because stored_views is true: logits are stored of training images, not mixed"
+        if self.mixup:
+            raise ValueError(f"mixup is {self.mixup}, but must be 0 {reason}.")
+        if self.all_images:
+            raise ValueError(f"all_images is true, but must be false {reason}.")
+
+
+@dataclass(frozen=True, config=SECTION)
+class Teacher(Matching):
+    """The ReLU teacher, distilled from the convolutional network's logits and the labels."""
+
+    hidden_dim: Size
 
 
 @dataclass(frozen=True, config=SECTION)
@@ -227,26 +258,39 @@ class Transfer(FloatSchedule):
 
 
 @dataclass(frozen=True, config=SECTION)
-class Distill(FloatSchedule):
-    """Distillation: alpha * T^2 * CE(teacher / T, student / T) + (1 - alpha) * CE(labels).
+class Distill(Matching):
+    """Distillation of a student, from the mean of two teachers' logits.
 
-    `seed` is the seed of the student's training, transfer included; None means `Params.seed`. With
-    `stored_views`, epochs cycle through the teacher's stored views.
+    `convnet_share` is the weight of the convolutional network's logits, the ResMLP teacher's have
+    the rest. `start` is a variant whose trained weights the student starts from; None: random ones.
+    `seed` is the seed of the student's training, transfer included; None means `Params.seed`.
     """
 
-    epochs: Epochs
+    convnet_share: Fraction
+    start: Text | None
     seed: Seed | None
-    stored_views: Flag
     spline_learning_rate: Rate
-    temperature: Temperature
-    alpha: Fraction
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.stored_views and self.convnet_share:
+            raise ValueError(
+                f"convnet_share is {self.convnet_share}, but must be 0 because stored_views is "
+                "true: the stored logits are the ResMLP teacher's."
+            )
 
 
 @dataclass(frozen=True, config=SECTION)
 class Quantize(Schedule):
-    """Quantisation-aware training; 0 epochs stop after the calibration."""
+    """Quantisation-aware training; 0 epochs stop after the calibration.
+
+    Teachers, temperature, alpha and `all_images` are those of the variant's `distill`; `mixup` and
+    `ema` as in `Matching`.
+    """
 
     epochs: EpochsOrNone
+    mixup: Fraction
+    ema: Decay
     scale_learning_rate: Rate
     calibration_images: Count
 
@@ -329,6 +373,16 @@ class _VariantRow:
     activation: Annotated[str, rule("one of the rows of `activations`")]
     hidden_dim: Size
     weights: Annotated[str, one_of("distill", "published")] = "distill"
+    recipe: Text | None = None
+    transfer: Overrides = field(default_factory=dict)
+    distill: Overrides = field(default_factory=dict)
+    quantize: Overrides = field(default_factory=dict)
+
+
+@dataclass(frozen=True, config=SECTION)
+class Recipe:
+    """Changes of the general sections that the rows of `variants` can share, by section."""
+
     transfer: Overrides = field(default_factory=dict)
     distill: Overrides = field(default_factory=dict)
     quantize: Overrides = field(default_factory=dict)
@@ -351,6 +405,7 @@ class _Sections:
     transfer: Transfer
     distill: Distill
     quantize: Quantize
+    recipes: dict[str, Recipe]
     csim: Csim
     rtl: Rtl
     hls: Hls
@@ -422,6 +477,9 @@ def _params(document: object) -> Params:
     for key, row in file.variants.items():
         where = f"variants.{printable(key)}"
         variants[key] = _variant(check_name(key, where), where, row, file, activations)
+    for name, variant in variants.items():
+        _check_start(f"variants.{name}.distill", variant, variants)
+        _check_convnet(f"variants.{name}.distill", variant, file)
     designs = {}
     for key, row in file.designs.items():
         where = f"designs.{printable(key)}"
@@ -478,17 +536,58 @@ def _variant(
         allowed = f"one of the rows of `activations`: {', '.join(activations)}"
         raise PipelineError(refused(f"{where}.activation", fixed.activation, allowed, activations))
     options = activations[fixed.activation] | _checked(fixed.activation, own, where)
-    merged = {
-        section: _merged(getattr(file, section), getattr(fixed, section), f"{where}.{section}")
-        for section in ("transfer", "distill", "quantize")
-    }
+    recipe = _recipe(fixed.recipe, file, where)
+    merged, changed = {}, {}
+    for section in SECTIONS_OF_ROWS:
+        general = getattr(file, section)
+        if fixed.recipe is not None:  # first alone, so that an error names the recipe
+            key = f"recipes.{fixed.recipe}.{section}"
+            general = _merged(general, getattr(recipe, section), key)
+        changed[section] = getattr(recipe, section) | getattr(fixed, section)
+        merged[section] = _merged(general, getattr(fixed, section), f"{where}.{section}")
     asked, most = merged["quantize"].calibration_images, file.data.validation_images
     if asked > most:
-        row_of = f"{where}." if "calibration_images" in fixed.quantize else ""
+        row_of = f"{where}." if "calibration_images" in changed["quantize"] else ""
         allowed = f"at most data.validation_images, which is {most}"
         raise PipelineError(refused(f"{row_of}quantize.calibration_images", asked, allowed))
     network = VariantNetwork(fixed.activation, fixed.hidden_dim, options)
     return Variant(name, network, **merged, weights=fixed.weights)
+
+
+def _recipe(name: str | None, file: _File, where: str) -> Recipe:
+    """Return the recipe that a row of `variants` names, an empty one if it names none."""
+    if name is None:
+        return Recipe()
+    if name not in file.recipes:
+        allowed = f"a row of `recipes`: {', '.join(file.recipes) or 'none'}"
+        raise PipelineError(refused(f"{where}.recipe", name, allowed, file.recipes))
+    return file.recipes[name]
+
+
+def _check_start(where: str, variant: Variant, variants: Mapping[str, Variant]) -> None:
+    """Raise PipelineError unless a student starts from one that has all that it needs."""
+    start = variant.distill.start
+    if start is None:
+        return
+    wide = variants.get(start)
+    own = variant.network
+    if wide is not None and start != variant.name:
+        same = (wide.network.activation, wide.network.options) == (own.activation, own.options)
+        if same and wide.network.hidden_dim >= own.hidden_dim:
+            return
+    allowed = (
+        f"null or another row of `variants` with the activation {own.activation}, the same options "
+        f"and a hidden_dim of at least {own.hidden_dim}"
+    )
+    raise PipelineError(refused(f"{where}.start", start, allowed, variants))
+
+
+def _check_convnet(where: str, variant: Variant, file: _File) -> None:
+    if variant.distill.convnet_share and not file.weights.train:
+        allowed = "0, because weights.published holds the teacher: there is no ConvNet"
+        raise PipelineError(
+            refused(f"{where}.convnet_share", variant.distill.convnet_share, allowed)
+        )
 
 
 def _merged(general: T, overrides: Mapping[Any, object], where: str) -> T:

@@ -18,16 +18,18 @@ from models.files.errors import one_line
 from models.files.integrity import set_aside
 from models.files.zips import DamagedError
 from models.float.checkpoint import read_tensors
+from stages.training.average import WeightAverage
 from stages.training.phase import Phase
 
 _LOG = logging.getLogger(__name__)
 
 State = dict[str, Any]
 _KEYS = ("position", "model", "optimizer", "rows", "seconds")
+_AVERAGE = "average"  # of a phase with an average of weights
 
 
 def write_checkpoint(path: Path, state: State) -> None:
-    """Write the state of a run: position, model, optimizer, rows and seconds."""
+    """Write the state of a run: position, model, optimizer, average if any, rows, seconds."""
     # To an open file, because torch reports a full disk without its cause if it gets a path.
     with replace_on_success(path) as temporary, temporary.open("wb") as file:
         torch.save(state, file)
@@ -57,7 +59,7 @@ def read_checkpoint(path: Path, model: nn.Module, phases: Sequence[Phase]) -> St
 
 def _check(state: Any, model: nn.Module, phases: Sequence[Phase]) -> None:  # noqa: ANN401
     """Raise ValueError unless the model, the optimiser and the loop can use the state."""
-    if not isinstance(state, dict) or state.keys() != set(_KEYS):
+    if not isinstance(state, dict) or state.keys() - {_AVERAGE} != set(_KEYS):
         raise ValueError("it is not the state of a training")
     done, phase = _progress(state["position"], phases)
     if not isinstance(state["rows"], list) or len(state["rows"]) != done:
@@ -71,6 +73,9 @@ def _check(state: Any, model: nn.Module, phases: Sequence[Phase]) -> None:  # no
         raise ValueError("its time is not a number")
     _check_model(state["model"], model.state_dict())
     _check_optimizer(state["optimizer"], phase)
+    if phase.ema:
+        average = WeightAverage(nn.ModuleList(phase.train), phase.ema)
+        average.load_state_dict(state.get(_AVERAGE))
 
 
 def _progress(position: Any, phases: Sequence[Phase]) -> tuple[int, Phase]:  # noqa: ANN401

@@ -34,7 +34,6 @@ from stages.pipeline.dataset import Dataset
 from stages.pipeline.params import Training
 from stages.training.checkpoint import read_checkpoint, write_checkpoint
 from stages.training.memory import keep_freed_memory
-from stages.training.optimizers import AnyOptimizer
 from stages.training.phase import Phase, PhaseRunner
 from stages.training.validation import Loss
 
@@ -102,14 +101,14 @@ def _train(
         phase = phases[index]
         runner = PhaseRunner(phase, model, dataset, training)
         if state is not None and state["position"][0] == index:
-            runner.optimizer.load_state_dict(state["optimizer"])
+            runner.load_state_dict(state)
         for epoch in epochs:
             began = time.perf_counter()
             row = runner.run(epoch, generator_of(run.seed, index, epoch))
             run.rows.append({"epoch": len(run.rows) + 1, "phase": phase.name, **row})
             run.seconds += time.perf_counter() - began
             if is_first():
-                _save_epoch(run, model, runner.optimizer, [index, epoch])
+                _save_epoch(run, model, runner, [index, epoch])
                 _log_epoch(run, phases, time.perf_counter() - began)
 
 
@@ -118,8 +117,8 @@ def distillation_loss(
 ) -> Tensor:
     """Return alpha·T²·CE(softmax(teacher/T), student/T) + (1 - alpha)·CE(labels).
 
-    Logits [n, classes], labels int64 [n]. docs/published-system.md §2, step 3 (there T = 1 and
-    alpha = 0.8).
+    Logits [n, classes]; labels int64 [n], or float [n, classes], the share of each class.
+    docs/published-system.md §2, step 3 (there T = 1 and alpha = 0.8).
     """
     targets = (teacher / temperature).softmax(dim=1)
     soft = temperature**2 * functional.cross_entropy(student / temperature, targets)
@@ -184,14 +183,14 @@ def _check_writable(run: Run, model: nn.Module) -> None:
     if run.weights is not None:
         check_writable(run.weights, size)
     try:
-        check_writable(run.checkpoint, 3 * size)  # the optimiser has up to two values per weight
+        check_writable(run.checkpoint, 4 * size)  # up to two values of the optimiser and an average
     except OSError as error:
         _warn_once(run, error)
 
 
-def _save_epoch(run: Run, model: nn.Module, optimizer: AnyOptimizer, position: list[int]) -> None:
+def _save_epoch(run: Run, model: nn.Module, runner: PhaseRunner, position: list[int]) -> None:
     """Write the history and the checkpoint; a failure gives one warning, the training goes on."""
-    for write in (partial(_write_history, run), partial(_save, run, model, optimizer, position)):
+    for write in (partial(_write_history, run), partial(_save, run, model, runner, position)):
         try:
             write()
         except OSError as error:
@@ -219,11 +218,11 @@ def _told_where_it_resumes(run: Run) -> Iterator[None]:
         raise
 
 
-def _save(run: Run, model: nn.Module, optimizer: AnyOptimizer, position: list[int]) -> None:
+def _save(run: Run, model: nn.Module, runner: PhaseRunner, position: list[int]) -> None:
     state = {
         "position": position,
         "model": model.state_dict(),
-        "optimizer": optimizer.state_dict(),
+        **runner.state_dict(),
         "rows": run.rows,
         "seconds": run.seconds,
     }

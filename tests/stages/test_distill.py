@@ -13,13 +13,18 @@ from torch import nn
 from torch.nn import functional
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
+import stages.distill
+import stages.quantize
 from models.float.checkpoint import save_state
 from stages.distill import distill, distill_phase, transfer_phase
+from stages.networks.convnet import build_convnet
 from stages.networks.resmlp import build_network, frozen_pass
 from stages.networks.view_bank import bank_path, stored_views
 from stages.pipeline.dataset import Dataset, Split
 from stages.pipeline.params import Augment, NetworkSizes, Params, Training, load_params
-from stages.training.loop import Run, fit
+from stages.quantize import quantize
+from stages.train_teacher import train_teacher
+from stages.training.loop import Run, distillation, fit
 from tests.support.paths import ROOT
 
 pytestmark = pytest.mark.training
@@ -494,3 +499,112 @@ def test_distillation_alone_brings_the_student_to_the_teacher(dataset):
     )
     assert distance(student) < before / 2
     assert changed_keys(teacher_before, teacher) == set()
+
+
+# Options beyond the default
+
+
+def with_row(params, name, section, **keys):
+    """Return params in which one variant has other values in a section."""
+    variant = params.variant(name)
+    changed = replace(variant, **{section: replace(getattr(variant, section), **keys)})
+    return replace(params, variants={**params.variants, name: changed})
+
+
+def saved_convnet(params, dataset):
+    torch.manual_seed(5)
+    convnet = build_convnet(params, dataset)
+    convnet.train()(pixels(dataset))
+    save_state(convnet, "data/convnet/float.pt")
+    return convnet.eval()
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
+def test_the_logits_to_learn_from_are_the_mean_of_the_teachers(share, dataset, monkeypatch):
+    """In float training and in INT8 training alike."""
+    params = with_row(toy_params(), "relu", "distill", convnet_share=share)
+    params = with_row(without_transfer(params, "relu"), "relu", "quantize", epochs=1)
+    params = with_row(params, "relu", "quantize", calibration_images=10)
+    teacher, convnet = saved_teacher(params, dataset), saved_convnet(params, dataset)
+    learned = []
+    for module in (stages.distill, stages.quantize):
+        monkeypatch.setattr(
+            module,
+            "distillation",
+            lambda ours, theirs, *rest: learned.append(theirs) or distillation(ours, theirs, *rest),
+        )
+    distill(params, "relu", dataset)
+    quantize(params, "relu", dataset)
+    images = pixels(dataset)
+    with torch.no_grad():
+        expected = (1 - share) * teacher(images) + share * convnet(images)
+        for theirs in learned:
+            torch.testing.assert_close(theirs(images), expected, rtol=1e-4, atol=1e-5)
+    assert len(learned) == 2
+
+
+@pytest.mark.parametrize("stage", [distill, quantize], ids=["distill", "quantize"])
+def test_mixup_and_the_average_reach_the_phase(stage, dataset, monkeypatch):
+    params = toy_params(mixup=0.25, ema=0.5)
+    params = with_row(without_transfer(params, "relu"), "relu", "quantize", epochs=1)
+    params = with_row(params, "relu", "quantize", calibration_images=10, mixup=0.75, ema=0.9)
+    saved_teacher(params, dataset)
+    distill(params, "relu", dataset)
+    phases = []
+    monkeypatch.setattr(
+        f"stages.{stage.__name__}.fit", lambda run, network, found, *_: phases.extend(found)
+    )
+    stage(params, "relu", dataset)
+    expected = (0.25, 0.5) if stage is distill else (0.75, 0.9)
+    assert [(phase.mixup, phase.ema) for phase in phases[-1:]] == [expected]
+
+
+@pytest.mark.parametrize("every", [False, True])
+def test_validation_images_are_trained_on_only_if_all_images_are(every, dataset, monkeypatch):
+    params = without_transfer(toy_params(all_images=every), "relu")
+    params = with_row(params, "relu", "quantize", epochs=1, calibration_images=10)
+    saved_teacher(params, dataset)
+    distill(params, "relu", dataset)
+    seen = []
+    for module in (stages.distill, stages.quantize):
+        monkeypatch.setattr(
+            module, "fit", lambda _run, _net, _phases, found, _how: seen.append(found)
+        )
+    distill(params, "relu", dataset)
+    quantize(params, "relu", dataset)
+    count = len(dataset.train) + every * len(dataset.validation)
+    assert [len(found.train) for found in seen] == [count, count]
+    assert [len(found.validation) for found in seen] == [len(dataset.validation)] * 2
+    assert np.array_equal(seen[0].train.images[: len(dataset.train)], dataset.train.images)
+    if every:
+        last = seen[0].train.images[len(dataset.train) :]
+        assert np.array_equal(last, dataset.validation.images)
+
+
+def test_a_student_starts_from_the_wider_one_with_its_embedding(dataset):
+    params = without_transfer(toy_params(epochs=0), "lerp_psa")
+    saved_teacher(params, dataset)
+    wide = distill(params, "lerp_psa", dataset).cpu()
+    with torch.no_grad():
+        wide.embed_linear.weight += 1
+    save_state(wide, "data/lerp_psa/float.pt")
+    row = params.variant("lerp_psa")
+    network = replace(row.network, hidden_dim=5)
+    narrow = replace(row, name="narrow", network=network)
+    object.__setattr__(narrow.distill, "start", "lerp_psa")
+    params = replace(params, variants={**params.variants, "narrow": narrow})
+    student = distill(params, "narrow", dataset).cpu()
+    assert torch.equal(student.embed_linear.weight, wide.embed_linear.weight)
+    ours, theirs = (net.blocks[0].mlp.linear_1.weight for net in (student, wide))
+    assert len(ours) == 5 and all((theirs == channel).all(dim=1).any() for channel in ours)
+
+
+def test_the_teacher_can_ask_the_convnet_at_every_step(dataset):
+    params = toy_params()
+    how = replace(params.teacher, epochs=2, stored_views=False, mixup=0.5, ema=0.9, all_images=True)
+    params = replace(params, teacher=how)
+    dataset.save("data/dataset.npz")
+    saved_convnet(params, dataset)
+    teacher = train_teacher(params, dataset)
+    assert not [*Path().glob(".ckpt/convnet-views-*")] and Path("data/teacher/float.pt").exists()
+    assert teacher.embed_linear.weight.isfinite().all()

@@ -213,7 +213,7 @@ def test_a_row_says_where_the_weights_come_from(load: Load) -> None:
 def test_unknown_key(load: Load, section: str) -> None:
     """An unknown key is refused at every level."""
     message = refusal(load, edited(f"{section}qqqq", 1))
-    if section in ("variants.", "designs."):  # there it is a name
+    if section in ("variants.", "designs.", "recipes."):  # there it is a name
         assert f"{section}qqqq" in message
     else:
         assert f": {section}qqqq is not a known key; allowed: " in message
