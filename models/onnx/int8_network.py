@@ -130,7 +130,8 @@ class _Writer:
 
     def _channel_mlp(self, p: IntChannelMlp, x: str, name: str) -> str:
         y = self._table(p.act_in, x, f"{name}_act_in") if p.act_in else x
-        y = self._linear(p.linear_1, y, f"{name}_linear_1", relu=p.act_hidden is None)
+        relu = None if p.act_hidden else f"{name}_relu"
+        y = self._linear(p.linear_1, y, f"{name}_linear_1", relu=relu)
         y = self._table(p.act_hidden, y, f"{name}_act_hidden") if p.act_hidden else y
         y = self._linear(p.linear_2, y, f"{name}_linear_2")
         return self._residual(p.residual, self._real(x), y, name)
@@ -155,7 +156,7 @@ class _Writer:
         return self.graph.reshape(y, [self._network.embed_dim, -1], name)
 
     def _linear(
-        self, layer: IntLayer, x: str, name: str, output: type = np.uint8, relu: bool = False
+        self, layer: IntLayer, x: str, name: str, output: type = np.uint8, relu: str | None = None
     ) -> str:
         graph = self.graph
         w = graph.constant(f"{name}_w", layer.w + ZERO, np.uint8)
@@ -164,17 +165,22 @@ class _Writer:
         return self._requantized(layer, real, name, output, relu)
 
     def _requantized(
-        self, layer: IntLayer, total: str, name: str, output: type = np.uint8, relu: bool = False
+        self,
+        layer: IntLayer,
+        total: str,
+        name: str,
+        output: type = np.uint8,
+        relu: str | None = None,
     ) -> str:
         """saturate(rounding_shift(total, s) + b) of float32 rows: the rule of the module."""
         graph, steps = self.graph, np.exp2(layer.s)
         offset = graph.constant(f"{name}_offset", (layer.b * steps + 0.5)[:, None], np.float32)
         y = graph.node("Add", [total, offset], f"{name}_shifted")
-        y = graph.node("Relu", [y], f"{name}_relu") if relu else y
+        y = graph.node("Relu", [y], f"{relu}_shifted") if relu else y
         scale = graph.constant(f"{name}_steps", steps, np.float32)
         stored = np.full(len(steps), ZERO if output is np.uint8 else 0)
         zero = graph.constant(f"{name}_zero_point", stored, output)
-        return graph.node("QuantizeLinear", [y, scale, zero], name, axis=0)
+        return graph.node("QuantizeLinear", [y, scale, zero], relu or name, axis=0)
 
     def _table(self, table: IntTable, x: str, name: str) -> str:
         """Interpolate the knots to 256 entries, int32 and exact, and look `x` up in them."""
