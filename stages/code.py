@@ -51,7 +51,7 @@ ON_TEACHER = {  # stage: its script; the teacher and the convolutional network u
     "fetch_checkpoints": "fetch_checkpoints",
     "evaluate_teacher": "evaluate",
 }
-WITH_ACTIVATION = ("distill", "evaluate", "quantize", "dump_params")
+WITH_ACTIVATION = ("distill", "evaluate", "quantize", "dump_params", "export_onnx")
 ON_INTEGERS = ("verify", "generate_headers")  # they read int8.pkl and need no activation code
 ON_DESIGNS = ("plan", "csim", "synthesize")
 WITH_CPP = ("csim", "synthesize")

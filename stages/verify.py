@@ -4,9 +4,6 @@ Reads the dumped parameters with numpy only and fails if one logit differs. Writ
 data/metrics/int8/<variant>.json.
 """
 
-import numpy as np
-
-from models.files.errors import PipelineError
 from models.integer import resmlp as int_resmlp
 from models.integer.params import load_int_params
 from stages.pipeline.command import run_variant_stage
@@ -14,35 +11,15 @@ from stages.pipeline.dataset import Dataset
 from stages.pipeline.names import check_integer_name
 from stages.pipeline.params import load_params
 from stages.pipeline.paths import DATASET, artifact, metrics
-from stages.results.logits import load_logits
+from stages.results.logits import compare, load_logits
 from stages.results.metrics import Metric, log_accuracy, write_metrics
-
-
-def compare(expected: np.ndarray, computed: np.ndarray) -> None:
-    """Raise PipelineError unless two arrays of logits [n, classes] are equal.
-
-    The error names the first logit that differs.
-    """
-    if expected.shape != computed.shape:
-        raise PipelineError(
-            f"the QAT logits have shape {expected.shape}, the integer network's {computed.shape}; "
-            "run `dvc repro dump_params` so that both come from one data set."
-        )
-    wrong = np.argwhere(expected != computed)
-    if len(wrong):
-        image, output = wrong[0]
-        raise PipelineError(
-            f"{len(wrong)} of {expected.size} logits differ between the QAT network and numpy, "
-            f"first at image {image}, class {output}: QAT {expected[image, output]}, "
-            f"numpy {computed[image, output]}."
-        )
 
 
 def verify(name: str, dataset: Dataset) -> dict[str, Metric]:
     """Compare all logits of the test images; return accuracy in percent, mismatches and images."""
     network = load_int_params(artifact(name, "int8.pkl"))
     logits = int_resmlp.evaluate(network, dataset.test.images)
-    compare(load_logits(artifact(name, "qat_logits.npz")), logits)
+    compare(load_logits(artifact(name, "qat_logits.npz")), logits, "numpy")
     return {
         "accuracy": int_resmlp.accuracy(logits, dataset.test.labels),
         "mismatches": 0,

@@ -1,4 +1,4 @@
-"""Read the QAT network's integer logits on the test set, with which numpy and C++ are compared."""
+"""Read the QAT network's integer logits on the test set, and compare others with them."""
 
 from pathlib import Path
 
@@ -23,3 +23,25 @@ def load_logits(path: Path | str) -> npt.NDArray[np.int8]:
             f"{logits.shape}; {_MEND}."
         )
     return logits
+
+
+def compare(
+    expected: npt.NDArray[np.integer], computed: npt.NDArray[np.integer], computer: str
+) -> None:
+    """Raise PipelineError unless the logits [n, classes] of `computer` are the QAT network's.
+
+    The error names the first logit that differs.
+    """
+    if expected.shape != computed.shape:
+        raise PipelineError(
+            f"the QAT logits have shape {expected.shape}, the integer network's {computed.shape}; "
+            "run `dvc repro dump_params` so that both come from one data set."
+        )
+    wrong = np.argwhere(expected != computed)
+    if len(wrong):
+        image, output = wrong[0]
+        raise PipelineError(
+            f"{len(wrong)} of {expected.size} logits differ between the QAT network and "
+            f"{computer}, first at image {image}, class {output}: QAT {expected[image, output]}, "
+            f"{computer} {computed[image, output]}."
+        )

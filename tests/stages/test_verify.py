@@ -12,6 +12,7 @@ from models.integer import resmlp as int_resmlp
 from models.integer.params import save_int_params
 from stages import verify
 from stages.pipeline.dataset import Dataset, Split
+from stages.results.logits import compare
 from tests.support.paths import ROOT
 
 NAME = "lerp_psa_h96"  # a row of the demo's params.yaml; its sizes play no part here
@@ -106,17 +107,17 @@ def test_logits_of_another_test_set_fail(network):
 def test_compare_counts_and_names_the_first():
     expected = np.zeros((5, 3), dtype=np.int8)
     computed = expected.astype(np.int32)
-    verify.compare(expected, computed)
+    compare(expected, computed, "numpy")
     computed[4, 0], computed[2, 1], computed[2, 2] = 7, -3, 300
     with pytest.raises(PipelineError, match=r"^3 of 15 .* image 2, class 1: QAT 0, numpy -3\.$"):
-        verify.compare(expected, computed)
+        compare(expected, computed, "numpy")
 
 
 def test_compare_does_not_wrap_around():
     """-1 and 255 are one byte, but not one number."""
     expected, computed = np.full((1, 1), -1, np.int8), np.full((1, 1), 255, np.int32)
     with pytest.raises(PipelineError, match="QAT -1, numpy 255"):
-        verify.compare(expected, computed)
+        compare(expected, computed, "numpy")
 
 
 @pytest.mark.parametrize(

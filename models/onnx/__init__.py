@@ -1,0 +1,1 @@
+"""A network as standard ONNX: written from its integers or its weights, run by onnxruntime."""
