@@ -24,9 +24,9 @@ from stages.results.markdown import cell, markdown
 from stages.results.metrics import read_metrics
 from stages.results.mistakes import Classified, results_of
 from stages.results.overview import design_figures, mean, network_figures
+from stages.results.page.content import report_page
 from stages.results.pictures.gallery import NAMES, Picture, gallery
 from stages.results.pictures.style import save
-from stages.results.report_page import report_page
 from stages.results.summary import networks, results_text
 from stages.results.systems import SYSTEMS
 

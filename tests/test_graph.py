@@ -232,7 +232,7 @@ def test_stages_that_train_have_cached_outs_only() -> None:
 
 
 def test_what_git_keeps_survives_a_failed_run() -> None:
-    in_git = ("data/metrics", "data/plots", "data/report", "data/code")
+    in_git = ("data/metrics", "data/plots", "data/report.md", "data/code")
     for path in OUTS:
         if path.startswith(in_git):
             assert OUTS[path] == {"cache": False, "persist": True}

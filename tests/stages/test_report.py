@@ -1,8 +1,10 @@
-"""The table and the chart, from whatever the stages have measured so far."""
+"""The tables, the pictures' points and the page, from whatever was measured so far."""
 
+import base64
 import csv
 import json
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from models.files.errors import PipelineError
 from stages import report
 from stages.pipeline.params import load_params
 from stages.pipeline.strict_yaml import read_yaml
+from stages.results.pictures.gallery import Picture
 from stages.results.summary import results_text
 from tests.support.paths import ROOT
 
@@ -41,6 +44,7 @@ epoch,phase,learning_rate,loss,accuracy,val_loss,val_accuracy
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(report, "gallery", lambda *_: {})  # its own tests draw the pictures
     (tmp_path / "params.yaml").write_text((ROOT / "demo" / "params.yaml").read_text())
     return tmp_path
 
@@ -240,14 +244,60 @@ def test_the_curves_hold_the_epochs_that_classified():
 
 
 @pytest.mark.parametrize("put_metrics", [put_everything, lambda: None], ids=["full", "empty"])
-def test_the_chart_is_drawn_and_the_files_repeat_byte_by_byte(put_metrics):
+def test_the_files_repeat_byte_by_byte(put_metrics):
     put_metrics()
     report.main()
     first = {path: path.read_bytes() for path in Path("data").rglob("*") if path.is_file()}
     report.main()
     assert all(path.read_bytes() == content for path, content in first.items())
-    assert Path("data/plots/validation_accuracy.png").read_bytes().startswith(b"\x89PNG")
     assert not [path for path in Path("data").rglob(".*")]
+
+
+def test_a_picture_that_cannot_be_drawn_now_does_not_stay(monkeypatch):
+    put_everything()
+    drawn = {"accuracy": Picture("Accuracy", "It rests on this.", b"PNG of one")}
+    monkeypatch.setattr(report, "gallery", lambda *_: drawn)
+    report.main()
+    assert Path("data/plots/accuracy.png").read_bytes() == b"PNG of one"
+    page = Path("data/report.html").read_text()
+    assert base64.b64encode(b"PNG of one").decode() in page and "It rests on this." in page
+    drawn.clear()
+    report.main()
+    assert not list(Path("data/plots").glob("*.png"))
+
+
+def test_the_points_of_the_front_name_their_source():
+    shutil.copy(ROOT / "params.yaml", "params.yaml")
+    put("float", "relu_h96", {**FLOAT, "parameters": 100074})
+    put("int8", "relu_h96", INT8)
+    put("model", "relu_h96_stream", {**MODEL, "estimate_lut": 53510})
+    report.main()
+    with Path("data/plots/front.csv").open(newline="") as file:
+        rows = {row["system"]: row for row in csv.DictReader(file)}
+    ours, design = rows["relu_h96"], rows["relu_h96_stream"]
+    assert (ours["whose"], ours["parameters"], ours["images_per_second"]) == ("relu", "100074", "")
+    assert (design["images_per_second"], design["lut_dsp"]) == ("32051", str(53510 + 1184))
+    published = [row for row in rows.values() if row["whose"] == "published"]
+    assert len(published) >= 10 and all(row["source"] for row in published)
+
+
+def test_an_unknown_network_or_a_broken_file_of_it_is_named():
+    params = read_yaml("params.yaml")
+    params["report"]["network"] = "nobody"
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+    with pytest.raises(PipelineError, match="nobody"):
+        report.main()
+
+
+def test_the_page_has_everything_and_loads_nothing():
+    shutil.copy(ROOT / "params.yaml", "params.yaml")
+    put_everything()
+    report.main()
+    page = Path("data/report.html").read_text()
+    assert not re.search(r"<(script|img|iframe|link)[^>]* (src|href)=.(?!data:)", page)
+    for text in ("relu_h96_stream", "32051", "arXiv 1909.04509", "numpy", "learning_rate: 0.75"):
+        assert text in page
+    assert len(page) < 5e6
 
 
 def test_the_clock_of_the_rates_is_named_where_it_is_one_clock():

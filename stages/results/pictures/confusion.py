@@ -16,8 +16,7 @@ def draw_confusion(counts: npt.NDArray[np.int64], names: Sequence[str], network:
     axes = figure.subplots()
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     errors = np.where(np.eye(len(names), dtype=bool), np.nan, shares)
-    shown = matplotlib.colormaps["Blues"].copy()
-    shown.set_bad("#E8E8E8")
+    shown = matplotlib.colormaps["Blues"].with_extremes(bad="#E8E8E8")
     top = float(np.nanmax(errors)) if len(names) > 1 else 1.0
     image = axes.imshow(100 * errors, cmap=shown, vmin=0, vmax=max(100 * top, 1.0))
     for (true, predicted), count in np.ndenumerate(counts):

@@ -88,7 +88,7 @@ def draw_front(entries: Sequence[Entry], cost: str, source: str, high: bool) -> 
         axes.plot([], [], look.marker, color=look.colour, label=f"{look.label}, ours, INT8")
     if any(entry.activation is None for entry in entries):
         axes.plot([], [], "x", color=BLACK, label="published")
-    front = sorted(_front(entries, high), key=lambda e: e.cost)
+    front = sorted(entries_on_front(entries, high), key=lambda e: e.cost)
     axes.plot(
         [e.cost for e in front],
         [e.accuracy for e in front],
@@ -105,7 +105,7 @@ def draw_front(entries: Sequence[Entry], cost: str, source: str, high: bool) -> 
     return figure
 
 
-def _front(entries: Sequence[Entry], high: bool) -> list[Entry]:
+def entries_on_front(entries: Sequence[Entry], high: bool) -> list[Entry]:
     """Return the entries that no other beats in accuracy without a higher price."""
 
     def price(entry: Entry) -> float:

@@ -59,10 +59,10 @@ def test_a_file_of_other_places_is_refused(place, tmp_path):
     ids=["knots", "not finite", "no scale", "counts"],
 )
 def test_arrays_of_other_shapes_or_values_are_refused(changes):
-    with pytest.raises(ValueError, match="functions|scales"):
+    with pytest.raises(ValueError, match=r"functions|scales"):
         functions(**changes)
 
 
 def test_a_missing_file_is_named():
-    with pytest.raises(PipelineError, match="x.npz is missing; run `dvc repro sample_functions`"):
+    with pytest.raises(PipelineError, match=r"x.npz is missing; run `dvc repro sample_functions`"):
         load_functions(Path("x.npz"))

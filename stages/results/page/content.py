@@ -6,10 +6,10 @@ from importlib.metadata import PackageNotFoundError, version
 
 from stages.pipeline.params import Params
 from stages.pipeline.paths import PARAMS, cost
-from stages.results import page
 from stages.results.metrics import read_metrics
 from stages.results.mistakes import Classified, most_confident
 from stages.results.overview import network_figures
+from stages.results.page import html
 from stages.results.pictures.gallery import Picture
 from stages.results.summary import network_lines, networks, seed_lines, training_lines
 from stages.results.systems import SYSTEMS
@@ -50,23 +50,23 @@ def report_page(
         (f"One network: {params.report.network}", _network(pictures, classified)),
         ("Designs", _designs(design_tables, remarks) + _figures(pictures, _OF_DESIGN)),
         ("In context", _context(params, pictures)),
-        ("What each figure rests on", page.table([_REST_TITLES, *_RESTS])),
-        ("Versions", page.table(_versions(params))),
-        ("Parameters", page.folded("params.yaml", PARAMS.read_text())),
+        ("What each figure rests on", html.table([_REST_TITLES, *_RESTS])),
+        ("Versions", html.table(_versions(params))),
+        ("Parameters", html.folded("params.yaml", PARAMS.read_text())),
     ]
-    return page.page("Report of all networks and designs", sections)
+    return html.page("Report of all networks and designs", sections)
 
 
 _REST_TITLES = ("figure", "comes from", "stage", "file")
 
 
 def _networks(params: Params) -> str:
-    parts = [page.table(network_lines(params))]
+    parts = [html.table(network_lines(params))]
     if params.data.source == "cifar10":
-        parts.append(page.note("* at least the published accuracy."))
+        parts.append(html.note("* at least the published accuracy."))
     seeds = seed_lines(params)
     if len(seeds) > 1:
-        parts += [page.note("Mean ± standard deviation over seeds (number)."), page.table(seeds)]
+        parts += [html.note("Mean ± standard deviation over seeds (number)."), html.table(seeds)]
     sizes = [["network", "activation", "hidden channels", "parameters"]]
     sizes += [
         [
@@ -77,46 +77,46 @@ def _networks(params: Params) -> str:
         ]
         for n in network_figures(params)
     ]
-    parts += [page.table(sizes), page.note("What the trainings cost:")]
-    return page.joined([*parts, page.table(training_lines(params))])
+    parts += [html.table(sizes), html.note("What the trainings cost:")]
+    return html.joined([*parts, html.table(training_lines(params))])
 
 
 def _network(pictures: Mapping[str, Picture], classified: Classified | None) -> str:
     text = _figures(pictures, _OF_NETWORK)
     if classified is None:
-        return text or page.note("Its files are not here: run `dvc pull`, then `dvc repro report`.")
+        return text or html.note("Its files are not here: run `dvc pull`, then `dvc repro report`.")
     lines = [["test image", "true class", "predicted class", "margin, units of the logits"]]
     for mistake in most_confident(classified, MISTAKES):
         cells = (str(mistake.image), mistake.true, mistake.predicted, str(mistake.margin))
         lines.append(list(cells))
-    text += page.note(
-        "The most confident mistakes. The images are not in this file: `python stages mistakes` "
-        "draws them from your copy of the data set."
+    text += html.note(
+        "The most confident mistakes. The images are not in this file: `python stages mistakes "
+        "NETWORK` draws them from your copy of the data set."
     )
-    return text + page.table(lines)
+    return text + html.table(lines)
 
 
 def _designs(tables: Sequence[Sequence[Sequence[str]]], remarks: Sequence[str]) -> str:
     if not tables:
-        return page.note("There are no designs.")
-    return page.joined([*map(page.table, tables), *map(page.note, remarks)])
+        return html.note("There are no designs.")
+    return html.joined([*map(html.table, tables), *map(html.note, remarks)])
 
 
 def _context(params: Params, pictures: Mapping[str, Picture]) -> str:
     text = _figures(pictures, _FRONTS)
     if params.data.source != "cifar10":
-        return text or page.note("Nothing is known of other systems on these images.")
+        return text or html.note("Nothing is known of other systems on these images.")
     lines = [["system", "accuracy, %", "parameters", "images/s", "LUT + DSP", "notes", "source"]]
     for s in SYSTEMS:
         costs = (s.parameters, s.rate, s.lut_dsp)
         known = ("-" if cost is None else f"{cost:,}" for cost in costs)
         lines.append([s.name, f"{s.accuracy:.2f}", *known, s.note or "-", s.source])
-    return text + page.note("Published systems, each with its source.") + page.table(lines)
+    return text + html.note("Published systems, each with its source.") + html.table(lines)
 
 
 def _figures(pictures: Mapping[str, Picture], names: Sequence[str]) -> str:
-    return page.joined(
-        page.figure(name, pictures[name].content, pictures[name].title, pictures[name].rests_on)
+    return html.joined(
+        html.figure(name, pictures[name].content, pictures[name].title, pictures[name].rests_on)
         for name in names
         if name in pictures
     )
