@@ -39,6 +39,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	 exit 1; }
 	@echo "Installing what constraints.txt pins into .venv (once; minutes, because of torch) ..."
 	@$(PYTHON) -m pip install --quiet --editable .[dev] --constraint constraints.txt
+	@$(PYTHON) stages plots_page
 	@touch $@
 
 # The demo runs in a git-ignored folder with its own DVC repository, so the clone does not change.
@@ -47,6 +48,8 @@ demo: setup demo/dvc.yaml
 	@mkdir -p build/demo/.dvc
 	@printf '[core]\n    no_scm = true\n    analytics = false\n    check_update = false\n' \
 	  > build/demo/.dvc/config
+	@printf '[plots]\n    html_template = ../../../.dvc/plots_page.html\n' >> build/demo/.dvc/config
+	@cp -r .dvc/plots build/demo/.dvc/
 	@cp demo/dvc.yaml .dvcignore build/demo/
 	@sed 's|^code_root: \.\.|code_root: ../..|' demo/params.yaml > build/demo/params.yaml
 	cd build/demo && ../../$(PYTHON) -m dvc repro

@@ -44,6 +44,7 @@ NOT_COMPUTING = (
 )
 ACTIVATIONS = "models.float.activations"
 ONCE = ("prepare_data", "report")
+SAMPLES = "sample_functions"  # of the network that the report shows
 ON_TEACHER = {  # stage: its script; the teacher and the convolutional network use ReLU
     "train_convnet": "train_convnet",
     "evaluate_convnet": "evaluate_convnet",
@@ -72,6 +73,8 @@ def fingerprints(params: Params, document: Document, root: Path = ROOT) -> dict[
         | {stage: digest(script, "relu") for stage, script in ON_TEACHER.items()}
     }
     rows = {"variants": document["variants"], "designs": document["designs"]}
+    shown = params.variants.get(params.report.network)
+    found[PIPELINE][SAMPLES] = digest(SAMPLES, shown and shown.network.activation)
     found[PIPELINE]["report"] += f", rows {fingerprint([str(rows)])}"
     for name, variant in params.variants.items():
         row, activation = _with_recipe(document, name), variant.network.activation

@@ -1,9 +1,15 @@
-"""Write the tables of all networks and designs, and one chart of the training curves.
+"""Write the tables, the pictures and the page of all networks and designs.
 
-Writes data/report.md and data/plots/validation_accuracy.{csv,png}. The CSV has one line per point,
-as `dvc plots` requires.
+Writes data/report.md (the tables), data/plots (the pictures as PNG, and their points as CSV with
+one line per point, as `dvc plots` requires) and data/report.html, a page with all of it that needs
+no network. A picture of the network and the design that the section `report` of params.yaml names
+is left out where its files do not exist.
 """
 
+import csv
+import io
+import logging
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +18,17 @@ from stages.pipeline.command import run_stage
 from stages.pipeline.designs import DesignRow
 from stages.pipeline.device import device_of
 from stages.pipeline.params import Params, load_params
-from stages.pipeline.paths import history, metrics, rtl_file, synthesis_file
-from stages.results.history import read_curve
+from stages.pipeline.paths import DATASET, artifact, history, metrics, rtl_file, synthesis_file
+from stages.results.history import Point, read_curve
 from stages.results.markdown import cell, markdown
 from stages.results.metrics import read_metrics
+from stages.results.mistakes import Classified, results_of
+from stages.results.overview import design_figures, mean, network_figures
+from stages.results.page.content import report_page
+from stages.results.pictures.gallery import NAMES, Picture, gallery
+from stages.results.pictures.style import save
 from stages.results.summary import networks, results_text
+from stages.results.systems import SYSTEMS
 
 PLOTS = Path("data/plots")
 LEGEND = (
@@ -26,21 +38,26 @@ LEGEND = (
 )
 NOT_SYNTHESISED = "No HLS tool has synthesised these designs here."
 Row = dict[str, Any]
+Columns = tuple[tuple[str, str, str], ...]
 
 # (file, key, title). stages/plan.py simulates the `model` columns and computes the `estimate`
 # columns; only the `synthesis` columns come from the HLS tool.
-DESIGN_COLUMNS = (
+DESIGN_COLUMNS: Columns = (
     ("model", "model_interval_cycles", "cycles per image (model)"),
     ("model", "model_images_per_second", "images/s at {clock} (model)"),
-    ("model", "model_latency_cycles", "latency, cycles (model)"),
-    ("model", "estimate_multipliers", "multipliers (estimate)"),
     ("model", "estimate_dsp", "DSP (estimate)"),
     ("model", "estimate_lut", "LUT (estimate)"),
     ("model", "estimate_bram_18k", "BRAM 18k (estimate)"),
+)
+CHECK_COLUMNS: Columns = (
+    ("model", "model_latency_cycles", "latency, cycles (model)"),
+    ("model", "estimate_multipliers", "multipliers (estimate)"),
     ("csim", "images", "images in C++ (C simulation)"),
     ("csim", "mismatches", "logits unlike numpy (C simulation)"),
     ("rtl", "interval_cycles", "cycles per image (simulated RTL)"),
     ("rtl", "images", "images (simulated RTL)"),
+)
+SYNTHESIS_COLUMNS: Columns = (
     ("synthesis", "clock_estimated_ns", "clock, ns (synthesis)"),
     ("synthesis", "interval_max_cycles", "cycles per image (synthesis)"),
     ("synthesis", "lut", "LUT (synthesis)"),
@@ -68,17 +85,26 @@ def clock_words(params: Params) -> str:
     return f"{periods.pop():g} ns" if len(periods) == 1 else "the clock of its board"
 
 
-def design_table(rows: list[Row], clock: str) -> str:
-    """Return the designs as a Markdown table; a dash means that the figure does not exist.
+def design_tables(rows: list[Row], clock: str) -> list[list[list[str]]]:
+    """Return the tables of the designs, each with its header first; a dash: there is no figure.
 
+    What a design takes, then how it was checked, then, if a tool has run, what it synthesised.
     `clock` says the clock period in the title of the rate.
     """
-    titles = (title.format(clock=clock) for _, _, title in DESIGN_COLUMNS)
-    lines = [("design", "network", *titles)]
+    tables = [_lines(rows, ("network",), DESIGN_COLUMNS, clock), _lines(rows, (), CHECK_COLUMNS)]
+    if any(row["synthesis"] for row in rows):
+        tables.append(_lines(rows, (), SYNTHESIS_COLUMNS))
+    return tables
+
+
+def _lines(
+    rows: list[Row], keys: tuple[str, ...], columns: Columns, clock: str = ""
+) -> list[list[str]]:
+    lines = [["design", *keys, *(title.format(clock=clock) for _, _, title in columns)]]
     for row in rows:
-        cells = (cell(row[kind].get(key)) for kind, key, _ in DESIGN_COLUMNS)
-        lines.append((row["design"], row["network"], *cells))
-    return markdown(lines)
+        cells = (cell(row[kind].get(key)) for kind, key, _ in columns)
+        lines.append([row["design"], *(row[key] for key in keys), *cells])
+    return lines
 
 
 def notes(rows: list[Row]) -> list[str]:
@@ -89,49 +115,89 @@ def notes(rows: list[Row]) -> list[str]:
     return sorted({note for note in found if note})
 
 
-def curves(names: list[str]) -> list[tuple[int, str, float]]:
-    """Return (epoch, network, validation accuracy in percent) of every epoch that classifies."""
-    return [
-        (epoch, name, accuracy)
-        for name in names
-        for epoch, accuracy in read_curve(history("float", name))
+def curve_lines(params: Params, curves: Mapping[str, Sequence[Point]]) -> list[list[object]]:
+    """Return a header, and a line per epoch that classifies: validation accuracy in percent."""
+    lines: list[list[object]] = [["epoch", "variant", "activation", "val_accuracy"]]
+    for name, points in curves.items():
+        variant = params.variants.get(name)
+        activation = "teachers" if variant is None else variant.network.activation
+        lines += [[epoch, name, activation, value] for epoch, value in points]
+    return lines
+
+
+def front_lines(params: Params) -> list[list[object]]:
+    """Return a header, and a line per network, design and published system that has a cost.
+
+    An empty cell is not known. Rates of ours are modelled, LUTs plus DSPs estimated.
+    """
+    lines: list[list[object]] = [
+        ["system", "whose", "accuracy", "parameters", "images_per_second", "lut_dsp", "source"]
     ]
+    for n in network_figures(params):
+        if n.int8 and n.parameters:
+            lines.append(
+                [n.name, n.activation, round(mean(n.int8), 4), n.parameters, "", "", "trained here"]
+            )
+    for d in design_figures(params):
+        if d.accuracy is not None and d.rate is not None:
+            both = "" if d.lut is None or d.dsp is None else d.lut + d.dsp
+            lines.append([d.name, d.activation, d.accuracy, "", d.rate, both, "model and estimate"])
+    if params.data.source == "cifar10":
+        lines += [
+            [s.name, "published", s.accuracy, s.parameters, s.rate, s.lut_dsp, s.source]
+            for s in SYSTEMS
+        ]
+    return lines
 
 
-def draw(points: list[tuple[int, str, float]], path: Path) -> None:
-    """Draw the curves and save them as a PNG."""
-    import matplotlib  # slow to import, and only needed here
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9, 4.5), layout="constrained")
-    axes = figure.add_subplot()
-    axes.set_prop_cycle(color=matplotlib.colormaps["tab20"].colors)
-    for name in dict.fromkeys(name for _, name, _ in points):
-        own = [(epoch, value) for epoch, label, value in points if label == name]
-        axes.plot(*zip(*own, strict=True), label=name, marker=".", markersize=3, linewidth=1)
-    axes.set(xlabel="epoch", ylabel="validation accuracy, %")
-    axes.grid(alpha=0.3)
-    if points:
-        figure.legend(fontsize="small", loc="outside right upper")
+def write_csv(lines: Sequence[Sequence[object]], path: Path) -> None:
+    """Write lines as CSV; None is an empty cell."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(lines)
     with replace_on_success(path) as temporary:
-        figure.savefig(temporary, dpi=100, metadata={"Software": None})
+        temporary.write_text(text.getvalue())
+
+
+def classified(params: Params) -> Classified | None:
+    """Return the test results of the network that the report shows, None if a file is missing."""
+    name = params.variant(params.report.network).name
+    files = (DATASET, artifact(name, "qat_logits.npz"))
+    missing = [path for path in files if not path.exists()]
+    if missing:
+        logging.info("%s is missing: no confusion matrix of %s", missing[0], name)
+        return None
+    return results_of(name)
+
+
+def write_pictures(pictures: Mapping[str, Picture]) -> None:
+    """Write the pictures, and remove those of an earlier report that could not be drawn now."""
+    for name in NAMES:
+        path = PLOTS / f"{name}.png"
+        if name in pictures:
+            save(pictures[name].content, path)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def main() -> None:
-    """Write the report, and the chart and its points."""
+    """Write the report, the pictures with their points, and the page."""
     params = load_params()
-    designs = design_results(params.designs)
-    text = results_text(params)
-    if designs:
-        text += f"\n{design_table(designs, clock_words(params))}"
-        text += "".join(f"\n{note}\n" for note in (LEGEND, *notes(designs)))
-    points = curves(networks(params))
-    with replace_on_success(PLOTS / "validation_accuracy.csv") as temporary:
-        lines = ["epoch,variant,val_accuracy", *(f"{e},{n},{v}" for e, n, v in points)]
-        temporary.write_text("\n".join(lines) + "\n")
-    draw(points, PLOTS / "validation_accuracy.png")
+    rows = design_results(params.designs)
+    tables = design_tables(rows, clock_words(params)) if rows else []
+    remarks = [LEGEND, *notes(rows)] if rows else []
+    text = results_text(params) + "".join(f"\n{markdown(table)}" for table in tables)
+    text += "".join(f"\n{remark}\n" for remark in remarks)
+    curves = {name: read_curve(history("float", name)) for name in networks(params)}
+    results = classified(params)
+    pictures = gallery(params, curves, results)
+    page = report_page(params, tables, remarks, pictures, results)
+    write_csv(curve_lines(params, curves), PLOTS / "validation_accuracy.csv")
+    write_csv(front_lines(params), PLOTS / "front.csv")
+    write_pictures(pictures)
     with replace_on_success("data/report.md") as temporary:
         temporary.write_text(text)
+    with replace_on_success("data/report.html") as temporary:
+        temporary.write_text(page)
 
 
 if __name__ == "__main__":

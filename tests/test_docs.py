@@ -7,12 +7,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 import yaml
 
-from docs.draw import unlike
 from models.float import activations
 from models.float.activations import specs
 from models.float.activations.registry import build_activation, is_tabulated
@@ -211,8 +209,3 @@ def test_sessions_of_python_show_what_comes_out(page: Path) -> None:
     for text in blocks(page, "python"):
         test = doctest.DocTestParser().get_doctest(text, {}, page.name, str(page), 0)
         assert doctest.DocTestRunner().run(test).failed == 0
-
-
-def test_drawn_functions_have_different_shapes() -> None:
-    x = np.linspace(-4, 4, 64, dtype=np.float32)
-    assert unlike(np.stack([x, 2 * x + 1, x**2]), 2) == [0, 2]

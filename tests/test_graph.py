@@ -49,7 +49,10 @@ for out in stages[os.environ["DVC_STAGE"].split(":")[-1]]:
     if path.suffix == ".json":
         path.write_text(json.dumps({"accuracy": sum(text.encode())}))
     elif path.suffix == ".csv":
-        path.write_text(f"epoch,variant,val_accuracy\\n1,relu_h8,{sum(text.encode())}\\n")
+        values = f"1,relu_h8,relu,{sum(text.encode())}"
+        path.write_text(f"epoch,variant,activation,val_accuracy\\n{values}\\n")
+        header = "system,whose,accuracy,parameters,images_per_second"
+        path.with_name("front.csv").write_text(f"{header}\\nrelu_h8,relu,80,10,20\\n")
     elif path.suffix == ".npz":
         path.write_text(out)
     else:
@@ -127,6 +130,7 @@ def toy_params(code_root: str, variants: list[str]) -> dict:
         for name, row in DESIGNS.items()
         if row["variant"] in variants
     }
+    params["report"] = {"network": VARIANTS[0], "design": "lerp_psa_h8_stream"}
     params["rtl"]["designs"] = {
         name: {"variant": row["variant"]}
         for name, row in params["designs"].items()
@@ -153,7 +157,10 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "stages" / "__main__.py").write_text(STAND_IN)
     write_params(root, toy_params(".", VARIANTS))
     write_params(root / "demo", toy_params("..", VARIANTS[:1]))
-    outs = {name: list(outs_of(definition)) for name, definition in GRAPH.items()}
+    outs = {
+        name: [path.replace("${report.network}", VARIANTS[0]) for path in outs_of(definition)]
+        for name, definition in GRAPH.items()
+    }
     outs |= {
         f"{name}@{key}": [path.replace("${key}", key) for path in paths]
         for name, paths in outs.items()
@@ -200,7 +207,7 @@ def test_git_keeps_metrics_reports_and_fingerprints_and_nothing_else(pipeline: P
     expected |= {f"data/metrics/{name}.json" for name in ("float/convnet", "float/teacher")}
     expected |= {"data/metrics/dataset.json"}
     expected |= {f"data/code/{name}.json" for name in ("pipeline", *VARIANTS, *DESIGNS)}
-    expected |= {"data/report.md", "data/plots/validation_accuracy.csv"}
+    expected |= {"data/report.md", "data/plots/validation_accuracy.csv", "data/plots/front.csv"}
     assert {path.removeprefix("demo/") for path in committed} == expected
     assert not git(pipeline, "status", "--porcelain")
 
@@ -225,7 +232,7 @@ def test_stages_that_train_have_cached_outs_only() -> None:
 
 
 def test_what_git_keeps_survives_a_failed_run() -> None:
-    in_git = ("data/metrics", "data/plots", "data/report", "data/code")
+    in_git = ("data/metrics", "data/plots", "data/report.md", "data/code")
     for path in OUTS:
         if path.startswith(in_git):
             assert OUTS[path] == {"cache": False, "persist": True}

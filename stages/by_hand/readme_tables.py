@@ -7,7 +7,6 @@ has run in this checkout, that copy is updated first.
 """
 
 import logging
-import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +15,7 @@ from models.files.atomic import replace_on_success
 from models.files.errors import PipelineError
 from stages.pipeline.command import run_stage
 from stages.results import published
-from stages.results.markdown import markdown
+from stages.results.markdown import Table, markdown, read_tables
 
 README = Path("README.md")
 RESULTS = Path("docs/results.md")
@@ -38,20 +37,7 @@ STUDENTS = [name for name in published.FLOAT if name != "teacher"]
 LONG_RUN = "lerp_psa_h96_paper"  # the row of params.yaml with the published schedule
 MARK_LEGEND = "\\* at least the published accuracy.\n"
 
-Table = list[dict[str, str]]
-
 log = logging.getLogger(__name__)
-
-
-def read_tables(text: str) -> list[Table]:
-    """Return every Markdown table of a text; each row maps column titles to cells."""
-    tables = []
-    for block in re.findall(r"(?:^\|.*\|\n)+", text, re.MULTILINE):
-        lines = [
-            [cell.strip() for cell in line.strip("|").split("|")] for line in block.splitlines()
-        ]
-        tables.append([dict(zip(lines[0], line, strict=True)) for line in lines[2:]])
-    return tables
 
 
 def selected(rows: Table, columns: Sequence[str]) -> str:
@@ -61,13 +47,17 @@ def selected(rows: Table, columns: Sequence[str]) -> str:
 
 
 def networks(path: Path) -> Table:
-    """Return the first table of a report, one row per network; PipelineError if there is none."""
+    """Return the first table of a report, one row per network; PipelineError if there is none.
+
+    A row also has the cells of the network's row in the last table of networks, that of costs.
+    """
     if not path.exists():
         raise PipelineError(f"{path} is missing; run this in the repository's root.")
     tables = read_tables(path.read_text())
     if not tables or not tables[0] or NETWORK not in tables[0][0]:
         raise PipelineError(f"{path} holds no table of networks; make it with `dvc repro report`.")
-    return tables[0]
+    costs = {row[NETWORK]: row for table in tables if MACHINE in table[0] for row in table}
+    return [costs.get(row[NETWORK], {}) | row for row in tables[0]]
 
 
 def results_block(rows: Table) -> str:

@@ -343,6 +343,14 @@ class Hls:
 
 
 @dataclass(frozen=True, config=SECTION)
+class Report:
+    """The variant and the design of which the report has pictures."""
+
+    network: Text
+    design: Text
+
+
+@dataclass(frozen=True, config=SECTION)
 class VariantNetwork:
     """A student's activation by its name in the registry, its options, and its hidden channels."""
 
@@ -409,6 +417,7 @@ class _Sections:
     csim: Csim
     rtl: Rtl
     hls: Hls
+    report: Report
 
 
 @dataclass(frozen=True, config=SECTION)

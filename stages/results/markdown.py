@@ -1,6 +1,10 @@
 """Markdown tables with aligned columns."""
 
+import re
 from collections.abc import Sequence
+from typing import TypeAlias
+
+Table: TypeAlias = list[dict[str, str]]  # rows, each from column titles to cells
 
 
 def cell(value: float | int | str | None) -> str:
@@ -29,3 +33,18 @@ def markdown(lines: Sequence[Sequence[str]]) -> str:
     ]
     text.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
     return "\n".join(text) + "\n"
+
+
+def read_tables(text: str) -> list[Table]:
+    """Return every Markdown table of a text; each row maps column titles to cells.
+
+    >>> read_tables(markdown([("network", "accuracy"), ("relu", "86.2")]))
+    [[{'network': 'relu', 'accuracy': '86.2'}]]
+    """
+    tables = []
+    for block in re.findall(r"(?:^\|.*\|\n)+", text, re.MULTILINE):
+        lines = [
+            [cell.strip() for cell in line.strip("|").split("|")] for line in block.splitlines()
+        ]
+        tables.append([dict(zip(lines[0], line, strict=True)) for line in lines[2:]])
+    return tables

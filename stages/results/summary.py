@@ -11,16 +11,16 @@ from stages.results import published
 from stages.results.markdown import cell, markdown
 from stages.results.metrics import read_metrics, training_cost
 
-_LEGEND = (
-    "Float is the trained PyTorch network, INT8 the integer network that numpy evaluates. Epochs "
-    "of a student are those of its transfer (each on one block) and its distillation; minutes are "
-    "wall time."
+_LEGEND = "Float is the trained PyTorch network, INT8 the integer network that numpy evaluates."
+_TRAINING_LEGEND = (
+    "What the trainings cost. Epochs of a student are those of its transfer (each on one block) "
+    "and its distillation; minutes are wall time:\n"
 )
 _MARK = " *"
 _MARK_LEGEND = "\\* at least the published accuracy."
 _SEEDS_LEGEND = (
-    "Mean and standard deviation (of the sample) over n seeds; INT8 - float seed by seed, in "
-    "points:\n"
+    "Mean and standard deviation (of the sample) over seeds, their number in brackets; INT8 - "
+    "float seed by seed, in points:\n"
 )
 
 
@@ -57,19 +57,54 @@ def results_text(params: Params) -> str:
 
     If there are variants that differ only in the seed, the first of them represents them in the
     first table, and a second table has their means. Published accuracies are shown for CIFAR-10
-    only.
+    only. The last table has the cost of the trainings.
     """
-    compared = params.data.source == "cifar10"
-    groups = seed_groups(params)
-    others = {name for group in groups.values() for name in group[1:]}
-    rows = [_result(params, name) for name in networks(params) if name not in others]
-    parts = [_table(rows, compared), f"{_LEGEND}\n"]
-    if compared:
+    parts = [markdown(network_lines(params)), f"{_LEGEND}\n"]
+    if params.data.source == "cifar10":
         parts.append(f"{_MARK_LEGEND}\n")
-    if others:
-        seeded = {name: group for name, group in groups.items() if len(group) > 1}
-        parts += [_SEEDS_LEGEND, _means(params, seeded)]
+    seeds = seed_lines(params)
+    if len(seeds) > 1:
+        parts += [_SEEDS_LEGEND, markdown(seeds)]
+    parts += [_TRAINING_LEGEND, markdown(training_lines(params))]
     return "\n".join(parts)
+
+
+def network_lines(params: Params) -> list[list[str]]:
+    """Return the accuracies of all networks, the header first; one row for all seeds of one."""
+    compared = params.data.source == "cifar10"
+    return _lines([_accuracies(row, compared) for row in _results(params)])
+
+
+def training_lines(params: Params) -> list[list[str]]:
+    """Return what the trainings of those networks cost, the header first."""
+    return _lines([_training(row) for row in _results(params)])
+
+
+def seed_lines(params: Params) -> list[list[str]]:
+    """Return means over seeds, the header first: of floats, of INT8, and of their differences.
+
+    Only networks with several seeds have a row.
+    """
+    lines = [["network", "float, %", "INT8, %", "INT8 - float"]]
+    for first, names in seed_groups(params).items():
+        if len(names) > 1:
+            results = [_result(params, name) for name in names]
+            floats = [result.float.get("accuracy") for result in results]
+            integers = [result.int8.get("accuracy") for result in results]
+            both = [
+                None if i is None or j is None else j - i
+                for i, j in zip(floats, integers, strict=True)
+            ]
+            lines.append([first, *map(_mean, (floats, integers, both))])
+    return lines
+
+
+def _mean(values: Sequence[float | None]) -> str:
+    measured = [value for value in values if value is not None]
+    if len(measured) < 2:
+        return f"- ({len(measured)})"
+    center, spread = statistics.mean(measured), statistics.stdev(measured)
+    return f"{cell(center)} ± {cell(spread)} ({len(measured)})"
 
 
 def _seedless(variant: Variant) -> Variant:
@@ -87,13 +122,18 @@ def _result(params: Params, name: str) -> Result:
     return Result(name, known, float_, int8)
 
 
-def _table(rows: Sequence[Result], compared: bool) -> str:
-    lines = [_line(row, compared) for row in rows]
-    return markdown([[*lines[0]], *([*line.values()] for line in lines)])
+def _results(params: Params) -> list[Result]:
+    """Return the results of all networks, without further seeds of the same one."""
+    others = {name for group in seed_groups(params).values() for name in group[1:]}
+    return [_result(params, name) for name in networks(params) if name not in others]
 
 
-def _line(row: Result, compared: bool) -> dict[str, str]:
-    """Return a network's cells by the titles of their columns."""
+def _lines(rows: Sequence[dict[str, str]]) -> list[list[str]]:
+    return [[*rows[0]], *([*row.values()] for row in rows)]
+
+
+def _accuracies(row: Result, compared: bool) -> dict[str, str]:
+    """Return a network's accuracies by the titles of their columns."""
     line = {"network": row.network}
     for title, value, wanted in (
         ("float", row.float.get("accuracy"), published.FLOAT.get(row.published or "")),
@@ -105,13 +145,20 @@ def _line(row: Result, compared: bool) -> dict[str, str]:
             line[f"published {title}, %"] = "-" if wanted is None else f"{wanted:.1f}"
     line["logits unlike QAT (numpy)"] = cell(row.int8.get("mismatches"))
     line["test images"] = cell(row.int8.get("images", row.float.get("images")))
-    line["epochs"] = cell(row.float.get("epochs"))
-    line["QAT epochs"] = cell(row.int8.get("epochs"))
-    line["seed"] = cell(row.float.get("seed"))
-    line["minutes"] = _minutes(row.float)
-    line["QAT minutes"] = _minutes(row.int8)
-    line["processor, threads"] = " / ".join(_processors(row)) or "-"
     return line
+
+
+def _training(row: Result) -> dict[str, str]:
+    """Return what a network's trainings cost by the titles of their columns."""
+    return {
+        "network": row.network,
+        "epochs": cell(row.float.get("epochs")),
+        "QAT epochs": cell(row.int8.get("epochs")),
+        "seed": cell(row.float.get("seed")),
+        "minutes": _minutes(row.float),
+        "QAT minutes": _minutes(row.int8),
+        "processor, threads": " / ".join(_processors(row)) or "-",
+    }
 
 
 def _minutes(measured: dict[str, Any]) -> str:
@@ -127,25 +174,3 @@ def _processors(row: Result) -> list[str]:
         if measured.get("processor") is not None
     ]
     return list(dict.fromkeys(found))
-
-
-def _means(params: Params, groups: dict[str, list[str]]) -> str:
-    """Return the table of means over seeds: of float results, of INT8 results, and of pairs."""
-    lines = [["network"]]
-    for title in ("float", "INT8", "INT8 - float"):
-        unit = "" if "-" in title else ", %"
-        lines[0] += [f"{title} mean{unit}", f"{title} deviation{unit}", f"{title} n"]
-    for first, names in groups.items():
-        results = [_result(params, name) for name in names]
-        floats = [result.float.get("accuracy") for result in results]
-        integers = [result.int8.get("accuracy") for result in results]
-        both = [
-            j - i for i, j in zip(floats, integers, strict=True) if i is not None and j is not None
-        ]
-        lines.append([first])
-        for values in (floats, integers, both):
-            measured = [value for value in values if value is not None]
-            summary = (statistics.mean, statistics.stdev) if len(measured) > 1 else ()
-            lines[-1] += [cell(f(measured)) for f in summary] or ["-", "-"]
-            lines[-1].append(str(len(measured)))
-    return markdown(lines)

@@ -1,8 +1,10 @@
-"""The table and the chart, from whatever the stages have measured so far."""
+"""The tables, the pictures' points and the page, from whatever was measured so far."""
 
+import base64
 import csv
 import json
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from models.files.errors import PipelineError
 from stages import report
 from stages.pipeline.params import load_params
 from stages.pipeline.strict_yaml import read_yaml
+from stages.results.pictures.gallery import Picture
 from stages.results.summary import results_text
 from tests.support.paths import ROOT
 
@@ -41,6 +44,7 @@ epoch,phase,learning_rate,loss,accuracy,val_loss,val_accuracy
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(report, "gallery", lambda *_: {})  # its own tests draw the pictures
     (tmp_path / "params.yaml").write_text((ROOT / "demo" / "params.yaml").read_text())
     return tmp_path
 
@@ -96,6 +100,7 @@ def test_the_report_begins_with_the_tables_of_the_networks():
     assert text.startswith(results_text(load_params()))
     table = cells_of(text)
     assert list(table) == NAMES
+    assert list(cells_of(text, table=1)) == NAMES  # what the trainings cost
     full = {"network": "bspline_h96", "float, %": "91.30", "INT8, %": "88.12", "test images": "364"}
     assert table["bspline_h96"].items() >= full.items()
     teacher = {"float, %": "89.30", "INT8, %": "-", "test images": "364"}
@@ -106,8 +111,10 @@ def test_every_design_has_a_row_that_says_where_its_figures_come_from():
     put_everything()
     put_synthesis("relu_h96_stream", **FIGURES)
     text = text_of()
-    table = cells_of(text, table=1)
-    assert list(table) == DESIGNS
+    tables = [cells_of(text, table=number) for number in (2, 3, 4)]
+    assert all(list(table) == DESIGNS for table in tables)
+    assert all(len(row) <= 7 for table in tables for row in table.values())
+    table = {name: {k: v for t in tables for k, v in t[name].items()} for name in DESIGNS}
     full = {
         "network": "relu_h96",
         "cycles per image (model)": "6240",
@@ -134,8 +141,10 @@ def test_what_is_not_measured_is_a_dash():
     assert list(table) == NAMES
     for name, row in table.items():
         assert set(row.values()) == {name, "-"}
-    for name, row in cells_of(text, table=1).items():
+    for name, row in cells_of(text, table=2).items():
         assert set(row.values()) == {name, name.removesuffix("_stream"), "-"}
+    for name, row in cells_of(text, table=3).items():
+        assert set(row.values()) == {name, "-"}
 
 
 def test_a_measured_nothing_is_a_dash_and_a_zero_is_a_zero():
@@ -160,8 +169,7 @@ def test_a_remark_of_the_synthesis_stands_once_under_the_table():
 def test_where_no_tool_has_run_one_sentence_says_so():
     put_everything()
     text = text_of()
-    for row in cells_of(text, table=1).values():
-        assert {cell for title, cell in row.items() if "(synthesis)" in title} == {"-"}
+    assert "(synthesis)" not in text  # no table of dashes
     assert text.endswith("\n\nNo HLS tool has synthesised these designs here.\n")
     put_synthesis("relu_h96_stream", **FIGURES)
     assert "No HLS tool" not in text_of()
@@ -236,14 +244,60 @@ def test_the_curves_hold_the_epochs_that_classified():
 
 
 @pytest.mark.parametrize("put_metrics", [put_everything, lambda: None], ids=["full", "empty"])
-def test_the_chart_is_drawn_and_the_files_repeat_byte_by_byte(put_metrics):
+def test_the_files_repeat_byte_by_byte(put_metrics):
     put_metrics()
     report.main()
     first = {path: path.read_bytes() for path in Path("data").rglob("*") if path.is_file()}
     report.main()
     assert all(path.read_bytes() == content for path, content in first.items())
-    assert Path("data/plots/validation_accuracy.png").read_bytes().startswith(b"\x89PNG")
     assert not [path for path in Path("data").rglob(".*")]
+
+
+def test_a_picture_that_cannot_be_drawn_now_does_not_stay(monkeypatch):
+    put_everything()
+    drawn = {"accuracy": Picture("Accuracy", "It rests on this.", b"PNG of one")}
+    monkeypatch.setattr(report, "gallery", lambda *_: drawn)
+    report.main()
+    assert Path("data/plots/accuracy.png").read_bytes() == b"PNG of one"
+    page = Path("data/report.html").read_text()
+    assert base64.b64encode(b"PNG of one").decode() in page and "It rests on this." in page
+    drawn.clear()
+    report.main()
+    assert not list(Path("data/plots").glob("*.png"))
+
+
+def test_the_points_of_the_front_name_their_source():
+    shutil.copy(ROOT / "params.yaml", "params.yaml")
+    put("float", "relu_h96", {**FLOAT, "parameters": 100074})
+    put("int8", "relu_h96", INT8)
+    put("model", "relu_h96_stream", {**MODEL, "estimate_lut": 53510})
+    report.main()
+    with Path("data/plots/front.csv").open(newline="") as file:
+        rows = {row["system"]: row for row in csv.DictReader(file)}
+    ours, design = rows["relu_h96"], rows["relu_h96_stream"]
+    assert (ours["whose"], ours["parameters"], ours["images_per_second"]) == ("relu", "100074", "")
+    assert (design["images_per_second"], design["lut_dsp"]) == ("32051", str(53510 + 1184))
+    published = [row for row in rows.values() if row["whose"] == "published"]
+    assert len(published) >= 10 and all(row["source"] for row in published)
+
+
+def test_an_unknown_network_or_a_broken_file_of_it_is_named():
+    params = read_yaml("params.yaml")
+    params["report"]["network"] = "nobody"
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+    with pytest.raises(PipelineError, match="nobody"):
+        report.main()
+
+
+def test_the_page_has_everything_and_loads_nothing():
+    shutil.copy(ROOT / "params.yaml", "params.yaml")
+    put_everything()
+    report.main()
+    page = Path("data/report.html").read_text()
+    assert not re.search(r"<(script|img|iframe|link)[^>]* (src|href)=.(?!data:)", page)
+    for text in ("relu_h96_stream", "32051", "arXiv 1909.04509", "numpy", "learning_rate: 0.75"):
+        assert text in page
+    assert len(page) < 5e6
 
 
 def test_the_clock_of_the_rates_is_named_where_it_is_one_clock():

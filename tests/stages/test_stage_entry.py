@@ -22,7 +22,7 @@ ALL = sorted([*BY_HAND, *(path.stem for path in (ROOT / "stages").glob("[a-z]*.p
 # No variant on their command line.
 PLAIN = [
     *("code", "prepare_data", "train_convnet", "evaluate_convnet", "train_teacher"),
-    *("fetch_checkpoints", "report", "readme_tables"),
+    *("fetch_checkpoints", "report", "readme_tables", "plots_page", "sample_functions"),
 ]
 OPTIONS = {"import_int8": ["--headers", ".", "--input-abs-max", "2.0", "--name", "imported"]}
 ON_DESIGNS = ["board", "csim", "csim_samples", "deadlock", "plan", "rtl", "synthesize"]
@@ -42,12 +42,15 @@ MISSING = [
     ("dump_params", False, "data/dataset.npz"),
     ("verify", False, "data/dataset.npz"),
     ("check", False, "data/dataset.npz"),
+    ("mistakes", False, f"data/{NAME}/qat_logits.npz"),
+    ("sample_functions", False, "data/dataset.npz"),
     ("evaluate_convnet", True, "data/convnet/float.pt"),
     ("train_teacher", True, "data/convnet/float.pt"),
     ("evaluate", True, f"data/{NAME}/float.pt"),
     ("distill", True, "data/teacher/float.pt"),
     ("quantize", True, f"data/{NAME}/float.pt"),
     ("dump_params", True, f"data/{NAME}/qat.pt"),
+    ("sample_functions", True, f"data/{NAME}/qat.pt"),
     ("verify", True, f"data/{NAME}/int8.pkl"),
     ("check", True, f"data/{NAME}/float.pt"),
     ("generate_headers", True, f"data/{NAME}/int8.pkl"),

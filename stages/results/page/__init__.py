@@ -1,0 +1,1 @@
+"""The page of the report: its HTML, and what it holds."""

@@ -1,0 +1,1 @@
+"""Pictures of results, one file per picture; each returns a matplotlib figure."""
