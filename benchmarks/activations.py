@@ -143,9 +143,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--batch", type=int, default=512)
     parser.add_argument("--widths", type=int, nargs="+", default=[96, 256])
-    parser.add_argument(
-        "--no-kans", action="store_true", help="leave out what takes seconds a step"
-    )
+    parser.add_argument("--no-kans", action="store_true", help="without the slow forms")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--seconds", type=float, default=10.0, help="per table")
     arguments = parser.parse_args()
