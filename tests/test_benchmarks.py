@@ -11,7 +11,7 @@ import pytest
 import torch
 import yaml
 
-from benchmarks import busy, epoch, lerp_kernel, parity, training_step
+from benchmarks import activations, busy, epoch, kan_layers, lerp_kernel, parity, training_step
 from models.float.activations import interpolation, psa
 from models.float.checkpoint import save_state
 from models.float.resmlp import ResMLP
@@ -156,6 +156,27 @@ def test_steps_are_compared(run, monkeypatch):
     assert {"relu_h8", "bspline_h8", "lerp_psa_h8", "teacher (h384) forward"} <= set(forms)
     assert forms[-3:] == ["relu", "bspline", "lerp_psa"]
     assert all(min(numbers(row[1:])) >= 0 for row in rows if row[0] in forms[-3:])
+
+
+def test_activations_are_compared(run, monkeypatch):
+    monkeypatch.setattr(activations, "IMAGES", 2)
+    rows = run("activations", "--batch", "4", "--widths", "8", "--seconds", "0.01")
+    forms = [row[0] for row in rows if row[0] != "form"]
+    own = ["ReLU", "GELU", "LerpPsa", "BSpline", "eager cubic spline", "KAN, efficient form"]
+    assert [form for form in forms if "pykan" not in form] == [*own, *activations.RESMLP]
+    values = [numbers(row[1:3]) for row in rows if row[0] != "form"]
+    assert all(min(row) > 0 for row in values) and values[0][1] == 1
+
+
+def test_splines_of_the_benchmark_are_splines():
+    torch.manual_seed(0)
+    x = torch.linspace(-0.99, 0.99, 50, dtype=torch.float64)
+    values = kan_layers.basis(x, 5, 1.0)
+    torch.testing.assert_close(values.sum(-1), torch.ones_like(x))
+    assert values.shape == (50, 8) and (values >= 0).all()
+    layer, row = kan_layers.KanLinear(3, 2).double(), torch.rand(7, 3, dtype=torch.float64)
+    each = kan_layers.Connections(layer)(row.repeat(1, 2)).view(7, 2, 3)
+    torch.testing.assert_close(each.sum(-1), layer(row))
 
 
 def test_the_look_up_is_compared_and_drawn(run, monkeypatch, tmp_path):

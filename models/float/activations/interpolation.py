@@ -61,8 +61,11 @@ def lerp(x: Tensor, table: Tensor, start: float, step: float, dim: int = -1) -> 
     return _lerp(x, table, float(start), float(step))
 
 
-def lerp_reference(x: Tensor, table: Tensor, start: float, step: float) -> Tensor:
+def lerp_reference(x: Tensor, table: Tensor, start: float, step: float, dim: int = -1) -> Tensor:
     """Compute `lerp` in plain PyTorch with PyTorch's own gradients; this is the definition."""
+    if dim not in (-1, x.dim() - 1):
+        last = x.movedim(dim, -1)
+        return lerp_reference(last, table, start, step).movedim(-1, dim)
     _check(x, table, step)
     wide = torch.float64 if x.dtype == torch.float64 else torch.float32
     index, rest = _locate(x.to(wide), table.shape[1], start, step)

@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import zipfile
 
 import pytest
 
+from models.float import activations
 from tests.support.paths import ROOT
 
 ROOM = ROOT / "models" / "float" / "activations"
@@ -72,3 +74,19 @@ def test_a_user_s_program_runs_with_it(wheel, tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == CHECKS + (["onnx"] if onnx else [])
     assert not done.stderr, done.stderr
+
+
+def test_the_examples_of_the_page_run(tmp_path, monkeypatch):
+    page = (ROOT / "docs" / "activation.md").read_text()
+    first, kan, pykan = re.findall(r"^```python\n(.*?)^```$", page, re.M | re.S)
+    monkeypatch.setitem(sys.modules, "lerp_psa", activations)
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec(first, names)
+    assert names["loss"].isfinite() and names["model"][2].value.grad is not None
+    exec(kan, names)
+    assert (tmp_path / "build" / "units" / "layer" / "layer.hpp").is_file()
+    assert names["y"].shape == (2,)
+    if importlib.util.find_spec("kan") is not None:
+        exec(pykan, names)
+        assert (tmp_path / "build" / "units" / "kan" / "kan.hpp").is_file()
