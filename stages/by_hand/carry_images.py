@@ -10,14 +10,16 @@ import argparse
 import io
 import logging
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
 from models.files.atomic import replace_on_success
-from models.files.errors import PipelineError
+from models.files.errors import PipelineError, one_line
 from models.files.zips import read_npz
 from stages.pipeline.command import guarded
 from stages.pipeline.dataset import Dataset, Split
@@ -61,17 +63,26 @@ def unpack(folder: Path) -> Dataset:
 
     PipelineError if a picture is missing or has other pixels.
     """
-    labels = read_npz(folder / "0" / _LABELS, _ARRAYS, _MEND)
+    path = folder / "0" / _LABELS
+    labels = read_npz(path, _ARRAYS, _MEND)
+    pictures = sorted(folder.glob("*/*.webp"), key=lambda picture: picture.name)
+    images = np.concatenate([np.empty((0, 32, 32, 3), np.uint8), *map(_images, pictures)])
+    try:
+        return _dataset(images, labels)
+    except (ValueError, TypeError, IndexError) as error:
+        reason = one_line(error)
+        raise PipelineError(f"{path} does not fit the pictures ({reason}); {_MEND}.") from error
+
+
+def _dataset(images: Pixels, labels: Mapping[str, npt.NDArray[Any]]) -> Dataset:
+    """Return the data set; ValueError, TypeError or IndexError for what `pack` does not write."""
     train, validation = labels["train"], labels["validation"]
-    paths = sorted(folder.glob("*/*.webp"), key=lambda path: path.name)
-    parts = [_images(path) for path in paths]
     count = len(train) + len(validation)
-    images = np.concatenate([np.empty((0, 32, 32, 3), np.uint8), *parts])[:count]
-    if len(images) != count or _checksum(images) != labels["checksum"][0]:
-        raise PipelineError(f"{folder} does not hold all {count} images as packed; {_MEND}.")
+    if len(images) < count or _checksum(images[:count]) != labels["checksum"][0]:
+        raise ValueError(f"they are not the {count} images that were packed")
     return Dataset(
         Split(images[: len(train)], train),
-        Split(images[len(train) :], validation),
+        Split(images[len(train) : count], validation),
         Split(images[:0], train[:0]),
         tuple(str(name) for name in labels["class_names"]),
         labels["mean"],

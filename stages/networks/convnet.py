@@ -33,12 +33,14 @@ def load_convnet(params: Params, dataset: Dataset) -> ConvNet:
 def mixed_precision(network: ConvNet, enabled: bool) -> Callable[[Tensor], Tensor]:
     """Return the function from pixels to float32 logits; if enabled, convolutions are bfloat16.
 
-    They stay float32 where bfloat16 would be emulated (`fast_type`). The weights stay float32.
+    They stay float32 where bfloat16 would be emulated (`fast_type`). The weights stay float32. The
+    network is on the device where it will run.
     """
+    place = next(network.parameters()).device
+    half = enabled and fast_type(place) == torch.bfloat16  # not inside: nothing could compile it
 
     def forward(images: Tensor) -> Tensor:
-        half = enabled and fast_type(images.device) == torch.bfloat16
-        with torch.autocast(images.device.type, torch.bfloat16, enabled=half):
+        with torch.autocast(place.type, torch.bfloat16, enabled=half):
             return network(images).float()
 
     return forward

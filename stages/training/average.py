@@ -77,11 +77,15 @@ class WeightAverage:
 
 @torch.no_grad()
 def measure_statistics(
-    norms: list[_BatchNorm], model: nn.Module, batches: Iterable[Tensor]
+    norms: list[_BatchNorm],
+    model: nn.Module,
+    forward: Callable[[Tensor], object],
+    batches: Iterable[Tensor],
 ) -> None:
     """Set the running statistics of `norms` to the mean of those of batches of pixels.
 
-    The norms are inside `model`, of which all other parts stay in eval mode.
+    `forward` runs `model`, which contains the norms, on a batch. All other parts of the model stay
+    in eval mode.
     """
     momenta = [norm.momentum for norm in norms]
     model.eval()
@@ -90,7 +94,7 @@ def measure_statistics(
     for number, images in enumerate(batches, 1):
         for norm in norms:
             norm.momentum = 1 / number  # then the running mean is that of all batches so far
-        model(images)
+        forward(images)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     model.eval()

@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from torch import Generator, Tensor, nn
-from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 from tqdm import tqdm
 
@@ -26,7 +25,7 @@ from stages.training.optimizers import Method, ParameterGroup
 from stages.training.validation import Loss, Validation
 
 _BAR_STEPS = 20  # steps between two updates of the progress bar's figures
-_SETTLING_IMAGES = 5000  # from which the norms' statistics of averaged weights are measured
+_SETTLING_IMAGES = 4096  # from which the norms' statistics of averaged weights are measured
 
 
 @dataclass(frozen=True)
@@ -139,13 +138,21 @@ class PhaseRunner:
         def settle(norms: list[_BatchNorm]) -> None:
             batches = self._batches(epoch, generator)
             count = math.ceil(_SETTLING_IMAGES / self.training.batch_size)
-            measure_statistics(norms, self.model, (batch[0] for batch in islice(batches, count)))
+            images = (batch[0] for batch in islice(batches, count))
+            measure_statistics(norms, self.model, self._forward, images)
 
         self.average.put_in_place(settle)
         row = self.validation(self.model)
         if epoch + 1 < self.phase.epochs:
             self.average.undo()
         return row
+
+    def _forward(self, images: Tensor) -> None:
+        """Run the model on pixels, by the pass that trains it and without its teacher."""
+        labels = torch.zeros(len(images), dtype=torch.int64, device=images.device)
+        given = self.phase.teacher is not None or self.phase.views is not None
+        logits = [torch.zeros(len(images), self.classes, device=images.device)] if given else []
+        self.phase.loss(images, labels, *logits)
 
     def _batches(self, epoch: int, generator: Generator) -> Batches:
         images, targets, change = self._source(epoch)
@@ -154,7 +161,8 @@ class PhaseRunner:
         return Batches(images, targets, change, size, generator, self.device, mix)
 
     def _mix(self, images: Tensor, labels: Tensor, draws: Generator) -> tuple[Tensor, Tensor]:
-        shares = functional.one_hot(labels, self.classes).float()
+        # Not one_hot, which reads the labels' range and so makes the CPU wait for a GPU.
+        shares = torch.eye(self.classes, device=labels.device)[labels]
         return mixup(images, shares, self.phase.mixup, draws)
 
     def _source(self, epoch: int) -> tuple[Tensor, tuple[Tensor, ...], Change]:

@@ -42,7 +42,7 @@ def test_a_missing_or_damaged_picture_is_noticed(tmp_path, dataset):
     path = next(tmp_path.glob("*/000010.webp"))
     content = path.read_bytes()
     path.unlink()
-    with pytest.raises(PipelineError, match="does not hold all 32 images"):
+    with pytest.raises(PipelineError, match="not the 32 images that were packed"):
         unpack(tmp_path)
     path.write_bytes(content[:100])
     with pytest.raises(PipelineError, match=r"000010\.webp is damaged"):

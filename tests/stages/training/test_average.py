@@ -112,7 +112,7 @@ def test_the_average_is_what_is_left_after_the_last_epoch(tmp_path):
 
 def test_the_statistics_are_those_of_the_averaged_weights():
     model, batches = Toy(), torch.rand(5, BATCH, 3, 32, 32) * 255
-    measure_statistics([model.norm], model, batches)
+    measure_statistics([model.norm], model, model, batches)
     values = [model.first(functional.adaptive_avg_pool2d(b / 255, 2).flatten(1)) for b in batches]
     mean = torch.stack([value.mean(dim=0) for value in values]).mean(dim=0)
     variance = torch.stack([value.var(dim=0) for value in values]).mean(dim=0)

@@ -2,6 +2,7 @@
 
 import copy
 import logging
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 
@@ -11,10 +12,12 @@ from torch import nn
 from torch.nn import functional
 
 import stages.distill
+from models.float.convnet import ConvNet
 from models.float.fused import passes as fused_resmlp
 from models.float.fused import plain
 from models.float.resmlp import ResMLP
 from stages.distill import distill_phase, transfer_phase
+from stages.networks.convnet import mixed_precision
 from stages.networks.resmlp import in_bfloat16
 from stages.pipeline.params import FloatSchedule, load_params
 from stages.training.batches import Batches
@@ -229,26 +232,33 @@ def wide_feature_pass(network, training):
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of PyTorch, in its compiler
-@pytest.mark.parametrize("phase", ["distill", "transfer"])
+@pytest.mark.parametrize("phase", ["distill", "two teachers", "transfer"])
 def test_the_fused_passes_compile_as_one_graph(monkeypatch, phase):
     """What CUDA compiles: the plain form of the fused passes, its backward pass, the teacher's."""
     monkeypatch.setattr(fused_resmlp, "_operations", lambda x: plain)
     monkeypatch.setattr(stages.distill, "forward_pass", wide_pass)
     monkeypatch.setattr(stages.distill, "frozen_pass", wide_frozen_pass)
     monkeypatch.setattr(stages.distill, "feature_pass", wide_feature_pass)
-    blocks = 1 if phase == "distill" else 2  # transfer of the second has a frozen first
+    blocks = 2 if phase == "transfer" else 1  # transfer of the second has a frozen first
     student = Loss(num_blocks=blocks).network.train()
     teacher = Loss("relu", blocks).network.eval().requires_grad_(False)
     variant = load_params(ROOT / "params.yaml").variant("lerp_psa_h96")
+    images, labels = batches(1)[0]
+    convnet = None
+    if phase == "two teachers":  # and mixed images
+        asked = replace(variant.distill, stored_views=False, convnet_share=0.5)
+        variant = replace(variant, distill=asked)
+        convnet = ConvNet((8, 8, 8), 10, [0.5] * 3, [0.2] * 3).eval().requires_grad_(False)
+        convnet = mixed_precision(convnet, enabled=True)
+        labels = torch.rand(len(images), 10).softmax(dim=1)
     eager_loss = PhaseLoss(
-        distill_phase(variant, student, teacher, None)
-        if phase == "distill"
-        else transfer_phase(variant, student, teacher, 1, None)
+        transfer_phase(variant, student, teacher, 1, None)
+        if phase == "transfer"
+        else distill_phase(variant, student, teacher, None, None, convnet)
     )
     # The same operators, decompositions and partition as the default backend, without a compiler.
     backend = "aot_eager_decomp_partition"
     compiled = torch.compile(eager_loss, backend=backend, fullgraph=True, dynamic=False)
-    images, labels = batches(1)[0]
     gradients = []
     for form in (eager_loss, compiled):
         student.zero_grad()
