@@ -202,7 +202,7 @@ def test_the_demo_has_the_same_graph() -> None:
 
 def test_git_keeps_metrics_reports_and_fingerprints_and_nothing_else(pipeline: Path) -> None:
     committed = git(pipeline, "ls-files", "data", "demo/data").splitlines()
-    names = {"float": VARIANTS, "int8": VARIANTS, "model": DESIGNS, "csim": DESIGNS}
+    names = {"float": VARIANTS, "int8": VARIANTS, "onnx": VARIANTS, "model": DESIGNS, "csim": DESIGNS}
     expected = {f"data/metrics/{kind}/{name}.json" for kind in names for name in names[kind]}
     expected |= {f"data/metrics/{name}.json" for name in ("float/convnet", "float/teacher")}
     expected |= {"data/metrics/dataset.json"}
@@ -338,10 +338,10 @@ def test_an_edit_of_an_activation_marks_its_networks_alone(pipeline: Path, edit:
     )
     repro(pipeline, "code")
     status = run(
-        pipeline, "dvc", "status", "distill", "evaluate", "train_teacher", "plan", "verify"
+        pipeline, "dvc", "status", "distill", "evaluate", "export_onnx", "train_teacher", "verify"
     )
     marked = set(re.findall(r"^(\S+):$", status, re.MULTILINE))
-    assert marked == {"distill@lerp_psa_h8", "evaluate@lerp_psa_h8"}
+    assert marked == {f"{stage}@lerp_psa_h8" for stage in ("distill", "evaluate", "export_onnx")}
 
 
 def test_an_edit_of_one_accelerator_marks_its_designs_alone(pipeline: Path, edit: Callable) -> None:
@@ -380,7 +380,7 @@ def test_only_the_student_whose_row_asks_for_published_weights_is_marked(
 
 def test_a_variant_can_be_quantized_anew_alone(pipeline: Path, edit: Callable) -> None:
     edit("params.yaml", "  relu_h8:\n", "  relu_h8:\n    quantize: {epochs: 2}\n")
-    later = ("quantize", "dump_params", "verify", "generate_headers")
+    later = ("quantize", "dump_params", "verify", "export_onnx", "generate_headers")
     expected = {f"{stage}@relu_h8" for stage in later} | {"code", "report"}
     expected |= {f"{stage}@relu_h8_simd" for stage in ("csim", "synthesize")}
     assert repro(pipeline) == expected

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.slow
 TEACHER_STAGES = ("train_convnet", "evaluate_convnet", "train_teacher", "evaluate_teacher")
 # What checks the options of all activations when params.yaml is read.
 ASKED_BY_PARAMS = ("models.float.activations.registry", "models.float.activations.spec")
-WITH_TABLES = {"distill", "evaluate", "quantize", "dump_params"}
+WITH_TABLES = {"distill", "evaluate", "quantize", "dump_params", "export_onnx"}
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +139,8 @@ def test_a_stage_marks_itself_alone(marked):
     assert stages_of(
         marked("stages/quantize.py", "\ndef quantize(", "\nA = 1\n\n\ndef quantize(")
     ) == {"quantize"}
-    assert stages_of(marked("stages/verify.py", "first at image", "first at picture")) == {"verify"}
+    pairs = marked("stages/verify.py", "len(logits),", "len(logits) + 0,")
+    assert stages_of(pairs) == {"verify"}
 
 
 def test_the_arithmetic_marks_what_computes_integers(marked):
@@ -194,6 +195,7 @@ CHAIN = [
     ("quantize", "lerp_psa_h8"),
     ("dump_params", "lerp_psa_h8"),
     ("verify", "lerp_psa_h8"),
+    ("export_onnx", "lerp_psa_h8"),
     ("generate_headers", "lerp_psa_h8"),
     ("plan", "lerp_psa_h8_stream"),
     ("csim", "lerp_psa_h8_stream"),
