@@ -115,6 +115,15 @@ def save_dataset():
     Dataset(split, split, split, names, np.full(3, 0.5), np.ones(3)).save("data/dataset.npz")
 
 
+def test_rtl_refuses_a_design_of_another_kind_before_it_reads_a_network(folder, start):
+    text = (folder / "params.yaml").read_text()
+    old = f"  {DESIGN}: {{variant: {NAME}, accelerator: streaming, folding: published}}"
+    new = f"  {NAME}_simd: {{variant: {NAME}, accelerator: simd, array: [16, 16]}}"
+    assert old in text
+    (folder / "params.yaml").write_text(f"{text}{new}\n")
+    assert_one_line(start("rtl", f"{NAME}_simd"), f"designs.{NAME}_simd is a simd design")
+
+
 @pytest.mark.parametrize("stage", ALL)
 def test_help_says_what_the_stage_does(stage, start, capsys):
     assert start(stage, "--help") == 0
