@@ -22,9 +22,12 @@ ALL = sorted([*BY_HAND, *(path.stem for path in (ROOT / "stages").glob("[a-z]*.p
 # No variant on their command line.
 PLAIN = [
     *("code", "prepare_data", "train_convnet", "evaluate_convnet", "train_teacher"),
-    *("fetch_checkpoints", "report", "readme_tables"),
+    *("fetch_checkpoints", "report", "readme_tables", "show"),
 ]
-OPTIONS = {"import_int8": ["--headers", ".", "--input-abs-max", "2.0", "--name", "imported"]}
+OPTIONS = {
+    "import_int8": ["--headers", ".", "--input-abs-max", "2.0", "--name", "imported"],
+    "sweep": ["lerp_psa_h96", "hidden_dim=24"],
+}
 ON_DESIGNS = ["board", "csim", "csim_samples", "deadlock", "plan", "rtl", "synthesize"]
 ON_VARIANTS = sorted(set(ALL) - set(PLAIN) - set(OPTIONS) - set(ON_DESIGNS))
 ON_TEACHER = ["evaluate", "export_published"]  # these take not only students
