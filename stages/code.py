@@ -37,6 +37,7 @@ NOT_COMPUTING = (
     "stages.pipeline.command",
     "stages.pipeline.designs",
     "stages.pipeline.ending",
+    "stages.pipeline.kept_dataset",
     "stages.pipeline.params",
     "stages.pipeline.rules",
     "stages.pipeline.strict_yaml",
