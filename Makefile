@@ -53,7 +53,15 @@ demo: setup demo/dvc.yaml
 	@cp demo/dvc.yaml .dvcignore build/demo/
 	@sed 's|^code_root: \.\.|code_root: ../..|' demo/params.yaml > build/demo/params.yaml
 	cd build/demo && ../../$(PYTHON) -m dvc repro
-	@cat build/demo/data/report.md
+	@cd build/demo && ../../$(PYTHON) ../../stages show
+	@sed -n 's/^#> \?//p' Makefile
+#>
+#> Try next, after `source .venv/bin/activate`:
+#>   cd build/demo                  the folder of this run: change params.yaml, then `dvc repro`
+#>   python ../../stages plan lerp_psa_h96_stream    folding, cycles and resources of a design
+#>   cd demo && dvc pull            a finished run under git, for experiments, for example:
+#>   python ../stages sweep lerp_psa_h96 grid_size=32,64 hidden_dim=24,48 folding=published,64000
+#> docs/experiments.md and docs/extending.md say more.
 
 demo/dvc.yaml: dvc.yaml
 	cp $< $@

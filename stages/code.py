@@ -9,7 +9,6 @@ DVC reads these files as parameters, so `dvc params diff` lists the stages that 
 Some fingerprints are followed by values: the part of the row in params.yaml that the stage uses.
 """
 
-import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from functools import cache, partial
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from hls.cpp.accelerators import ACCELERATORS, STREAMING, cpp_files
-from models.files.temporary import temporary_folder
+from models.files.atomic import replace_folder
 from stages.pipeline.command import run_stage
 from stages.pipeline.fingerprint import Code, cpp_meaning, fingerprint
 from stages.pipeline.params import Params, load_params
@@ -38,6 +37,7 @@ NOT_COMPUTING = (
     "stages.pipeline.command",
     "stages.pipeline.designs",
     "stages.pipeline.ending",
+    "stages.pipeline.kept_dataset",
     "stages.pipeline.params",
     "stages.pipeline.rules",
     "stages.pipeline.strict_yaml",
@@ -150,14 +150,9 @@ def _meanings(files: Iterable[Path]) -> set[str]:
 
 def write(found: Mapping[str, Mapping[str, str]], folder: Path) -> None:
     """Write one JSON file per entry, replacing the whole content of `folder`."""
-    folder.parent.mkdir(exist_ok=True)
-    with temporary_folder(folder.name, folder.parent) as temporary:
-        new = temporary / folder.name
+    with replace_folder(folder) as new:
         for name, stages in found.items():
             write_json(new / f"{name}.json", stages)
-        if folder.exists():
-            shutil.move(folder, temporary / "old")
-        shutil.move(new, folder)
 
 
 def main() -> None:

@@ -57,8 +57,9 @@ def simulate(
     checked_headers(folders, network, plan)
     headers = [*folders, write_test_data(name, plan, network, samples)]
     with temporary_folder("csim") as folder:
-        binary = gpp.build(settings.compiler, headers, folder, log, accelerator=plan.accelerator)
+        # The images first: they may be missing, and the compiler takes a minute.
         images = write_images(variant, settings.images, folder) if settings.images else None
+        binary = gpp.build(settings.compiler, headers, folder, log, accelerator=plan.accelerator)
         count = gpp.simulate(binary, log, images, gpp.default_jobs())
     tested = f" and the QAT network on {count} test images" if count else ""
     logging.info("%s: C++ equals numpy on %d golden samples%s", name, len(samples.input), tested)

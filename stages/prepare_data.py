@@ -2,6 +2,8 @@
 
 import json
 import logging
+import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,9 @@ import numpy as np
 from models.files.atomic import replace_on_success
 from stages.pipeline.command import run_stage
 from stages.pipeline.dataset import Dataset, channel_statistics, hold_out
+from stages.pipeline.kept_dataset import kept_dataset
 from stages.pipeline.params import Data, load_params
+from stages.pipeline.paths import DATASET
 from stages.sources.registry import CIFAR10_CLASSES, PUBLISHED_STATISTICS, read_images
 
 log = logging.getLogger(__name__)
@@ -51,11 +55,27 @@ def summary(dataset: Dataset, source: str) -> dict[str, object]:
     }
 
 
+def link(file: Path, path: Path) -> None:
+    """Make `path` a hard link of `file`, or a copy where the file system has no such links."""
+    with replace_on_success(path) as temporary:
+        temporary.unlink()
+        try:
+            os.link(file, temporary)
+        except OSError:
+            shutil.copyfile(file, temporary)
+
+
 def main() -> None:
     """Read params.yaml; write data/dataset.npz and data/metrics/dataset.json."""
     params = load_params()
-    dataset = prepare(params.data, params.seed)
-    dataset.save("data/dataset.npz")
+    kept = kept_dataset()
+    if kept is None:
+        dataset = prepare(params.data, params.seed)
+        dataset.save(DATASET)
+    else:
+        link(kept, DATASET)
+        dataset = Dataset.load(DATASET)
+        log.info("%s: the images of %s, by their MD5 in dvc.lock", DATASET, kept)
     facts = summary(dataset, params.data.source)
     with replace_on_success(Path("data/metrics/dataset.json")) as temporary:
         temporary.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")

@@ -9,17 +9,18 @@ Without Verilator the RTL is written, data/rtl/<design> stays empty and a log li
 """
 
 import logging
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from hls.cpp.accelerators import STREAMING
 from hls.netlist.netlist import Netlist, netlist
 from hls.plan.design import Design, read_design
 from hls.plan.sizes import Sizes
 from hls.plan.streaming.dataflow import streaming_network
 from hls.simulate import gpp, rtl, verilator
+from models.files.atomic import replace_folder
 from models.files.errors import PipelineError
 from models.files.temporary import temporary_folder
 from models.integer.params import IntResMlp, Samples, load_int_params
@@ -56,9 +57,9 @@ def simulate(
     layers = rtl.taps_of(samples.layers, plan.sizes.num_blocks)
     elements = plan.sizes.num_patches * plan.sizes.patch_dim
     with temporary_folder("rtl") as folder:
+        images = write_images(variant, params.rtl.images, folder)  # first, as they may be missing
         program = rtl.build(design, elements, params.csim.compiler, folder, log)
         taps = rtl.check_taps(program, write_samples(samples, folder), layers, log)
-        images = write_images(variant, params.rtl.images, folder)
         found = rtl.run(program, images, log, gpp.default_jobs())
         few = replace(images, count=min(PAUSED_IMAGES, images.count))
         rtl.run(program, few, log, gpp.default_jobs(), rtl.PAUSE)
@@ -87,15 +88,23 @@ def simulate(
 def main(name: str) -> None:
     """Write and simulate the RTL of one design."""
     params = load_params()
-    variant = design_of(params, name).variant
+    row = design_of(params, name)
+    if row.accelerator != STREAMING:
+        raise PipelineError(
+            f"designs.{name} is a {row.accelerator} design, but RTL is made of streaming designs "
+            "only; name one of those."
+        )
+    variant = row.variant
     network = load_int_params(artifact(variant, "int8.pkl"))
     plan = read_design(design_artifact(name, "design.json"), Sizes.of(network))
     if plan.folding is None or plan.fifo_depths is None:
-        raise PipelineError(f"{name} is a {plan.accelerator} design; only streaming has RTL.")
+        raise PipelineError(
+            f"{design_artifact(name, 'design.json')} is of a {plan.accelerator} design, but {name} "
+            f"is a streaming design; run `dvc repro plan@{name}`."
+        )
     design = netlist(streaming_network(plan.sizes, plan.folding), plan.fifo_depths, network)
-    folder = design_artifact(name, "rtl")
-    shutil.rmtree(folder, ignore_errors=True)
-    rtl.write_rtl(design, folder)
+    with replace_folder(design_artifact(name, "rtl")) as folder:
+        rtl.write_rtl(design, folder)
     result = rtl_file(name)
     result.unlink(missing_ok=True)
     result.parent.mkdir(parents=True, exist_ok=True)

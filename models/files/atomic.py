@@ -1,12 +1,13 @@
-"""Write a file completely or not at all."""
+"""Write a file or a folder completely or not at all."""
 
 import errno
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from models.files.temporary import is_temporary, temporary_file
+from models.files.temporary import is_temporary, temporary_file, temporary_folder
 
 _CHUNK = 1 << 20  # bytes
 _TORCH = ("inline_container.cc", "PytorchStreamWriter")  # its writer of archives
@@ -31,6 +32,23 @@ def replace_on_success(path: Path | str) -> Iterator[Path]:
             os.replace(temporary, path)
     except (OSError, RuntimeError) as error:
         raise _about(error, path) from None
+
+
+@contextmanager
+def replace_folder(folder: Path) -> Iterator[Path]:
+    """Yield a new empty folder; it takes the place of `folder` if the body succeeds.
+
+    The parent folder is created. On any exception, Ctrl-C included, what was written is removed and
+    an existing `folder` stays as it is.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with temporary_folder(folder.name, folder.parent) as temporary:
+        new = temporary / folder.name
+        new.mkdir()
+        yield new
+        if folder.exists():
+            shutil.move(folder, temporary / "old")
+        shutil.move(new, folder)
 
 
 def check_writable(path: Path, size: int) -> None:

@@ -99,7 +99,14 @@ def main(name: str, headers: Path, abs_max: float) -> None:
     dataset = Dataset.load(DATASET)
     network, samples = read(headers, abs_max, dataset)
     if samples is None:
-        tokens = int_resmlp.quantize_images(network, dataset.test.images[: params.csim.samples])
+        images = dataset.test.images[: params.csim.samples]
+        if len(images) < params.csim.samples:
+            log.warning(
+                "csim.samples is %d, but there are %d test images, so %d samples are written",
+                params.csim.samples,
+                *(len(images), len(images)),
+            )
+        tokens = int_resmlp.quantize_images(network, images)
     else:
         tokens = samples.input
         log.info("%s: %s", name, compare(network, samples))

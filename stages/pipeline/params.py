@@ -37,7 +37,7 @@ IMAGE_SIZE = 32  # pixels per side; every source is resized to it
 # Names of the pipeline's own folders, files and options, and of Windows's devices.
 RESERVED_NAMES = (
     *("teacher", "convnet", "metrics", "history", "plots", "published", "designs", "code"),
-    *("pipeline", "synthesis", "dataset", "report", "all", "con", "prn", "aux", "nul"),
+    *("pipeline", "synthesis", "sweeps", "dataset", "report", "all", "con", "prn", "aux", "nul"),
     *(f"{device}{number}" for device in ("com", "lpt") for number in range(10)),
 )
 
@@ -457,27 +457,13 @@ def load_params(path: Path | str = "params.yaml") -> Params:
     """
     document = read_yaml(path)
     try:
-        return _params(document)
+        return params_of(document)
     except PipelineError as error:
         raise PipelineError(f"{path}: {error}") from None
 
 
-def check_name(name: object, where: str) -> str:
-    """Return `name` if it can name a network's or design's folder; otherwise raise PipelineError.
-
-    `where` is the key that the error names.
-    """
-    if name in RESERVED_NAMES:
-        raise PipelineError(f"{where} is not a usable name: it is reserved; choose another.")
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise PipelineError(
-            f"{where} is not a usable name; it must be at most 64 lower-case letters, digits and "
-            "_, and begin with a letter."
-        )
-    return name
-
-
-def _params(document: object) -> Params:
+def params_of(document: object) -> Params:
+    """Check the content of a params.yaml; PipelineError names the key and what is allowed."""
     file = validated(_File, document)
     if not file.variants:
         raise PipelineError("variants is empty, but must hold at least one student.")
@@ -497,6 +483,21 @@ def _params(document: object) -> Params:
         _check_rtl(f"rtl.designs.{printable(key)}", designs.get(key), row.variant)
     sections = {name: getattr(file, name) for name in _Sections.__dataclass_fields__}
     return Params(**sections, variants=variants, designs=designs)
+
+
+def check_name(name: object, where: str) -> str:
+    """Return `name` if it can name a network's or design's folder; otherwise raise PipelineError.
+
+    `where` is the key that the error names.
+    """
+    if name in RESERVED_NAMES:
+        raise PipelineError(f"{where} is not a usable name: it is reserved; choose another.")
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise PipelineError(
+            f"{where} is not a usable name; it must be at most 64 lower-case letters, digits and "
+            "_, and begin with a letter."
+        )
+    return name
 
 
 def _check_rtl(where: str, design: DesignRow | None, variant: str) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 PARAMS = Path("params.yaml")
 CODE = Path("data/code")
+SWEEPS = Path("data/sweeps")
 DATASET = Path("data/dataset.npz")
 TEACHER = "teacher"  # the ResMLP from which the students learn
 CONVNET = "convnet"  # the network from which the teacher learns

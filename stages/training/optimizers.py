@@ -10,6 +10,7 @@ from torch.optim import SGD, AdamW, Optimizer
 
 from stages.pipeline.params import ConvNetRecipe, FloatSchedule, Schedule
 from stages.training.muon import Muon
+from stages.training.quick_start import keep_dynamo_out, without_dynamo
 
 ParameterGroup = dict[str, Any]
 
@@ -109,9 +110,9 @@ def adamw(schedule: Schedule) -> Method:
     A group without `lr` gets the schedule's learning rate.
     """
 
-    def optimizer(groups: list[ParameterGroup]) -> AdamW:
+    def optimizer(groups: list[ParameterGroup]) -> Optimizer:
         filled = [{"lr": schedule.learning_rate, **group} for group in groups]
-        return AdamW(
+        return without_dynamo(AdamW)(
             [group for group in filled if group["params"]],
             weight_decay=schedule.weight_decay,
             fused=True,
@@ -134,6 +135,7 @@ def muon(schedule: FloatSchedule) -> Method:
         return method
 
     def optimizer(groups: list[ParameterGroup]) -> Together:
+        keep_dynamo_out()
         matrices = [p for group in groups if "matrices" in group for p in group["params"]]
         others = method.optimizer([group for group in groups if "matrices" not in group])
         return Together(Muon(matrices, rate, schedule.weight_decay), others)
@@ -145,7 +147,7 @@ def nesterov(params: ConvNetRecipe) -> Method:
     """Return Nesterov SGD with a 1-cycle rate: it rises for a quarter of the run, then falls."""
 
     def optimizer(groups: list[ParameterGroup]) -> Optimizer:
-        return SGD(
+        return without_dynamo(SGD)(
             [{"lr": params.learning_rate, **group} for group in groups],
             momentum=params.momentum,
             weight_decay=params.weight_decay,

@@ -258,6 +258,14 @@ def test_an_absent_compiler_is_told_in_one_sentence(folder):
         csim.main(DESIGN)
 
 
+def test_a_missing_data_set_is_told_before_anything_is_compiled(folder, monkeypatch):
+    generate_headers.main(NAME)
+    Path("data/dataset.npz").unlink()
+    monkeypatch.setattr(gpp, "build", lambda *_, **__: pytest.fail("it compiled first"))
+    with pytest.raises(PipelineError, match=r"data/dataset\.npz is missing"):
+        csim.main(DESIGN)
+
+
 def test_absent_headers_are_told_in_one_sentence(monkeypatch):
     monkeypatch.setattr(gpp, "find_spec", lambda name: None)
     with pytest.raises(PipelineError, match="hls4ml, which are not installed; run `pip install"):

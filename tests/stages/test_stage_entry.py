@@ -22,9 +22,12 @@ ALL = sorted([*BY_HAND, *(path.stem for path in (ROOT / "stages").glob("[a-z]*.p
 # No variant on their command line.
 PLAIN = [
     *("code", "prepare_data", "train_convnet", "evaluate_convnet", "train_teacher"),
-    *("fetch_checkpoints", "report", "readme_tables", "plots_page", "sample_functions"),
+    *("fetch_checkpoints", "report", "readme_tables", "plots_page", "sample_functions", "show"),
 ]
-OPTIONS = {"import_int8": ["--headers", ".", "--input-abs-max", "2.0", "--name", "imported"]}
+OPTIONS = {
+    "import_int8": ["--headers", ".", "--input-abs-max", "2.0", "--name", "imported"],
+    "sweep": ["lerp_psa_h96", "hidden_dim=24"],
+}
 ON_DESIGNS = ["board", "csim", "csim_samples", "deadlock", "plan", "rtl", "synthesize"]
 ON_VARIANTS = sorted(set(ALL) - set(PLAIN) - set(OPTIONS) - set(ON_DESIGNS))
 ON_TEACHER = ["evaluate", "export_published"]  # these take not only students
@@ -116,6 +119,15 @@ def save_dataset():
     split = Split(images, np.arange(20) % 10)
     names = tuple(map(str, range(10)))
     Dataset(split, split, split, names, np.full(3, 0.5), np.ones(3)).save("data/dataset.npz")
+
+
+def test_rtl_refuses_a_design_of_another_kind_before_it_reads_a_network(folder, start):
+    text = (folder / "params.yaml").read_text()
+    old = f"  {DESIGN}: {{variant: {NAME}, accelerator: streaming, folding: published}}"
+    new = f"  {NAME}_simd: {{variant: {NAME}, accelerator: simd, array: [16, 16]}}"
+    assert old in text
+    (folder / "params.yaml").write_text(f"{text}{new}\n")
+    assert_one_line(start("rtl", f"{NAME}_simd"), f"designs.{NAME}_simd is a simd design")
 
 
 @pytest.mark.parametrize("stage", ALL)

@@ -1,10 +1,10 @@
-"""A file is written completely or not at all."""
+"""A file or a folder is written completely or not at all."""
 
 import os
 
 import pytest
 
-from models.files.atomic import replace_on_success
+from models.files.atomic import replace_folder, replace_on_success
 
 
 @pytest.fixture
@@ -82,3 +82,24 @@ def test_permissions_are_those_of_any_new_file_and_the_umask_stays(tmp_path, uma
         pass
     assert (tmp_path / "x").stat().st_mode & 0o777 == mode
     assert umask(mask) == mask
+
+
+def test_a_folder_is_replaced_with_all_that_is_in_it(tmp_path):
+    folder = tmp_path / "a" / "rtl"
+    for names_now in (["old.sv", "both.sv"], ["both.sv", "new.sv"]):
+        with replace_folder(folder) as new:
+            for name in names_now:
+                (new / name).write_text(name)
+        assert names(folder) == sorted(names_now)
+    assert names(folder.parent) == ["rtl"]
+
+
+def test_a_failure_keeps_the_old_folder_and_leaves_nothing_behind(tmp_path):
+    folder = tmp_path / "rtl"
+    folder.mkdir()
+    (folder / "old.sv").write_text("old")
+    with pytest.raises(KeyboardInterrupt), replace_folder(folder) as new:
+        (new / "old.sv").write_text("half")
+        raise KeyboardInterrupt
+    assert names(tmp_path) == ["rtl"]
+    assert (folder / "old.sv").read_text() == "old"

@@ -149,6 +149,16 @@ def test_without_samples_the_first_test_images_are_taken(folder, network):
     np.testing.assert_array_equal(logits[:8], kept.output)
 
 
+def test_fewer_test_images_than_samples_are_said(folder, network, caplog):
+    write_headers(folder / "h", network)
+    params = read_yaml("params.yaml")
+    params["csim"]["samples"] = 50
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+    import_int8.main(NAME, folder / "h", ABS_MAX)
+    assert len(load_samples(f"data/{NAME}/samples.pkl").labels) == 20
+    assert "csim.samples is 50, but there are 20 test images, so 20 samples" in caplog.text
+
+
 def test_what_we_generate_is_read_back_identical(folder, random_network):
     network = random_network(seed=5, tables=True, **SIZES)  # 65 knots, which authors do not have
     write_headers(folder / "h", network)
