@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-_STREAM = "loses and invents nothing, keeps order, holds a waiting word"
+_STREAM = "loses and invents nothing, keeps order and waiting words"
 
 
 @dataclass(frozen=True)
@@ -75,14 +75,14 @@ PROPERTIES = (
     Property(
         "fifo, 4 words",
         "check_fifo",
-        12,
+        13,
         (Fault('ignores "full"', "fifo.sv", "count != COUNT_BITS'(WORDS)", "1'b1"),),
         {"DEPTH": 4},
     ),
     Property(
         "fifo, 3 words, block RAM",
         "check_fifo",
-        12,
+        15,
         (
             Fault(
                 "overwrites a waiting word",
@@ -96,7 +96,7 @@ PROPERTIES = (
     Property(
         "duplicate",
         "check_duplicate",
-        12,
+        20,
         (
             Fault(
                 "ignores a full shortcut",
@@ -122,18 +122,28 @@ PROPERTIES = (
         {"PARTS": 3},
     ),
     Property(
-        "replay, banks",
+        "replay, 4 elements in 2 banks",
         "check_replay",
-        14,
-        (Fault("overwrites a vector", "replay.sv", "!full[into] && !in_pause", "!in_pause"),),
-        {"INPUTS": 2, "SIMD": 1, "TIMES": 2},
+        16,
+        (
+            Fault("overwrites a vector", "replay.sv", "!full[into] && !in_pause", "!in_pause"),
+            Fault("swaps the banks", "replay.sv", "BANK_BITS'(k)", "BANK_BITS'(1 - k)"),
+        ),
+        {"INPUTS": 4, "SIMD": 2},
     ),
     Property(
-        "replay, registers",
+        "replay, 2 elements, hand-over",
+        "check_replay",
+        15,
+        (Fault("a turn too few", "replay.sv", ".LIMIT(TIMES)", ".LIMIT(TIMES - 1)"),),
+        {"HANDOVER": 1},
+    ),
+    Property(
+        "replay, 2 elements in registers",
         "check_replay",
         14,
         (Fault("sends it once", "replay.sv", "give && part_last && time_last", "give"),),
-        {"INPUTS": 2, "SIMD": 2, "TIMES": 2},
+        {"SIMD": 2},
     ),
     Property(
         "transpose, 2 x 2",
@@ -157,5 +167,19 @@ PROPERTIES = (
             ),
         ),
         {"LANES": 2},
+    ),
+    Property(
+        "transpose, 4 x 2, 2 lanes",
+        "check_transpose",
+        16,
+        (
+            Fault(
+                "rows of the next map",
+                "transpose.sv",
+                "fill_map ? '0 : ADDRESS_BITS'(SIZE)",
+                "'0",
+            ),
+        ),
+        {"ROWS": 4, "LANES": 2},
     ),
 )

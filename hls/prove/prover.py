@@ -1,16 +1,18 @@
 """Prove the properties, and see that each proof finds the faults planted for it."""
 
 import os
+import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from hls.processes import Children
 from hls.prove.formulas import first_failure, question
 from hls.prove.properties import Property
 from hls.prove.yosys import Task, circuits, tool
-from hls.simulate.gpp import run
+from models.files.errors import PipelineError
 
 SECONDS = 300  # that z3 may take for one question
 
@@ -37,26 +39,38 @@ def tasks_of(properties: Sequence[Property]) -> list[Task]:
 def prove(properties: Sequence[Property], folder: Path) -> Iterator[Outcome]:
     """Yield the outcome of each task of `tasks_of`, in that order, as soon as it is known.
 
-    `folder` receives questions, answers and logs. As many run at a time as there are processors.
+    `folder` receives what the tools read and write. As many run at a time as there are processors.
     PipelineError if Yosys or z3 is absent, or does not decide a task.
     """
     solver, tasks = tool("z3"), tasks_of(properties)
     texts = circuits(tasks, folder)
+    with ThreadPoolExecutor(os.cpu_count()) as pool, Children() as children:
 
-    def answer(number: int) -> Outcome:
-        task, file = tasks[number], folder / f"question_{number}.smt2"
-        file.write_text(question(texts[number], task.property.cycles))
-        start = time.monotonic()
-        done = run([solver, "-smt2", f"-T:{SECONDS}", str(file)], folder / f"answer_{number}")
-        return Outcome(task, first_failure(done.stdout), time.monotonic() - start)
+        def outcome(number: int) -> Outcome:
+            task, file = tasks[number], folder / f"question_{number}.smt2"
+            file.write_text(question(texts[number], task.property.cycles))
+            start = time.monotonic()
+            answer = _output(children, [solver, "-smt2", f"-T:{SECONDS}", str(file)])
+            return Outcome(task, first_failure(answer), time.monotonic() - start)
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        futures = [pool.submit(answer, number) for number in range(len(tasks))]
+        futures = [pool.submit(outcome, number) for number in range(len(tasks))]
         try:
-            yield from (future.result() for future in futures)
+            for future in futures:
+                yield future.result()
         finally:
             for future in futures:
                 future.cancel()
+
+
+def _output(children: Children, command: Sequence[str]) -> str:
+    """Run a command until it ends; return what it prints. PipelineError if it cannot start."""
+    try:
+        process = children.start(command, subprocess.PIPE)
+    except OSError as error:
+        raise PipelineError(f"{command[0]} cannot be started: {error.strerror}.") from None
+    text = process.communicate()[0].decode(errors="replace")
+    children.end(process)
+    return text
 
 
 def line(outcome: Outcome) -> str:
@@ -70,4 +84,4 @@ def line(outcome: Outcome) -> str:
         found = outcome.failure is not None
         verdict = f"caught in cycle {outcome.failure}" if found else "NOT CAUGHT"
         text = f"  planted fault: {task.fault.name}"
-    return f"{text:<88} {bound:>10} {outcome.seconds:6.1f} s  {verdict}"
+    return f"{text:<91} {bound:>10} {outcome.seconds:6.1f} s  {verdict}"

@@ -2,7 +2,8 @@
 module check_replay #(
     parameter int unsigned INPUTS = 2,
     parameter int unsigned SIMD = 1,
-    parameter int unsigned TIMES = 2
+    parameter int unsigned TIMES = 2,
+    parameter int unsigned HANDOVER = 0
 ) (
     input logic       clk,
     input logic [7:0] in_data,
@@ -23,7 +24,8 @@ module check_replay #(
   replay #(
       .INPUTS(INPUTS),
       .SIMD  (SIMD),
-      .TIMES (TIMES)
+      .TIMES (TIMES),
+      .HANDOVER(HANDOVER)
   ) unit (
       .*
   );
@@ -31,7 +33,8 @@ module check_replay #(
       .IN_WORDS (INPUTS),
       .OUT_WORDS(PARTS * TIMES),
       .OUT_BITS (8 * SIMD),
-      .HELD     (2)
+      .HELD     (2),
+      .LATENCY  (HANDOVER)
   ) board (
       .*,
       .in_place   (i),

@@ -92,7 +92,9 @@ def test_an_absent_tool_is_one_sentence(
 ) -> None:
     assert main([]) == 1
     out, err = capsys.readouterr()
-    assert not out and re.fullmatch(r"Proofs need the program z3, .*; run `pip .*`\.\n", err)
+    assert not out and re.fullmatch(
+        r"Proofs need the program z3, .*; run `make rtl-tools` or `pip .*`\.\n", err
+    )
 
 
 def test_an_unknown_property_is_named(capsys: pytest.CaptureFixture[str]) -> None:
@@ -101,7 +103,9 @@ def test_an_unknown_property_is_named(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 @pytest.mark.pipeline
-@pytest.mark.parametrize(("answer", "bad"), [("unsat", "NOT CAUGHT"), (f"sat\n{FAILS}", "FAILS")])
+@pytest.mark.parametrize(
+    ("answer", "bad"), [("unsat", "NOT CAUGHT"), (f"sat\n{FAILS}", "FAILS")], ids=["unsat", "sat"]
+)
 def test_a_proof_that_finds_nothing_fails_and_so_does_one_that_finds_too_much(
     programs: Callable[..., None], capsys: pytest.CaptureFixture[str], answer: str, bad: str
 ) -> None:

@@ -1,6 +1,8 @@
 """The units of hls/rtl compute what models/integer/fixed_point.py computes, at any pace."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -89,34 +91,79 @@ def test_replay_and_matrix_vector_take_a_word_per_cycle(report: str) -> None:
     assert last_cycle(report, first + 3, "out") == 9 * 4 * 4 - 1 + 9
 
 
-FAULTS: list[list[tuple[str, str, str, Callable[[], Case]]]] = [
+@dataclass(frozen=True)
+class Fault:
+    """A mistake in a unit, and the case that finds it."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    case: Callable[[], Case]
+
+
+# Faults of one group are compiled together, so a case must be one that only its fault breaks.
+FAULTS = [
     [
-        ("fixed_point.sv", "{7{~sign}}", "{7{sign}}", lambda: affine(12, 4)),  # saturation
-        ("fifo.sv", "count != COUNT_BITS'(WORDS)", "1'b1", lambda: fifo(2, 4)),  # ignores "full"
-        (
+        Fault(
+            "missing saturation",
+            "fixed_point.sv",
+            "fits ? value[7:0] : {sign, {7{~sign}}}",
+            "fits ? value[7:0] : value[7:0]",
+            lambda: affine(12, 4),
+        ),
+        Fault(
+            "FIFO that ignores full",
+            "fifo.sv",
+            "count != COUNT_BITS'(WORDS)",
+            "1'b1",
+            lambda: fifo(2, 4),
+        ),
+        Fault(
+            "table index off by one",
             "read_table.sv",
-            "in_data[8*i+:8] ^ 8'h80",
-            "in_data[8*i+:8] ^ 8'h84",  # table index
+            "offset[7:2]})",
+            "offset[7:2] + 6'd1})",
             lambda: duplicate(6, 3, table=True),
         ),
     ],
-    [("fixed_point.sv", "+ (BITS + 1)'(1);", "+ (BITS + 1)'(0);", lambda: mean(16, 8, 4))],
+    [
+        Fault(
+            "wrong rounding",
+            "fixed_point.sv",
+            "+ (BITS + 1)'(1);",
+            "+ (BITS + 1)'(0);",
+            lambda: mean(16, 8, 4),
+        )
+    ],
 ]
 
 
-@pytest.mark.parametrize("faults", FAULTS, ids=["saturation, fifo, table", "rounding"])
-def test_planted_faults_are_caught(
-    tmp_path: Path, runtime: list[Path], faults: list[tuple[str, str, str, Callable[[], Case]]]
-) -> None:
-    sources = []
-    for path in unit_files():
-        text = path.read_text()
-        for file, old, new, _ in faults:
-            if path.name == file:
-                assert old in text
-                text = text.replace(old, new)
-        (tmp_path / path.name).write_text(text)
-        sources.append(tmp_path / path.name)
-    found = problems(run([case() for *_, case in faults], tmp_path, sources, runtime, limit=3000))
-    for number, (file, *_) in enumerate(faults):
-        assert any(f".u{number}_" in line for line in found), file
+@pytest.fixture(scope="module")
+def broken(tmp_path_factory: pytest.TempPathFactory, runtime: list[Path]) -> Callable[[int], str]:
+    """Return a function that simulates a group of FAULTS, once, and returns the report."""
+
+    @cache
+    def report_of(group: int) -> str:
+        folder, faults = tmp_path_factory.mktemp("broken"), FAULTS[group]
+        sources = []
+        for path in unit_files():
+            text = path.read_text()
+            for fault in faults:
+                if path.name == fault.file:
+                    assert fault.old in text
+                    text = text.replace(fault.old, fault.new)
+            (folder / path.name).write_text(text)
+            sources.append(folder / path.name)
+        return run([fault.case() for fault in faults], folder, sources, runtime, limit=3000)
+
+    return report_of
+
+
+@pytest.mark.parametrize(
+    ("group", "number"),
+    [(group, n) for group, faults in enumerate(FAULTS) for n in range(len(faults))],
+    ids=[fault.name for faults in FAULTS for fault in faults],
+)
+def test_a_broken_unit_is_caught(broken: Callable[[int], str], group: int, number: int) -> None:
+    assert any(f".u{number}_" in line for line in problems(broken(group)))
