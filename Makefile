@@ -5,6 +5,7 @@
 # make quick    run the fast tests, without compiler, DVC process or training
 # make test     run all tests
 # make fuzz     give every reader of files 1,000 damaged ones (SEED=0)
+# make prove    prove the contracts of the RTL units with Yosys and z3: minutes
 # make lint     check style, types, the C++ format and the pragmas of HLS
 # make current  check that fingerprints, lock files and generated tables match the code
 # make readme   update the tables of results in README.md and docs/results.md
@@ -21,7 +22,7 @@ SEED ?= 0
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help setup demo check repro readme current quick test fuzz lint
+.PHONY: help setup demo check repro readme current quick test fuzz lint prove
 help:
 	@sed -n 's/^# make/make/p' Makefile
 
@@ -107,3 +108,6 @@ lint: setup
 	$(PYTHON) -m hls.pragmas
 	git ls-files -z '*.cpp' '*.hpp' '*.h' | xargs -0 --no-run-if-empty $(PYTHON) -c \
 	  'from clang_format import clang_format; clang_format()' --dry-run --Werror
+
+prove: setup
+	$(PYTHON) -m hls.prove

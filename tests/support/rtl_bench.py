@@ -30,12 +30,30 @@ class Stream:
         return [int.from_bytes(row.tobytes(), "little") for row in rows]
 
 
+@dataclass(frozen=True)
+class Cpp:
+    """The call of a C++ unit (`unit` of tests/support/hls_units_binding.hpp) with the same data.
+
+    `arguments` are those of its template, `inputs` and `shapes` the arrays that it reads and fills
+    for one image; for several images the first input has all of them. Of the arrays that it fills
+    `takes` are the output, each vector `times` times.
+    """
+
+    unit: str
+    arguments: Sequence[str | int]
+    inputs: Sequence[Elements]
+    shapes: Sequence[tuple[int, ...]]
+    takes: Sequence[int] | None = None
+    times: int = 1
+    images: int = 1
+
+
 @dataclass
 class Case:
     """A unit with its parameters, ROMs, input streams and expected output streams by port.
 
-    `pause` is the number of 256 cycles in which a source or sink waits. `roms` maps a parameter to
-    (words, bits), or to the list of words of each lane's table.
+    `pause` has the number of 256 cycles in which a source waits, and in which a sink waits. `roms`
+    maps a parameter to (words, bits), `tables` has the list of words of each lane's table.
     """
 
     unit: str
@@ -44,7 +62,8 @@ class Case:
     outputs: Mapping[str, Stream]
     roms: Mapping[str, tuple[Sequence[int], int]] = field(default_factory=dict)
     tables: Sequence[Sequence[int]] = ()
-    pause: int = 80
+    pause: tuple[int, int] = (80, 80)
+    cpp: Cpp | None = None
 
 
 def run(
@@ -54,8 +73,15 @@ def run(
     runtime: Sequence[Path],
     limit: int = 100000,
 ) -> str:
-    """Simulate all cases; return what the sinks report, "" if every word is as expected."""
-    texts = [_instance(f"u{number}", case, folder, number) for number, case in enumerate(cases)]
+    """Compile and simulate all cases; return what the sinks report."""
+    return simulate(build(cases, folder, sources, runtime), cases, folder, limit)
+
+
+def build(
+    cases: Sequence[Case], folder: Path, sources: Sequence[Path], runtime: Sequence[Path]
+) -> Path:
+    """Compile a simulation of units of the sizes of these cases; return the program."""
+    texts = [_instance(f"u{number}", case) for number, case in enumerate(cases)]
     done = [f"u{n}_{port}_done" for n, case in enumerate(cases) for port in case.outputs]
     signals = ", ".join(done)
     top = (
@@ -65,7 +91,16 @@ def run(
     (folder / "bench.sv").write_text(top)
     files = [*sources, BENCH / "source.sv", BENCH / "sink.sv", folder / "bench.sv"]
     bench, log = BENCH / "clock.cpp", folder / "log"
-    program = verilator.build("g++", files, "bench", bench, folder, log, "-O0", runtime=runtime)
+    return verilator.build("g++", files, "bench", bench, folder, log, "-O0", runtime=runtime)
+
+
+def simulate(program: Path, cases: Sequence[Case], folder: Path, limit: int = 100000) -> str:
+    """Simulate cases of the sizes that were built, with any data and pauses.
+
+    Returns what the sinks report; `problems` is empty if every word is as expected.
+    """
+    for number, case in enumerate(cases):
+        _write_files(f"u{number}", case, folder, number)
     (result,) = verilator.simulate(program, [[str(limit), "200"]], folder, folder / "log")
     assert result.returncode == 0, result.stdout
     return result.stdout
@@ -82,29 +117,42 @@ def last_cycle(report: str, number: int, port: str) -> int:
     return int(line.split()[-1])
 
 
-def _instance(name: str, case: Case, folder: Path, seed: int) -> str:
+def _instance(name: str, case: Case) -> str:
     parameters = {key: str(value) for key, value in case.parameters.items()}
-    for key, (words, bits) in case.roms.items():
-        (folder / f"{name}_{key}.mem").write_text(mem_text(words, bits))
-        parameters[key] = f'"{name}_{key}.mem"'
-    for lane, words in enumerate(case.tables):
-        (folder / f"{name}_table_{lane:02}.mem").write_text(mem_text(words, 17))
+    parameters |= {key: f'"{name}_{key}.mem"' for key in case.roms}
+    if case.tables:
         parameters["TABLE"] = f'"{name}_table"'
     ports = [".clk", ".rst"]
     text = ""
-    for kind, streams in (("source", case.inputs), ("sink", case.outputs)):
-        for offset, (port, stream) in enumerate(streams.items()):
-            wire, end = f"{name}_{port}", "out" if kind == "source" else "in"
-            words, bits = stream.words(), 8 * stream.lanes
-            (folder / f"{wire}.mem").write_text(mem_text(words, bits))
-            text += f"  logic [{bits - 1}:0] {wire}_data; logic {wire}_valid, {wire}_ready;\n"
-            text += (
-                f'  {kind} #(.WIDTH({bits}), .WORDS({len(words)}), .FILE("{wire}.mem"), '
-                f".PAUSE({case.pause}), .SEED({97 * seed + 31 * offset + len(kind)})) "
-                f"{wire}_{kind} (.clk, .rst, .{end}_data({wire}_data), "
-                f".{end}_valid({wire}_valid), .{end}_ready({wire}_ready)"
-                f"{f', .done({wire}_done)' if kind == 'sink' else ''});\n"
-            )
-            ports += [f".{port}_{part}({wire}_{part})" for part in ("data", "valid", "ready")]
+    for kind, port, stream in _streams(case):
+        wire, end = f"{name}_{port}", "out" if kind == "source" else "in"
+        words, bits = len(stream.words()), 8 * stream.lanes
+        text += f"  logic [{bits - 1}:0] {wire}_data; logic {wire}_valid, {wire}_ready;\n"
+        text += (
+            f'  {kind} #(.WIDTH({bits}), .WORDS({words}), .FILE("{wire}.mem"), '
+            f'.PACE("{wire}_pace.mem")) '
+            f"{wire}_{kind} (.clk, .rst, .{end}_data({wire}_data), "
+            f".{end}_valid({wire}_valid), .{end}_ready({wire}_ready)"
+            f"{f', .done({wire}_done)' if kind == 'sink' else ''});\n"
+        )
+        ports += [f".{port}_{part}({wire}_{part})" for part in ("data", "valid", "ready")]
     listed = ", ".join(f".{key}({value})" for key, value in parameters.items())
     return f"{text}  {case.unit} #({listed}) {name} ({', '.join(ports)});\n"
+
+
+def _write_files(name: str, case: Case, folder: Path, seed: int) -> None:
+    """Write what the simulation reads: ROMs, words of all streams, their pauses and seeds."""
+    for key, (words, bits) in case.roms.items():
+        (folder / f"{name}_{key}.mem").write_text(mem_text(words, bits))
+    for lane, words in enumerate(case.tables):
+        (folder / f"{name}_table_{lane:02}.mem").write_text(mem_text(words, 17))
+    for offset, (kind, port, stream) in enumerate(_streams(case)):
+        wire, pause = f"{name}_{port}", case.pause[kind == "sink"]
+        (folder / f"{wire}.mem").write_text(mem_text(stream.words(), 8 * stream.lanes))
+        (folder / f"{wire}_pace.mem").write_text(mem_text([pause, 97 * seed + 31 * offset], 32))
+
+
+def _streams(case: Case) -> list[tuple[str, str, Stream]]:
+    """Return (source or sink, port, stream) of every port."""
+    inputs = [("source", *item) for item in case.inputs.items()]
+    return [*inputs, *(("sink", *item) for item in case.outputs.items())]

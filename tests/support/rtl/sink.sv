@@ -3,8 +3,7 @@ module sink #(
     parameter int unsigned WIDTH = 8,
     parameter int unsigned WORDS = 1,
     parameter FILE = "words.mem",
-    parameter int unsigned PAUSE = 0,  // of 256 cycles, those in which no word is taken
-    parameter int unsigned SEED = 1
+    parameter PACE = "pace.mem"  // pause: of 256 cycles, those that wait; and a seed
 ) (
     input  logic             clk,
     input  logic             rst,
@@ -17,15 +16,17 @@ module sink #(
   logic [WIDTH-1:0] last_data;
   logic [31:0] at, random, cycle;
   logic waiting;
+  logic [31:0] pace[2];
   initial $readmemh(FILE, words);
+  initial $readmemh(PACE, pace);
 
-  assign in_ready = {23'b0, random[23:16], 1'b1} > 2 * PAUSE;
+  assign in_ready = {23'b0, random[23:16], 1'b1} > 2 * pace[0];
   assign done = at >= WORDS;
   always_ff @(posedge clk)
     if (rst) begin
       at <= '0;
       waiting <= 1'b0;
-      random <= SEED;
+      random <= pace[1];
       cycle <= '0;
     end else begin
       random <= random * 32'd1664525 + 32'd1013904223;
