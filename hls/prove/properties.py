@@ -76,7 +76,13 @@ PROPERTIES = (
         "fifo, 4 words",
         "check_fifo",
         13,
-        (Fault('ignores "full"', "fifo.sv", "count != COUNT_BITS'(WORDS)", "1'b1"),),
+        (
+            Fault('ignores "full"', "fifo.sv", "count != COUNT_BITS'(WORDS)", "1'b1"),
+            Fault(
+                "keeps the last word", "fifo.sv", "out_valid = count != 0", "out_valid = count > 1"
+            ),
+            Fault("one word less", "fifo.sv", "count != COUNT_BITS'(WORDS)", "count < WORDS - 1"),
+        ),
         {"DEPTH": 4},
     ),
     Property(
