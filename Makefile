@@ -1,18 +1,21 @@
-# make setup    install the Python packages in .venv (needs Python 3.11, git, make and g++)
-# make demo     run the whole pipeline on scikit-learn's digits in build/demo: minutes, no download
-# make check    evaluate the committed weights on all test images (NETWORK=lerp_psa_h96 or all)
-# make repro    run the whole pipeline on CIFAR-10; stages that are up to date are skipped
-# make quick    run the fast tests, without compiler, DVC process or training
-# make test     run all tests
-# make fuzz     give every reader of files 1,000 damaged ones (SEED=0)
-# make lint     check style, types, the C++ format and the pragmas of HLS
-# make current  check that fingerprints, lock files and generated tables match the code
-# make readme   update the tables of results in README.md and docs/results.md
-# make help     show this list
+# make setup      install the Python packages in .venv (needs Python 3.11, git, make and g++)
+# make demo       run the whole pipeline on scikit-learn's digits in build/demo: minutes, no download
+# make bitstream  from the digits network to a bitstream for an ECP5-85F in build/demo
+# make rtl-tools  install Yosys, nextpnr and z3 in .venv (50 MB)
+# make check      evaluate the committed weights on all test images (NETWORK=lerp_psa_h96 or all)
+# make repro      run the whole pipeline on CIFAR-10; stages that are up to date are skipped
+# make quick      run the fast tests, without compiler, DVC process or training
+# make test       run all tests
+# make fuzz       give every reader of files 1,000 damaged ones (SEED=0)
+# make lint       check style, types, the C++ format and the pragmas of HLS
+# make current    check that fingerprints, lock files and generated tables match the code
+# make readme     update the tables of results in README.md and docs/results.md
+# make help       show this list
 
 SHELL := /bin/bash
 # Relative, because the path of the clone may have blanks and quotes.
 INSTALLED := .venv/.installed
+RTL_TOOLS := .venv/.rtl-tools
 PYTHON := .venv/bin/python
 NETWORK ?= lerp_psa_h96
 SEED ?= 0
@@ -21,7 +24,7 @@ SEED ?= 0
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help setup demo check repro readme current quick test fuzz lint
+.PHONY: help setup rtl-tools demo bitstream check repro readme current quick test fuzz lint
 help:
 	@sed -n 's/^# make/make/p' Makefile
 
@@ -41,16 +44,33 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -m pip install --quiet --editable .[dev] --constraint constraints.txt
 	@touch $@
 
+rtl-tools: $(RTL_TOOLS)
+
+$(RTL_TOOLS): $(INSTALLED)
+	@echo "Installing Yosys, nextpnr and z3 into .venv ..."
+	@$(PYTHON) -m pip install --quiet --editable .[rtl-tools] --constraint constraints.txt
+	@touch $@
+
 # The demo runs in a git-ignored folder with its own DVC repository, so the clone does not change.
 # demo/ itself has a finished run, whose files `dvc pull` fetches.
-demo: setup demo/dvc.yaml
+demo: build/demo
+	cd build/demo && ../../$(PYTHON) -m dvc repro
+	@cat build/demo/data/report.md
+
+# The network is trained first unless `make demo` has done it; then Yosys and nextpnr take minutes.
+bitstream: rtl-tools build/demo
+	cd build/demo && ../../$(PYTHON) -m dvc repro route@lerp_psa_h96_stream_ecp5
+	@cat build/demo/data/designs/lerp_psa_h96_stream_ecp5/gates/units.md
+	@cat build/demo/data/route/lerp_psa_h96_stream_ecp5/metrics.json
+	@ls -l build/demo/data/designs/lerp_psa_h96_stream_ecp5/route/resmlp_top.bit
+
+.PHONY: build/demo
+build/demo: setup demo/dvc.yaml
 	@mkdir -p build/demo/.dvc
 	@printf '[core]\n    no_scm = true\n    analytics = false\n    check_update = false\n' \
 	  > build/demo/.dvc/config
 	@cp demo/dvc.yaml .dvcignore build/demo/
 	@sed 's|^code_root: \.\.|code_root: ../..|' demo/params.yaml > build/demo/params.yaml
-	cd build/demo && ../../$(PYTHON) -m dvc repro
-	@cat build/demo/data/report.md
 
 demo/dvc.yaml: dvc.yaml
 	cp $< $@

@@ -56,6 +56,7 @@ ON_INTEGERS = ("verify", "generate_headers")  # they read int8.pkl and need no a
 ON_DESIGNS = ("plan", "csim", "synthesize")
 WITH_CPP = ("csim", "synthesize")
 RTL = "rtl"  # of streaming designs, with the units of hls/rtl
+ON_RTL = ("gates", "route")  # they read the files that the stage rtl writes
 
 Document = Mapping[str, Any]
 
@@ -90,6 +91,7 @@ def fingerprints(params: Params, document: Document, root: Path = ROOT) -> dict[
             stages[stage] = digest(stage, accelerator=design.accelerator)
         if design.accelerator == STREAMING:
             stages[RTL] = digest(RTL)
+            stages |= {stage: digest(stage) for stage in ON_RTL}
         network = asdict(params.variants[design.variant].network)
         stages["plan"] += _text({**document["designs"][name], **network})
         stages["synthesize"] += _text(_part(document["designs"][name], "board"))

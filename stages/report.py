@@ -12,7 +12,14 @@ from stages.pipeline.command import run_stage
 from stages.pipeline.designs import DesignRow
 from stages.pipeline.device import device_of
 from stages.pipeline.params import Params, load_params
-from stages.pipeline.paths import history, metrics, rtl_file, synthesis_file
+from stages.pipeline.paths import (
+    gates_file,
+    history,
+    metrics,
+    route_file,
+    rtl_file,
+    synthesis_file,
+)
 from stages.results.history import read_curve
 from stages.results.markdown import cell, markdown
 from stages.results.metrics import read_metrics
@@ -24,8 +31,13 @@ LEGEND = (
     "computed from it, simulated RTL was counted cycle by cycle by Verilator, a synthesis figure "
     "is from the HLS tool. None was measured on an FPGA."
 )
+GATES_LEGEND = (
+    "Gates: Yosys counted them in the RTL; the routed clock is nextpnr's, on an ECP5, and images/s "
+    "are that clock divided by the cycles of the simulated RTL. None was measured on an FPGA."
+)
 NOT_SYNTHESISED = "No HLS tool has synthesised these designs here."
 Row = dict[str, Any]
+Columns = tuple[tuple[str, str, str], ...]  # file, key, title
 
 # (file, key, title). stages/plan.py simulates the `model` columns and computes the `estimate`
 # columns; only the `synthesis` columns come from the HLS tool.
@@ -48,6 +60,19 @@ DESIGN_COLUMNS = (
     ("synthesis", "bram", "BRAM 18k (synthesis)"),
 )
 
+# Of the designs of `gates.designs`, if the tools have run.
+GATE_COLUMNS = (
+    ("model", "model_interval_cycles", "cycles per image (model)"),
+    ("rtl", "interval_cycles", "cycles per image (simulated RTL)"),
+    *(
+        ("gates", f"{family}_{key}", f"{title} (Yosys, {device})")
+        for family, device in (("ecp5", "ECP5"), ("xcup", "UltraScale+"))
+        for key, title in (("lut", "LUT"), ("ff", "FF"), ("dsp", "DSP"), ("bram_18k", "BRAM 18k"))
+    ),
+    ("route", "routed_clock_mhz", "MHz (nextpnr, routed)"),
+    ("route", "routed_images_per_second", "images/s (nextpnr, routed)"),
+)
+
 
 def design_results(designs: dict[str, DesignRow]) -> list[Row]:
     """Return one row per design with its metrics of each kind, {} for a kind without a file."""
@@ -57,6 +82,8 @@ def design_results(designs: dict[str, DesignRow]) -> list[Row]:
         for kind in ("model", "csim"):
             row[kind] = read_metrics(metrics(kind, name))
         row["rtl"] = read_metrics(rtl_file(name))
+        row["gates"] = read_metrics(gates_file(name))
+        row["route"] = read_metrics(route_file(name))
         row["synthesis"] = read_metrics(synthesis_file(name))
         rows.append(row)
     return rows
@@ -68,15 +95,15 @@ def clock_words(params: Params) -> str:
     return f"{periods.pop():g} ns" if len(periods) == 1 else "the clock of its board"
 
 
-def design_table(rows: list[Row], clock: str) -> str:
+def design_table(rows: list[Row], clock: str, columns: Columns = DESIGN_COLUMNS) -> str:
     """Return the designs as a Markdown table; a dash means that the figure does not exist.
 
     `clock` says the clock period in the title of the rate.
     """
-    titles = (title.format(clock=clock) for _, _, title in DESIGN_COLUMNS)
+    titles = (title.format(clock=clock) for _, _, title in columns)
     lines = [("design", "network", *titles)]
     for row in rows:
-        cells = (cell(row[kind].get(key)) for kind, key, _ in DESIGN_COLUMNS)
+        cells = (cell(row[kind].get(key)) for kind, key, _ in columns)
         lines.append((row["design"], row["network"], *cells))
     return markdown(lines)
 
@@ -125,6 +152,10 @@ def main() -> None:
     if designs:
         text += f"\n{design_table(designs, clock_words(params))}"
         text += "".join(f"\n{note}\n" for note in (LEGEND, *notes(designs)))
+        with_gates = [row for row in designs if row["gates"]]
+        if with_gates:
+            table = design_table(with_gates, clock_words(params), GATE_COLUMNS)
+            text += f"\n{table}\n{GATES_LEGEND}\n"
     points = curves(networks(params))
     with replace_on_success(PLOTS / "validation_accuracy.csv") as temporary:
         lines = ["epoch,variant,val_accuracy", *(f"{e},{n},{v}" for e, n, v in points)]

@@ -58,7 +58,7 @@ def simulate(
     with temporary_folder("rtl") as folder:
         program = rtl.build(design, elements, params.csim.compiler, folder, log)
         taps = rtl.check_taps(program, write_samples(samples, folder), layers, log)
-        images = write_images(variant, params.rtl.images, folder)
+        images = write_images(variant, params.rtl.images_of(name), folder)
         found = rtl.run(program, images, log, gpp.default_jobs())
         few = replace(images, count=min(PAUSED_IMAGES, images.count))
         rtl.run(program, few, log, gpp.default_jobs(), rtl.PAUSE)

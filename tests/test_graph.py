@@ -132,6 +132,7 @@ def toy_params(code_root: str, variants: list[str]) -> dict:
         for name, row in params["designs"].items()
         if row["accelerator"] == "streaming"
     }
+    params["gates"]["designs"] = list(params["rtl"]["designs"])
     return params
 
 
@@ -381,7 +382,8 @@ def test_a_variant_can_be_quantized_anew_alone(pipeline: Path, edit: Callable) -
 
 def test_a_design_can_be_changed_alone(pipeline: Path, edit: Callable) -> None:
     edit("params.yaml", "folding: published", "target: {dsp: 100}")
-    expected = {f"{stage}@lerp_psa_h8_stream" for stage in ("plan", "csim", "rtl", "synthesize")}
+    stages = ("plan", "csim", "rtl", "gates", "route", "synthesize")
+    expected = {f"{stage}@lerp_psa_h8_stream" for stage in stages}
     assert repro(pipeline) == expected | {"code", "report"}
 
 

@@ -95,6 +95,7 @@ def toy_params() -> dict:
     params["variants"] = dict(zip(NAMES, params["variants"].values(), strict=True))
     params["designs"] = {}
     params["rtl"]["designs"] = {}
+    params["gates"]["designs"] = []
     return params
 
 
