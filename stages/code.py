@@ -131,7 +131,8 @@ def _digest(
         files = cpp_files(ACCELERATORS[accelerator], code.root / "hls" / "cpp")
         texts |= _meanings(files)
     if stage == RTL:
-        texts |= _meanings((code.root / "hls" / "rtl").glob("**/*.[sc][vp]*"))
+        rtl = code.root / "hls" / "rtl"  # its other folders are for other tools
+        texts |= _meanings([*rtl.glob("*.sv"), *rtl.glob("simulation/*.[sc][vp]*")])
     return fingerprint(texts)
 
 

@@ -15,7 +15,7 @@ COMMANDS = (
 
 
 def calls_of(*arguments: str) -> list[list[str]]:
-    """Run the script with arguments; return Vivado's commands and what it prints, in their order."""
+    """Run the script with arguments; return Vivado's commands and what it prints, in order."""
     tkinter = pytest.importorskip("tkinter")
     tcl, calls = tkinter.Tcl(), []
 
