@@ -1,19 +1,22 @@
-# make setup    install the Python packages in .venv (needs Python 3.11, git, make and g++)
-# make demo     run the whole pipeline on scikit-learn's digits in build/demo: minutes, no download
-# make check    evaluate the committed weights on all test images (NETWORK=lerp_psa_h96 or all)
-# make repro    run the whole pipeline on CIFAR-10; stages that are up to date are skipped
-# make quick    run the fast tests, without compiler, DVC process or training
-# make test     run all tests
-# make fuzz     give every reader of files 1,000 damaged ones (SEED=0)
-# make prove    prove the contracts of the RTL units with Yosys and z3: minutes
-# make lint     check style, types, the C++ format and the pragmas of HLS
-# make current  check that fingerprints, lock files and generated tables match the code
-# make readme   update the tables of results in README.md and docs/results.md
-# make help     show this list
+# make setup      install the Python packages in .venv (needs Python 3.11, git, make and g++)
+# make demo       run the whole pipeline on scikit-learn's digits in build/demo: minutes, no download
+# make bitstream  from the digits network to a bitstream for an ECP5-85F in build/demo
+# make rtl-tools  install Yosys, nextpnr and z3 in .venv (50 MB)
+# make check      evaluate the committed weights on all test images (NETWORK=lerp_psa_h96 or all)
+# make repro      run the whole pipeline on CIFAR-10; stages that are up to date are skipped
+# make quick      run the fast tests, without compiler, DVC process or training
+# make test       run all tests
+# make fuzz       give every reader of files 1,000 damaged ones (SEED=0)
+# make prove      prove the contracts of the RTL units with Yosys and z3: minutes
+# make lint       check style, types, the C++ format and the pragmas of HLS
+# make current    check that fingerprints, lock files and generated tables match the code
+# make readme     update the tables of results in README.md and docs/results.md
+# make help       show this list
 
 SHELL := /bin/bash
 # Relative, because the path of the clone may have blanks and quotes.
 INSTALLED := .venv/.installed
+RTL_TOOLS := .venv/.rtl-tools
 PYTHON := .venv/bin/python
 NETWORK ?= lerp_psa_h96
 SEED ?= 0
@@ -22,7 +25,7 @@ SEED ?= 0
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help setup demo check repro readme current quick test fuzz lint prove
+.PHONY: help setup rtl-tools demo bitstream check repro readme current quick test fuzz lint prove
 help:
 	@sed -n 's/^# make/make/p' Makefile
 
@@ -43,16 +46,16 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) stages plots_page
 	@touch $@
 
+rtl-tools: $(RTL_TOOLS)
+
+$(RTL_TOOLS): $(INSTALLED)
+	@echo "Installing Yosys, nextpnr and z3 into .venv ..."
+	@$(PYTHON) -m pip install --quiet --editable .[rtl-tools] --constraint constraints.txt
+	@touch $@
+
 # The demo runs in a git-ignored folder with its own DVC repository, so the clone does not change.
 # demo/ itself has a finished run, whose files `dvc pull` fetches.
-demo: setup demo/dvc.yaml
-	@mkdir -p build/demo/.dvc
-	@printf '[core]\n    no_scm = true\n    analytics = false\n    check_update = false\n' \
-	  > build/demo/.dvc/config
-	@printf '[plots]\n    html_template = ../../../.dvc/plots_page.html\n' >> build/demo/.dvc/config
-	@cp -r .dvc/plots build/demo/.dvc/
-	@cp demo/dvc.yaml .dvcignore build/demo/
-	@sed 's|^code_root: \.\.|code_root: ../..|' demo/params.yaml > build/demo/params.yaml
+demo: build/demo
 	cd build/demo && ../../$(PYTHON) -m dvc repro
 	@cd build/demo && ../../$(PYTHON) ../../stages show
 	@sed -n 's/^#> \?//p' Makefile
@@ -63,6 +66,23 @@ demo: setup demo/dvc.yaml
 #>   cd demo && dvc pull            a finished run under git, for experiments, for example:
 #>   python ../stages sweep lerp_psa_h96 grid_size=32,64 hidden_dim=24,48 folding=published,64000
 #> docs/experiments.md and docs/extending.md say more.
+
+# The network is trained first unless `make demo` has done it; then Yosys and nextpnr take minutes.
+bitstream: rtl-tools build/demo
+	cd build/demo && ../../$(PYTHON) -m dvc repro route@lerp_psa_h96_stream_ecp5
+	@cat build/demo/data/designs/lerp_psa_h96_stream_ecp5/gates/units.md
+	@cat build/demo/data/route/lerp_psa_h96_stream_ecp5/metrics.json
+	@ls -l build/demo/data/designs/lerp_psa_h96_stream_ecp5/route/resmlp_top.bit
+
+.PHONY: build/demo
+build/demo: setup demo/dvc.yaml
+	@mkdir -p build/demo/.dvc
+	@printf '[core]\n    no_scm = true\n    analytics = false\n    check_update = false\n' \
+	  > build/demo/.dvc/config
+	@printf '[plots]\n    html_template = ../../../.dvc/plots_page.html\n' >> build/demo/.dvc/config
+	@cp -r .dvc/plots build/demo/.dvc/
+	@cp demo/dvc.yaml .dvcignore build/demo/
+	@sed 's|^code_root: \.\.|code_root: ../..|' demo/params.yaml > build/demo/params.yaml
 
 demo/dvc.yaml: dvc.yaml
 	cp $< $@

@@ -57,6 +57,7 @@ ON_INTEGERS = ("verify", "generate_headers")  # they read int8.pkl and need no a
 ON_DESIGNS = ("plan", "csim", "synthesize")
 WITH_CPP = ("csim", "synthesize")
 RTL = "rtl"  # of streaming designs, with the units of hls/rtl
+ON_RTL = ("gates", "route")  # they read the files that the stage rtl writes
 
 Document = Mapping[str, Any]
 
@@ -93,6 +94,7 @@ def fingerprints(params: Params, document: Document, root: Path = ROOT) -> dict[
             stages[stage] = digest(stage, accelerator=design.accelerator)
         if design.accelerator == STREAMING:
             stages[RTL] = digest(RTL)
+            stages |= {stage: digest(stage) for stage in ON_RTL}
         network = asdict(params.variants[design.variant].network)
         stages["plan"] += _text({**document["designs"][name], **network})
         stages["synthesize"] += _text(_part(document["designs"][name], "board"))
@@ -139,7 +141,8 @@ def _digest(
         files = cpp_files(ACCELERATORS[accelerator], code.root / "hls" / "cpp")
         texts |= _meanings(files)
     if stage == RTL:
-        texts |= _meanings((code.root / "hls" / "rtl").glob("**/*.[sc][vp]*"))
+        rtl = code.root / "hls" / "rtl"  # its other folders are for other tools
+        texts |= _meanings([*rtl.glob("*.sv"), *rtl.glob("simulation/*.[sc][vp]*")])
     return fingerprint(texts)
 
 

@@ -18,7 +18,16 @@ from stages.pipeline.command import run_stage
 from stages.pipeline.designs import DesignRow
 from stages.pipeline.device import device_of
 from stages.pipeline.params import Params, load_params
-from stages.pipeline.paths import DATASET, artifact, history, metrics, rtl_file, synthesis_file
+from stages.pipeline.paths import (
+    DATASET,
+    artifact,
+    gates_file,
+    history,
+    metrics,
+    route_file,
+    rtl_file,
+    synthesis_file,
+)
 from stages.results.history import Point, read_curve
 from stages.results.markdown import cell, markdown
 from stages.results.metrics import read_metrics
@@ -36,9 +45,13 @@ LEGEND = (
     "computed from it, simulated RTL was counted cycle by cycle by Verilator, a synthesis figure "
     "is from the HLS tool. None was measured on an FPGA."
 )
+GATES_LEGEND = (
+    "Gates: Yosys counted them in the RTL; the routed clock is nextpnr's, on an ECP5, and images/s "
+    "are that clock divided by the cycles of the simulated RTL. None was measured on an FPGA."
+)
 NOT_SYNTHESISED = "No HLS tool has synthesised these designs here."
 Row = dict[str, Any]
-Columns = tuple[tuple[str, str, str], ...]
+Columns = tuple[tuple[str, str, str], ...]  # file, key, title
 
 # (file, key, title). stages/plan.py simulates the `model` columns and computes the `estimate`
 # columns; only the `synthesis` columns come from the HLS tool.
@@ -65,6 +78,19 @@ SYNTHESIS_COLUMNS: Columns = (
     ("synthesis", "bram", "BRAM 18k (synthesis)"),
 )
 
+# Of the designs of `gates.designs`, if the tools have run.
+GATE_COLUMNS = (
+    ("model", "model_interval_cycles", "cycles per image (model)"),
+    ("rtl", "interval_cycles", "cycles per image (simulated RTL)"),
+    *(
+        ("gates", f"{family}_{key}", f"{title} (Yosys, {device})")
+        for family, device in (("ecp5", "ECP5"), ("xcup", "UltraScale+"))
+        for key, title in (("lut", "LUT"), ("ff", "FF"), ("dsp", "DSP"), ("bram_18k", "BRAM 18k"))
+    ),
+    ("route", "routed_clock_mhz", "MHz (nextpnr, routed)"),
+    ("route", "routed_images_per_second", "images/s (nextpnr, routed)"),
+)
+
 
 def design_results(designs: dict[str, DesignRow]) -> list[Row]:
     """Return one row per design with its metrics of each kind, {} for a kind without a file."""
@@ -74,6 +100,8 @@ def design_results(designs: dict[str, DesignRow]) -> list[Row]:
         for kind in ("model", "csim"):
             row[kind] = read_metrics(metrics(kind, name))
         row["rtl"] = read_metrics(rtl_file(name))
+        row["gates"] = read_metrics(gates_file(name))
+        row["route"] = read_metrics(route_file(name))
         row["synthesis"] = read_metrics(synthesis_file(name))
         rows.append(row)
     return rows
@@ -94,6 +122,9 @@ def design_tables(rows: list[Row], clock: str) -> list[list[list[str]]]:
     tables = [_lines(rows, ("network",), DESIGN_COLUMNS, clock), _lines(rows, (), CHECK_COLUMNS)]
     if any(row["synthesis"] for row in rows):
         tables.append(_lines(rows, (), SYNTHESIS_COLUMNS))
+    with_gates = [row for row in rows if row["gates"]]
+    if with_gates:
+        tables.append(_lines(with_gates, (), GATE_COLUMNS))
     return tables
 
 
@@ -108,11 +139,15 @@ def _lines(
 
 
 def notes(rows: list[Row]) -> list[str]:
-    """Return the distinct remarks of the synthesis runs, or that no design was synthesised."""
+    """Return the distinct remarks of the synthesis runs, or that no design was synthesised.
+
+    The last one says what the gates are, if there are some.
+    """
+    gates = [GATES_LEGEND] if any(row["gates"] for row in rows) else []
     if not any(row["synthesis"] for row in rows):
-        return [NOT_SYNTHESISED]
+        return [NOT_SYNTHESISED, *gates]
     found = [row["synthesis"].get("note") for row in rows]
-    return sorted({note for note in found if note})
+    return sorted({note for note in found if note}) + gates
 
 
 def curve_lines(params: Params, curves: Mapping[str, Sequence[Point]]) -> list[list[object]]:

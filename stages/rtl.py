@@ -57,7 +57,9 @@ def simulate(
     layers = rtl.taps_of(samples.layers, plan.sizes.num_blocks)
     elements = plan.sizes.num_patches * plan.sizes.patch_dim
     with temporary_folder("rtl") as folder:
-        images = write_images(variant, params.rtl.images, folder)  # first, as they may be missing
+        images = write_images(
+            variant, params.rtl.images_of(name), folder
+        )  # first, as they may be missing
         program = rtl.build(design, elements, params.csim.compiler, folder, log)
         taps = rtl.check_taps(program, write_samples(samples, folder), layers, log)
         found = rtl.run(program, images, log, gpp.default_jobs())

@@ -140,6 +140,7 @@ def toy_params(code_root: str, variants: list[str]) -> dict:
         for name, row in params["designs"].items()
         if row["accelerator"] == "streaming"
     }
+    params["gates"]["designs"] = list(params["rtl"]["designs"])
     return params
 
 
@@ -201,7 +202,13 @@ def test_the_demo_has_the_same_graph() -> None:
 
 def test_git_keeps_metrics_reports_and_fingerprints_and_nothing_else(pipeline: Path) -> None:
     committed = git(pipeline, "ls-files", "data", "demo/data").splitlines()
-    names = {"float": VARIANTS, "int8": VARIANTS, "onnx": VARIANTS, "model": DESIGNS, "csim": DESIGNS}
+    names = {
+        "float": VARIANTS,
+        "int8": VARIANTS,
+        "onnx": VARIANTS,
+        "model": DESIGNS,
+        "csim": DESIGNS,
+    }
     expected = {f"data/metrics/{kind}/{name}.json" for kind in names for name in names[kind]}
     expected |= {f"data/metrics/{name}.json" for name in ("float/convnet", "float/teacher")}
     expected |= {"data/metrics/dataset.json"}
@@ -387,7 +394,8 @@ def test_a_variant_can_be_quantized_anew_alone(pipeline: Path, edit: Callable) -
 
 def test_a_design_can_be_changed_alone(pipeline: Path, edit: Callable) -> None:
     edit("params.yaml", "folding: published", "target: {dsp: 100}")
-    expected = {f"{stage}@lerp_psa_h8_stream" for stage in ("plan", "csim", "rtl", "synthesize")}
+    stages = ("plan", "csim", "rtl", "gates", "route", "synthesize")
+    expected = {f"{stage}@lerp_psa_h8_stream" for stage in stages}
     assert repro(pipeline) == expected | {"code", "report"}
 
 

@@ -72,6 +72,7 @@ Minutes = Annotated[int, whole(1, 50_000)]
 Rate = Annotated[float, number(gt=0, le=1_000)]
 NotNegative = Annotated[float, number(ge=0, le=1_000)]
 Temperature = Annotated[float, number(ge=0.001, le=1_000)]
+_ECP5 = "the full name of an ECP5, such as LFE5U-85F-6BG381C (letters LFE5U, size, speed, package)"
 Period = Annotated[float, number(unit=" (ns)", ge=0.1, le=1_000)]
 Fraction = Annotated[float, rule("a number from 0 to 1", ge=0, le=1)]
 Deviation = Annotated[float, number(ge=0.001, le=1)]
@@ -309,9 +310,13 @@ class Csim:
 
 @dataclass(frozen=True, config=SECTION)
 class RtlDesign:
-    """A design of which the stage `rtl` makes RTL, and that design's variant, which DVC needs."""
+    """A design of which the stage `rtl` makes RTL, and that design's variant, which DVC needs.
+
+    `images` are the test images for this design; None: those of `rtl.images`.
+    """
 
     variant: Text
+    images: Count | None = None
 
 
 @dataclass(frozen=True, config=SECTION)
@@ -320,6 +325,20 @@ class Rtl:
 
     images: Count
     designs: dict[str, RtlDesign]
+
+    def images_of(self, design: str) -> int:
+        """Return the number of test images to run through the RTL of a design."""
+        row = self.designs.get(design)
+        return self.images if row is None or row.images is None else row.images
+
+
+@dataclass(frozen=True, config=SECTION)
+class Gates:
+    """Gates of RTL: the ECP5 to route on, its clock, and the designs, which are rows of `rtl`."""
+
+    part: Annotated[str, rule(_ECP5, r"^LFE5U-(12|25|45|85)F-[678]BG(256|381|554|756)C?$")]
+    clock_mhz: Annotated[float, number(gt=0, le=1000)]
+    designs: list[Text]
 
 
 @dataclass(frozen=True, config=SECTION)
@@ -416,6 +435,7 @@ class _Sections:
     recipes: dict[str, Recipe]
     csim: Csim
     rtl: Rtl
+    gates: Gates
     hls: Hls
     report: Report
 
@@ -481,6 +501,12 @@ def params_of(document: object) -> Params:
         designs[check_name(key, where)] = design_row(where, row, variants)
     for key, row in file.rtl.designs.items():
         _check_rtl(f"rtl.designs.{printable(key)}", designs.get(key), row.variant)
+    for name in file.gates.designs:
+        if name not in file.rtl.designs:
+            raise PipelineError(
+                f"gates.designs has {printable(name)}, of which no RTL is made; remove it or add "
+                "it to rtl.designs."
+            )
     sections = {name: getattr(file, name) for name in _Sections.__dataclass_fields__}
     return Params(**sections, variants=variants, designs=designs)
 

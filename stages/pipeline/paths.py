@@ -40,6 +40,16 @@ def rtl_file(design: str) -> Path:
     return Path("data/rtl") / design / "metrics.json"
 
 
+def gates_file(design: str) -> Path:
+    """Return the path of a design's counts of gates; absent without Yosys."""
+    return Path("data/gates") / design / "metrics.json"
+
+
+def route_file(design: str) -> Path:
+    """Return the path of a design's figures from place and route; absent without nextpnr."""
+    return Path("data/route") / design / "metrics.json"
+
+
 def history(kind: str, name: str) -> Path:
     """Return the path of a training curve: data/history/<float or int8>/<name>.csv."""
     return Path("data/history") / kind / f"{name}.csv"

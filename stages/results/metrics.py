@@ -11,11 +11,13 @@ from models.files.errors import PipelineError, one_line, restore
 
 Metric = float | int | str | bool | None
 
-# Keys whose values are texts: of a plan, of a training, of a synthesis. All others are figures.
+# Keys whose values are texts: of a plan, of a training, of a synthesis, of a
+# route. All others are figures.
 _TEXTS = frozenset(
     {
         *("model_limiting_stage", "estimate_fits", "processor", "torch"),
         *("tool", "sources", "part", "flow_target", "csim", "cosim", "export", "note"),
+        "critical_path",
     }
 )
 _COST = ("epochs", "seconds", "processor", "threads")  # as stages/pipeline/cost.py writes

@@ -229,6 +229,7 @@ def runs(tmp_path_factory):
         }
     }
     params["rtl"]["designs"] = {}
+    params["gates"]["designs"] = []
     for section in ("convnet", "teacher", "distill", "quantize"):
         params[section]["epochs"] = 1
     params["csim"] |= {"samples": 1, "images": 2}

@@ -30,7 +30,9 @@ MODEL = {
     **{"model_images_per_second": 32051, "model_limiting_stage": "token_mixer_linear"},
     **{"estimate_multipliers": 1184, "estimate_dsp": 1184, "estimate_bram_18k": 80},
 }
-DESIGNS = ["relu_h96_stream", "bspline_h96_stream", "lerp_psa_h96_stream"]  # of the demo
+DESIGNS = [  # of the demo
+    *("relu_h96_stream", "bspline_h96_stream", "lerp_psa_h96_stream", "lerp_psa_h96_stream_ecp5"),
+]
 NOTE = "The estimated clock of 5.1 ns misses the target of 5 ns."
 FIGURES = {"lut": 339116, "dsp": 1184, "clock_estimated_ns": 3.65, "interval_max_cycles": 6241}
 HISTORY = """\
@@ -135,6 +137,28 @@ def test_every_design_has_a_row_that_says_where_its_figures_come_from():
     assert "None was measured on an FPGA." in text
 
 
+def test_gates_and_routes_have_a_table_of_their_own_where_the_tools_have_run():
+    put_everything()
+    assert "Yosys" not in text_of()
+    figures = {"gates": {"ecp5_lut": 71, "xcup_bram_18k": 9}, "rtl": {"interval_cycles": 6240.0}}
+    figures["route"] = {"routed_clock_mhz": 101.5, "routed_images_per_second": 2030}
+    for kind, content in figures.items():
+        path = Path(f"data/{kind}/relu_h96_stream/metrics.json")
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps(content))
+    text = text_of()
+    assert cells_of(text, table=2)["relu_h96_stream"] == {
+        **{"design": "relu_h96_stream", "network": "relu_h96"},
+        **{"cycles per image (model)": "6240", "cycles per image (simulated RTL)": "6240.00"},
+        **{"LUT (Yosys, ECP5)": "71", "FF (Yosys, ECP5)": "-"},
+        **{"DSP (Yosys, ECP5)": "-", "BRAM 18k (Yosys, ECP5)": "-"},
+        **{"LUT (Yosys, UltraScale+)": "-", "FF (Yosys, UltraScale+)": "-"},
+        **{"DSP (Yosys, UltraScale+)": "-", "BRAM 18k (Yosys, UltraScale+)": "9"},
+        **{"MHz (nextpnr, routed)": "101.50", "images/s (nextpnr, routed)": "2030"},
+    }
+    assert text.endswith(f"\n{report.GATES_LEGEND}\n")
+
+
 def test_what_is_not_measured_is_a_dash():
     text = text_of()
     table = cells_of(text)
@@ -179,6 +203,7 @@ def test_without_designs_nothing_is_said_of_them():
     params = read_yaml("params.yaml")
     params["designs"] = {}
     params["rtl"]["designs"] = {}
+    params["gates"]["designs"] = []
     Path("params.yaml").write_text(yaml.safe_dump(params))
     assert text_of() == results_text(load_params())
 

@@ -28,7 +28,9 @@ OPTIONS = {
     "import_int8": ["--headers", ".", "--input-abs-max", "2.0", "--name", "imported"],
     "sweep": ["lerp_psa_h96", "hidden_dim=24"],
 }
-ON_DESIGNS = ["board", "csim", "csim_samples", "deadlock", "plan", "rtl", "synthesize"]
+ON_DESIGNS = [
+    *("board", "csim", "csim_samples", "deadlock", "gates", "plan", "route", "rtl", "synthesize"),
+]
 ON_VARIANTS = sorted(set(ALL) - set(PLAIN) - set(OPTIONS) - set(ON_DESIGNS))
 ON_TEACHER = ["evaluate", "export_published"]  # these take not only students
 NAMED = [*ON_VARIANTS, *ON_DESIGNS]

@@ -97,6 +97,7 @@ def toy_params() -> dict:
     params["designs"] = {}
     params["rtl"]["designs"] = {}
     params["report"]["network"] = NAME
+    params["gates"]["designs"] = []
     return params
 
 

@@ -37,6 +37,7 @@ def folder(tmp_path, monkeypatch, random_network):
     params["variants"] = {name: params["variants"][name] | {"hidden_dim": 12} for name in NAMES}
     params["designs"] = {}
     params["rtl"]["designs"] = {}
+    params["gates"]["designs"] = []
     Path("params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     images = np.random.default_rng(0).integers(0, 256, (IMAGES, 32, 32, 3), dtype=np.uint8)
     split = Split(images, np.arange(IMAGES) % 10)

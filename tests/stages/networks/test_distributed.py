@@ -98,6 +98,7 @@ def _prepare(folder):
     params["variants"] = {NAME: params["variants"][NAME]}
     params["designs"] = {}
     params["rtl"]["designs"] = {}
+    params["gates"]["designs"] = []
     params["variants"][NAME]["hidden_dim"] = 8
     folder.mkdir()
     (folder / "params.yaml").write_text(yaml.safe_dump(params))

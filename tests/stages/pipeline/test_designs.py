@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
+from hls.plan.parts import part_of
 from models.files.errors import PipelineError
 from stages.pipeline.designs import DesignTarget, FoldingFactors
 from stages.pipeline.device import Device, device_of
@@ -28,10 +29,13 @@ FACTORS = {
 def load(tmp_path: Path):
     """Return a function that loads the demo's parameters with one design of ours."""
 
-    def load_with(design: object, name: object = "mine", rtl: object = None) -> Params:
+    def load_with(
+        design: object, name: object = "mine", rtl: object = None, gates: object = None
+    ) -> Params:
         document = copy.deepcopy(DOCUMENT)
         document["designs"] = {name: design}
         document["rtl"]["designs"] = rtl or {}
+        document["gates"]["designs"] = gates or []
         path = tmp_path / "params.yaml"
         path.write_text(yaml.safe_dump(document, sort_keys=False))
         return load_params(path)
@@ -53,12 +57,14 @@ def test_the_committed_designs() -> None:
     designs = load_params(ROOT / "params.yaml").designs
     published = [d.variant for d in designs.values() if d.folding == "published"]
     assert published == ["relu_h192", "relu_h96", "lerp_psa_h96"]
-    rates = [d.target.images_per_second for d in designs.values() if d.target and not d.board]
+    targets = [design.target for design in designs.values() if design.target and not design.board]
+    rates = [target.images_per_second for target in targets if target.dsp is None]
     assert [round(rate / 200e6 * 6240, 1) for rate in rates] == [2, 4, 7.9]
+    assert [target.dsp for target in targets if target.dsp] == [part_of("lfe5u-85f").dsp] * 3
     arrays = {d.variant: d.array for d in designs.values() if d.array}
     assert arrays == dict.fromkeys(published, (16, 16))
     demo = load_params(ROOT / "demo" / "params.yaml")
-    assert [d.variant for d in demo.designs.values()] == list(demo.variants)
+    assert [d.variant for d in demo.designs.values() if not d.target] == list(demo.variants)
 
 
 def test_each_form_is_read(load) -> None:
@@ -86,7 +92,8 @@ def test_multipliers_are_read_as_a_share_of_dsps(load, multipliers: object, shar
 def test_no_design_at_all_is_allowed(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
     rtl = {"images": 1, "designs": {}}
-    path.write_text(yaml.safe_dump({**DOCUMENT, "designs": {}, "rtl": rtl}))
+    gates = {**DOCUMENT["gates"], "designs": []}
+    path.write_text(yaml.safe_dump({**DOCUMENT, "designs": {}, "rtl": rtl, "gates": gates}))
     with pytest.raises(PipelineError, match=r"no design 'a'; params.yaml has: none"):
         load_params(path).design("a")
 
@@ -208,3 +215,16 @@ def test_rtl_is_made_of_streaming_designs_with_their_own_variant(load) -> None:
     simd = {"variant": variant, "accelerator": "simd", "array": [2, 2]}
     with pytest.raises(PipelineError, match=r"rtl.designs.mine is not a streaming design"):
         load(simd, rtl={"mine": {"variant": variant}})
+
+
+def test_a_design_may_have_its_own_number_of_images_for_rtl(load) -> None:
+    design, variant = {**STREAM, "folding": "published"}, STREAM["variant"]
+    params = load(design, rtl={"mine": {"variant": variant, "images": 7}})
+    assert (params.rtl.images_of("mine"), params.rtl.images_of("other")) == (7, params.rtl.images)
+
+
+def test_gates_are_made_of_rtl_alone(load) -> None:
+    design, rtl = {**STREAM, "folding": "published"}, {"mine": {"variant": STREAM["variant"]}}
+    assert load(design, rtl=rtl, gates=["mine"]).gates.designs == ["mine"]
+    with pytest.raises(PipelineError, match=r"gates\.designs has yours, of which no RTL is made"):
+        load(design, rtl=rtl, gates=["yours"])
