@@ -195,7 +195,13 @@ def test_the_demo_has_the_same_graph() -> None:
 
 def test_git_keeps_metrics_reports_and_fingerprints_and_nothing_else(pipeline: Path) -> None:
     committed = git(pipeline, "ls-files", "data", "demo/data").splitlines()
-    names = {"float": VARIANTS, "int8": VARIANTS, "onnx": VARIANTS, "model": DESIGNS, "csim": DESIGNS}
+    names = {
+        "float": VARIANTS,
+        "int8": VARIANTS,
+        "onnx": VARIANTS,
+        "model": DESIGNS,
+        "csim": DESIGNS,
+    }
     expected = {f"data/metrics/{kind}/{name}.json" for kind in names for name in names[kind]}
     expected |= {f"data/metrics/{name}.json" for name in ("float/convnet", "float/teacher")}
     expected |= {"data/metrics/dataset.json"}
