@@ -78,17 +78,19 @@ SYNTHESIS_COLUMNS: Columns = (
     ("synthesis", "bram", "BRAM 18k (synthesis)"),
 )
 
-# Of the designs of `gates.designs`, if the tools have run.
-GATE_COLUMNS = (
+# Of the designs of `gates.designs`, if the tools have run: the routed clock, then gates by family.
+ROUTE_COLUMNS = (
     ("model", "model_interval_cycles", "cycles per image (model)"),
     ("rtl", "interval_cycles", "cycles per image (simulated RTL)"),
-    *(
-        ("gates", f"{family}_{key}", f"{title} (Yosys, {device})")
-        for family, device in (("ecp5", "ECP5"), ("xcup", "UltraScale+"))
-        for key, title in (("lut", "LUT"), ("ff", "FF"), ("dsp", "DSP"), ("bram_18k", "BRAM 18k"))
-    ),
     ("route", "routed_clock_mhz", "MHz (nextpnr, routed)"),
     ("route", "routed_images_per_second", "images/s (nextpnr, routed)"),
+)
+GATE_COLUMNS = tuple(
+    tuple(
+        ("gates", f"{family}_{key}", f"{title} (Yosys, {device})")
+        for key, title in (("lut", "LUT"), ("ff", "FF"), ("dsp", "DSP"), ("bram_18k", "BRAM 18k"))
+    )
+    for family, device in (("ecp5", "ECP5"), ("xcup", "UltraScale+"))
 )
 
 
@@ -124,7 +126,7 @@ def design_tables(rows: list[Row], clock: str) -> list[list[list[str]]]:
         tables.append(_lines(rows, (), SYNTHESIS_COLUMNS))
     with_gates = [row for row in rows if row["gates"]]
     if with_gates:
-        tables.append(_lines(with_gates, (), GATE_COLUMNS))
+        tables += [_lines(with_gates, (), columns) for columns in (ROUTE_COLUMNS, *GATE_COLUMNS)]
     return tables
 
 
