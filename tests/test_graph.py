@@ -56,7 +56,8 @@ for out in stages[stage]:
         values = f"1,relu_h8,relu,{sum(text.encode())}"
         path.write_text(f"epoch,variant,activation,val_accuracy\\n{values}\\n")
         header = "system,whose,accuracy,parameters,images_per_second"
-        path.with_name("front.csv").write_text(f"{header}\\nrelu_h8,relu,80,10,20\\n")
+        if path.parent.name == "plots":
+            path.with_name("front.csv").write_text(f"{header}\\nrelu_h8,relu,80,10,20\\n")
     elif path.suffix == ".npz":
         path.write_text(out)
     else:
