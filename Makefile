@@ -79,7 +79,7 @@ current: setup demo/dvc.yaml
 
 # One torch thread per worker: workers that each start one thread per core slow each other down.
 # Bytecode is kept, because a worker or stage that compiles all sources anew needs seconds for it.
-TEST := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(PYTHON) -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile
+TEST := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(PYTHON) -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 
 quick: setup
 	$(TEST) -m "not compiler and not pipeline and not training and not slow"
