@@ -167,7 +167,7 @@ def test_one_accelerator_marks_its_designs(marked):
 # A profiler makes the import of other people's code slow, so that comes first.
 TRACED = """\
 import json, runpy, sys, threading
-import matplotlib.figure, numba, pydantic, sklearn.datasets, torch, torch._dynamo, torchvision
+import matplotlib.figure, numba, pydantic, sklearn.datasets, torch, torch._dynamo
 root, *chain = sys.argv[1:]
 folders = tuple(f"{root}/{name}/" for name in ("stages", "models", "hls"))
 seen, found = set(), {}
