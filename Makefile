@@ -110,7 +110,8 @@ current: setup demo/dvc.yaml
 	grep -q "up to date" build/current.log
 
 # One torch thread per worker: workers that each start one thread per core slow each other down.
-TEST := OMP_NUM_THREADS=1 $(PYTHON) -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile
+# Bytecode is kept, because a worker or stage that compiles all sources anew needs seconds for it.
+TEST := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(PYTHON) -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 
 quick: setup
 	$(TEST) -m "not compiler and not pipeline and not training and not slow"

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,6 +21,22 @@ from models.integer.params import (
     IntTokenMixer,
 )
 from tests.support.paths import ROOT
+
+# What a file's tests do, from the shortest to the longest.
+LENGTHS = ("slow", "training", "compiler", "pipeline")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let workers begin with the files that take long: then none is left alone with one of them."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return
+    lengths: dict[Path, int] = {}
+    for item in items:
+        found = [LENGTHS.index(mark.name) for mark in item.iter_markers() if mark.name in LENGTHS]
+        lengths[item.path] = max(lengths.get(item.path, -1), *found, -1)
+    counts = Counter(item.path for item in items)
+    order = {path: number for number, path in enumerate(counts)}
+    items.sort(key=lambda item: (-lengths[item.path], -counts[item.path], order[item.path]))
 
 
 @pytest.fixture(scope="session")
@@ -80,6 +97,14 @@ def clang(tmp_path: Path) -> str:
     )
     script.chmod(0o755)
     return str(script)
+
+
+@pytest.fixture
+def sized_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let plans of equal designs share the simulation that sizes their FIFOs."""
+    from tests.support.sizing import size_once  # here, because it imports numba
+
+    monkeypatch.setattr("hls.plan.streaming.plan.size_fifos", size_once)
 
 
 @pytest.fixture(scope="session")

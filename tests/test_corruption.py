@@ -8,6 +8,7 @@ import copy
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
+from functools import cache
 from pathlib import Path
 from random import Random
 
@@ -33,6 +34,10 @@ pytestmark = pytest.mark.slow
 
 POSITIONS = 60  # random ones, beside the first and the last 20
 
+# Made once: a file is read a hundred times. Nobody may change them.
+float_network, qat_network = cache(specimens.float_network), cache(specimens.qat_network)
+int_network, design = cache(specimens.int_network), cache(specimens.design)
+
 
 @dataclass
 class Kind:
@@ -53,7 +58,7 @@ def loaded(network: Callable[[], nn.Module]) -> Callable[[Path], object]:
 
 
 def published(path: Path) -> object:
-    network = copy.deepcopy(specimens.float_network())
+    network = copy.deepcopy(float_network())
     load_published_into(network, path)
     return network.state_dict()
 
@@ -74,7 +79,7 @@ def write_golden(path: Path) -> None:
 
 def golden(path: Path) -> object:
     samples = load_samples(path.with_name("samples.pkl"))
-    checked_golden(path.parent, samples, specimens.int_network(), specimens.design())
+    checked_golden(path.parent, samples, int_network(), design())
     return path.read_bytes()
 
 
@@ -83,8 +88,8 @@ def stored_views(path: Path) -> object:
 
 
 KINDS = [
-    Kind("float.pt", specimens.write_weights, loaded(specimens.float_network)),
-    Kind("qat.pt", lambda p: save_state(specimens.qat_network(), p), loaded(specimens.qat_network)),
+    Kind("float.pt", specimens.write_weights, loaded(float_network)),
+    Kind("qat.pt", lambda p: save_state(specimens.qat_network(), p), loaded(qat_network)),
     Kind("model.bin", specimens.write_published, published),
     Kind("int8.pkl", lambda p: save_int_params(specimens.int_network(), p), load_int_params),
     Kind("samples.pkl", lambda p: save_samples(specimens.samples(), p), load_samples),

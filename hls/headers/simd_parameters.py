@@ -55,7 +55,7 @@ def parameter_words(network: IntResMlp, array: tuple[int, int]) -> Words:
     steps = program.steps()
     memory = [_tile(network, program, steps[0], 0)]
     for step, following in zip(steps, [*steps[1:], None], strict=True):
-        beside = _beside(network, program, following)
+        beside = _beside(network, program, following)  # read in equal shares, one with each tile
         for tile in range(step.tiles):
             if tile + 1 < step.tiles:
                 memory.append(_tile(network, program, step, tile + 1))
@@ -67,7 +67,10 @@ def parameter_words(network: IntResMlp, array: tuple[int, int]) -> Words:
 
 
 def _tile(network: IntResMlp, program: Program, step: Step, tile: int) -> Words:
-    """Return the words of one tile of a step's matrix; the input index is the inner one."""
+    """Return the words of one tile of a step's matrix, int8 [words, columns].
+
+    Tiles are numbered along the inputs first: the first ones are those of the first outputs.
+    """
     layer = _layer(network, step)
     output, inputs = divmod(tile, step.input_tiles)
     rows = slice(output * program.rows, (output + 1) * program.rows)
@@ -100,10 +103,12 @@ def _layer(network: IntResMlp, step: Step) -> IntLayer:
 
 
 def _beside(network: IntResMlp, program: Program, step: Step | None) -> Words:
+    """Return the words that a step needs beside its tiles, int8 [beside_words, columns]."""
     columns = program.columns
     if step is not None and step.kind == "token_mixer":
         mixer = network.blocks[step.block].token_mixer
         layers = (mixer.affine_1, mixer.affine_2, mixer.residual)
+        # [channels, 9]; each channel then fills `channel_words` whole words
         channels = np.stack([getattr(layer, key) for layer in layers for key in "wbs"], axis=1)
         padded = _padded(channels, len(channels), program.channel_words * columns)
         return padded.reshape(-1, columns)
@@ -115,6 +120,7 @@ def _beside(network: IntResMlp, program: Program, step: Step | None) -> Words:
 
 
 def _knots(table: IntTable | None, columns: int) -> Iterator[Words]:
+    """Yield int8 [65, columns] for each group of `columns` channels: word k holds their knots k."""
     knots = np.empty((0, 1), np.int32) if table is None else table.knots
     for first in range(0, len(knots), columns):
         group = knots[first : first + columns].T

@@ -12,7 +12,9 @@ from typing import Any
 
 INT8_MIN = -128
 INT8_MAX = 127
-# No larger shift is useful: 2^24, the largest sum (see MAX_FAN_IN), shifted by 17 fits in int8.
+# The largest sum, 2^24 (see MAX_FAN_IN), becomes 256 by it, twice what int8 holds. A sum comes near
+# half of 2^24 only if almost all products are extreme, so a larger shift would leave most of int8
+# unused.
 MAX_SHIFT = 16
 TABLE_BITS = 2  # low bits of the int8 input that interpolate between two knots
 TABLE_SEGMENTS = 256 >> TABLE_BITS

@@ -102,7 +102,14 @@ def printable(key: object) -> str:
 def _sentence(
     cls: type, mistake: ErrorDetails, given: object, where: str, others: Iterable[str]
 ) -> str:
-    """Follow the location of a mistake through types and values; return the error for it."""
+    """Follow the location of a mistake through types and values; return the error for it.
+
+    The location is pydantic's, such as ("variants", "relu_h96", "distill", "epochs"). It also has
+    parts that are no keys of the user: the numbers of list items and the names of a union's forms.
+    So each part is looked up in the type that was reached (`hint`). A field or the name of a row
+    leads on; every other part is passed over, and the value above it is reported. `key` is the
+    dotted name of what was reached, `values` what the user wrote there.
+    """
     values: Any = given
     hint: Any = cls
     key, kind, location = where, mistake["type"], mistake["loc"]

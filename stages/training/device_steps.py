@@ -79,6 +79,11 @@ class RecordedStep(EagerStep):
         return self.outputs
 
     def _record(self, inputs: tuple[Tensor, ...]) -> None:
+        """Record the update with the first form that can be recorded; it trains nothing yet.
+
+        Without such a form, `replay` stays None. The recording reads each learning rate from the
+        device when it is replayed, so the rates become tensors there.
+        """
         for group in self.optimizer.param_groups:
             group["lr"] = torch.as_tensor(group["lr"], dtype=torch.float32, device=inputs[0].device)
             if "capturable" in group:

@@ -17,9 +17,10 @@ from models.files.errors import PipelineError
 from stages import plan
 from stages.pipeline.dataset import Dataset, Split
 from stages.pipeline.strict_yaml import read_yaml
+from tests.support import sizing
 from tests.support.paths import ROOT
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("sized_once")]
 
 PRODUCTS = [
     "embed_linear",
@@ -180,7 +181,9 @@ def test_the_plan_is_read_back_and_its_header_says_the_same():
 
 
 def test_the_same_row_gives_the_same_bytes():
+    sizing.forget()
     plan.main("relu_h96_stream")
+    sizing.forget()
     first = {path: path.read_bytes() for path in Path("data").rglob("*") if path.is_file()}
     plan.main("relu_h96_stream")
     assert len(first) == 4

@@ -17,6 +17,8 @@ from stages.pipeline.dataset import Dataset, Split
 from stages.pipeline.strict_yaml import read_yaml
 from tests.support.paths import ROOT
 
+pytestmark = pytest.mark.usefixtures("sized_once")
+
 BY_HAND = sorted(path.stem for path in (ROOT / "stages/by_hand").glob("[a-z]*.py"))
 ALL = sorted([*BY_HAND, *(path.stem for path in (ROOT / "stages").glob("[a-z]*.py"))])
 # No variant on their command line.

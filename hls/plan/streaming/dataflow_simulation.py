@@ -54,10 +54,9 @@ class Result:
     """The result of a simulation.
 
     `interval`: cycles per image in the steady state, a mean because a design may deliver images in
-    bursts. `latency`: cycles from the first input word to
-    the last logit of the first image. `limiting`: the processes with the most cycles per image, or
-    "FIFO depths" if the interval is longer than that. `high_water`: words per FIFO, without the
-    maps of the transposes.
+    bursts. `latency`: cycles from the first input word to the last logit of the first image.
+    `limiting`: the processes with the most cycles per image, or "FIFO depths" if the interval is
+    longer than that. `high_water`: words per FIFO, without the maps of the transposes.
     """
 
     interval: int
@@ -106,9 +105,13 @@ def depths_by_name(network: ProcessNetwork, depths: Mapping[str, int]) -> dict[s
 class _State:
     """The arrays of a simulation: flat lists of operations, and the times of all words.
 
-    Per process: starts (first row in operations), position (next row), rounds (left), per_image
-    (rounds), pauses and latencies.
-    Per FIFO: bounds (depth), first (offset into the times), written and read (words so far).
+    An operation is the read or the write of one word; `operations` [O, 3] holds one round of each
+    process, one after the other, with the columns of `_operations`.
+    Per process [P]: starts (first row in operations; [P + 1], the last is O), position (next row),
+    rounds (left), per_image (rounds), pauses and latencies (cycles from a step to its write).
+    Per FIFO [F]: bounds (depth), first (offset into the times; [F + 1]), written and read (words so
+    far, where words that are there at the start count as written).
+    Per word: write_times (-1 for words that are there at the start) and read_times.
     """
 
     def __init__(self, network: ProcessNetwork, depths: Mapping[str, int], images: int) -> None:
@@ -200,7 +203,11 @@ class _State:
 
 
 def _operations(process: Process, index: Mapping[str, int]) -> Numbers:
-    """Return one round as rows (cycles since the previous operation, is write, FIFO), in order."""
+    """Return one round as rows (cycles since the previous operation, is write, FIFO), in order.
+
+    In one step, all reads come before all writes. The first operation follows the last one of the
+    round before.
+    """
     rows = []
     for rank, access in enumerate((*process.reads, *process.writes)):
         is_write = rank >= len(process.reads)
@@ -228,8 +235,12 @@ def _advance(
     write_times: Numbers,
     read_times: Numbers,
 ) -> None:
-    """Advance the processes until none can advance; on return `rounds` holds the rounds left."""
-    now = np.zeros_like(rounds)
+    """Advance the processes until none can advance; on return `rounds` holds the rounds left.
+
+    The arguments are the arrays of `_State`, which has their shapes. Position, rounds, written,
+    read and the times are changed.
+    """
+    now = np.zeros_like(rounds)  # per process: the cycle of its last operation
     for p in range(len(rounds)):  # so that the first operation runs at its step, from cycle 0
         now[p] = -operations[starts[p], 0]
     moved = True

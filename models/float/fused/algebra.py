@@ -8,6 +8,10 @@ Matrices for the products over the streams have the streams' type: bfloat16 or f
 gives the array to which they are written.
 
 Shapes: C channels, T tokens, H hidden channels; U units (parts of a stream, see `streams`).
+
+Names: `outer` and `constant` [C] are scale and offset of the affine after a linear layer. `grad_x`
+is the gradient of what `<name>` made for x; `grad_half` is that of the matrix that multiplies the
+stream, which is in the narrow type. `own` is the term of one element.
 """
 
 import numpy as np
@@ -76,9 +80,9 @@ def absorb_norm_back(
     grads = np.empty((4, mean.size), np.float32)
     for c in range(mean.size):
         r = norm[0, c]
-        own = grad_scale[c] - grad_offset[c] * mean[c]
+        own = grad_scale[c] - grad_offset[c] * mean[c]  # offset has -scale * mean in it
         grads[0, c] = -grad_offset[c] * norm[1, c]
-        grads[1, c] = np.float32(-0.5) * own * gamma[c] * r * r * r
+        grads[1, c] = np.float32(-0.5) * own * gamma[c] * r * r * r  # dr/dvariance = -r³ / 2
         grads[2, c] = own * r
         grads[3, c] = grad_offset[c]
     return grads
@@ -90,7 +94,9 @@ def absorb_mixer(
 ) -> tuple[Floats, Floats]:
     """Return scale [C] and shift [T, C] of the token mixer y = x + scale * (weight @ x) + shift.
 
-    Arguments: weight [T, T], bias [T]; outer and constant [C] are scale and offset of affine_2.
+    Arguments: weight [T, T], bias [T]; outer and constant [C] are scale and offset of affine_2. The
+    norm's offset is the same for all tokens, so weight @ offset is the sum of a row of the weight,
+    times the offset.
     """
     tokens, features = bias.size, outer.size
     shift = np.empty((tokens, features), np.float32)
@@ -113,7 +119,9 @@ def absorb_mixer_back(
 ) -> tuple[Floats, Floats, Floats, Floats]:
     """Return the gradients of weight, bias, (outer, constant), norm: [T, T], [T], [2, C], [2, C].
 
-    The norm's gradients are those of its scale and offset.
+    Arguments: grad_half [T, T] is the gradient that the weight gets through its product with the
+    stream, grad_scale [C] and grad_shift [T, C] are those of the results of `absorb_mixer`. The
+    norm's gradients are those of its scale and offset.
     """
     tokens, features = bias.size, outer.size
     grad_weight, grad_bias = np.empty_like(weight), np.empty_like(bias)
@@ -121,7 +129,7 @@ def absorb_mixer_back(
     for c in range(features):
         grad_outer[0, c] = grad_scale[c] * norm[1, c]
         grad_norm[0, c] = grad_scale[c] * outer[c]
-    mixed = np.empty(features, np.float32)
+    mixed = np.empty(features, np.float32)  # gradients of row * offset + bias, of one token
     for i in range(tokens):
         row = weight[i].sum()
         for c in range(features):
@@ -131,7 +139,7 @@ def absorb_mixer_back(
             mixed[c] = own * outer[c]
             grad_norm[1, c] += mixed[c] * row
         grad_bias[i] = mixed.sum()
-        grad_row = (mixed * norm[2]).sum()
+        grad_row = (mixed * norm[2]).sum()  # the same for each weight of the row
         for j in range(tokens):
             grad_weight[i, j] = grad_half[i, j] + grad_row
     return grad_weight, grad_bias, grad_outer, grad_norm

@@ -4,6 +4,14 @@ A stream is float32 in memory [batch, tokens, channels]: image after image. A un
 it has its own sums and weight gradients, which are added up afterwards, so no bit depends on the
 number of threads. A thread takes unit after unit and brings a few images at a time through the
 whole sublayer while they are in its L2 cache.
+
+How to read a kernel: `job` is the record of sizes, numbers and addresses that `Kernel` describes; 0
+stands for a tensor that is not there. A name in `_at`, or `here` and `there`, is an address or a
+distance in bytes: 4 for each float32. A product is `matmul(blas, a, b, c, sizes, leading,
+transposed, beta)`: C = A B + beta C with C [sizes 0, sizes 1] and sums over sizes 2; `leading` are
+the lengths of the rows of A, B and C in memory. `beta` is 0 for the first images of a unit, then 1:
+the weight gradients of its images add up. Shapes: T tokens, C channels (`features`), H hidden
+channels, N = images * T rows that go through a sublayer together.
 """
 
 # ruff: noqa: ANN001, ANN202 - numba infers the types of what it compiles
@@ -38,7 +46,8 @@ _BLOCK = 512  # values per block, which stay in the L1 cache
 _ZERO, _ONE = np.float32(0), np.float32(1)
 
 
-# The loops over a block. Arguments never share memory, except where y is read and written.
+# The loops over a block: flat arrays of one size, per-channel vectors tiled to it. Arguments never
+# share memory, except where y is read and written.
 
 
 @njit(**OPTIONS)
@@ -135,7 +144,11 @@ def _add_sums(sums, row, totals) -> None:
 
 @njit(**OPTIONS)
 def _table(values, scale, offset, features, knots, step):
-    """Return what `_forward_table` and `_backward_table` need of a table."""
+    """Return what `_forward_table` and `_backward_table` need of a table [features, knots].
+
+    These are its pairs of neighbours and its slopes per segment, and three vectors tiled to a
+    block: scale (ones if there is none), offset, and the index at which a channel's row begins.
+    """
     table = _floats(values, features * knots)
     scale = _vector(scale, features) if scale != 0 else tile(np.ones(features, np.float32), _BLOCK)
     offset = _vector(offset, features)
@@ -193,7 +206,7 @@ def _mixer_units(address) -> None:
         for image in range(_images(job, unit), _images(job, unit + 1)):
             x_at, z_at = job.x + 4 * image * size, _at(job.z, image * size, scratch.ctypes.data)
             leading = (tokens, features, features)
-            shape = (tokens, features, tokens)
+            shape = (tokens, features, tokens)  # z [T, C] = W [T, T] x [T, C]
             matmul(job.blas, job.weight, x_at, z_at, shape, leading, (False, False), _ZERO)
             x, z, y = (
                 _floats(x_at, size),
@@ -209,6 +222,12 @@ def _mixer_units(address) -> None:
 
 
 def _mixer_back_units(address) -> None:
+    """The gradients of `_mixer_units`; g = grad + constant + linear * y is the whole one of y.
+
+    dz = scale * g is the gradient of z, dz x^T that of W; `shifts` are the sums of g over the
+    images, `scales` those of g * z over images and tokens. The gradient of x is g + W^T dz, where
+    W^T dz is added in place only if x needs a gradient (`deep`).
+    """
     job = carray(address, 1)[0]
     tokens, features = job.tokens, job.features
     size = tokens * features
@@ -236,7 +255,7 @@ def _mixer_back_units(address) -> None:
                 _branch(g[at], z[at], scale, dz[at], sums)
             _add_sums(sums, row, scales[unit])
             wide = (features, features, tokens)
-            matmul(
+            matmul(  # grad_weight [T, T] += dz [T, C] x^T [C, T]
                 job.blas,
                 dz.ctypes.data,
                 job.x + here,
@@ -248,7 +267,7 @@ def _mixer_back_units(address) -> None:
             )
             beta = _ONE
             if job.deep:
-                matmul(
+                matmul(  # g [T, C] += W^T [T, T] dz [T, C]
                     job.blas,
                     job.weight,
                     dz.ctypes.data,
@@ -292,6 +311,7 @@ def _layer_units(address) -> None:
                 _floats(y_at, count * features),
                 _floats(v_at, count * hidden),
             )
+            # [N, H] = [N, C] W1^T [C, H]
             into = ((count, hidden, features), (features, features, hidden), (False, True))
             if job.kind == RELU:
                 matmul(job.blas, x_at, job.first, v_at, into[0], into[1], into[2], _ZERO)
@@ -305,7 +325,7 @@ def _layer_units(address) -> None:
                 )
                 matmul(job.blas, u_at, job.first, h_at, into[0], into[1], into[2], _ZERO)
                 _forward_table(_floats(h_at, v.size), v, table, job.start, job.step, job.knots)
-            matmul(
+            matmul(  # y [N, C] = v [N, H] W2^T [H, C]
                 job.blas,
                 v_at,
                 job.second,
@@ -327,6 +347,13 @@ def _layer_units(address) -> None:
 
 
 def _layer_back_units(address) -> None:
+    """The gradients of `_layer_units`; g = grad + constant + linear * y is the whole one of y.
+
+    In the order of the code: the sums of g, which are the gradient of the bias; that of W2 from g
+    and v; that of v, and from it, in place, that of the activation's input; that of W1; that of x,
+    which is added to g (for tables, or if x needs one: `deep`). `totals`, `hidden_totals` and
+    `scales` are sums per channel for each unit.
+    """
     job = carray(address, 1)[0]
     features, hidden = job.features, job.hidden
     together = job.together  # images that go through the sublayer together
@@ -375,7 +402,7 @@ def _layer_back_units(address) -> None:
                 at = slice(block, min(block + linear.size, y.size))
                 _split(grad[at], y[at], constant, linear, g[at], sums)
             _add_sums(sums, row, totals[unit])
-            matmul(
+            matmul(  # grad_second [C, H] += g^T [C, N] v [N, H]
                 job.blas,
                 job.g + here,
                 job.v + there,
@@ -388,7 +415,7 @@ def _layer_back_units(address) -> None:
             if job.kind != EMBED:
                 own_v = grad_v[: count * hidden]
                 own_at = grad_v.ctypes.data
-                matmul(
+                matmul(  # own_v [N, H] = g [N, C] W2 [C, H]
                     job.blas,
                     job.g + here,
                     job.second,
@@ -419,7 +446,7 @@ def _layer_back_units(address) -> None:
                         job.knots,
                     )
                 inner_at = job.x + here if job.kind == RELU else job.u + here
-                matmul(
+                matmul(  # grad_first [H, C] += own_v^T [H, N] (x or u) [N, C]
                     job.blas,
                     own_at,
                     inner_at,
@@ -429,6 +456,7 @@ def _layer_back_units(address) -> None:
                     (True, False),
                     beta,
                 )
+                # [N, C] = own_v [N, H] W1 [H, C]
                 back = ((count, features, hidden), (hidden, features, features), (False, False))
                 if job.kind == TABLES:
                     matmul(

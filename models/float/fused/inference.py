@@ -4,6 +4,9 @@ Every norm becomes scale * x + offset with its running statistics. A channel MLP
 each channel. This constant is not added to the stream; it is carried along as a vector, and later
 layers absorb it. With bfloat16 streams, half of the passes over the stream so become part of matrix
 products.
+
+So the true stream is x + constant at every step, with constant [C]; the caller adds the last one at
+the end. Shapes: T tokens, B images, C channels, H hidden channels.
 """
 
 from collections.abc import Callable
@@ -23,6 +26,7 @@ def mixer_step(mixer: TokenMixer, constant: Tensor, dtype: torch.dtype) -> Step:
     """Return the function x -> mixer(x + constant) - constant on streams [T, B, C] of a type."""
     scale, offset = affine(mixer.affine_1)
     weight, outer = mixer.linear.weight, mixer.affine_2
+    # What the weight makes of the norm of a constant: each row's sum times that vector.
     mixed = torch.outer(weight.sum(dim=1), offset + scale * constant)  # [T, C]
     shift = torch.addcmul(outer.bias, outer.weight, mixed + mixer.linear.bias.unsqueeze(1))
     matrix, factor = weight.to(dtype, copy=True), outer.weight * scale
@@ -42,11 +46,12 @@ def mlp_step(mlp: ChannelMlp, constant: Tensor, dtype: torch.dtype) -> tuple[Ste
     scale, offset = affine(mlp.affine_1)
     offset = offset + scale * constant
     first, second, outer = mlp.linear_1, mlp.linear_2, mlp.affine_2
-    back = (outer.weight.unsqueeze(1) * second.weight).to(dtype)
+    back = (outer.weight.unsqueeze(1) * second.weight).to(dtype)  # [C, H]
     constant = constant + torch.addcmul(outer.bias, outer.weight, second.bias)
     none = torch.zeros_like(constant)
     if hasattr(mlp.act_hidden, "table"):
-        matrix, bias = first.weight.to(dtype, copy=True), first.bias.clone()
+        # The tables cannot absorb the norm: their scale and offset go along as they are.
+        matrix, bias = first.weight.to(dtype, copy=True), first.bias.clone()  # [H, C], [H]
         entry, hidden = (_copied(act.table()) for act in (mlp.act_in, mlp.act_hidden))
         tables = Tables(entry, hidden, scale, offset)
     else:

@@ -3,6 +3,12 @@
 A stream is bfloat16 [tokens, batch, channels]. It is divided into units; a unit is a part of one
 token's rows and has its own sums. A unit is processed in blocks of whole rows. Per-channel vectors
 are tiled to the size of a block, because short loops over one row would be twice as slow.
+
+A function `_<name>` is the loop over a block: flat arrays of one size, values of a stream as the
+bits of bfloat16 (uint16), vectors and sums as float32, and row 0 and 1 of `sums` for two kinds of
+sums. A function `_<name>_units` is the kernel: each thread runs it once with the same record `job`
+(see `Kernel`: sizes, then addresses, 0 for a tensor that is not there) and takes units until none
+is left.
 """
 
 # ruff: noqa: ANN001, ANN202 - numba infers the types of what it compiles
@@ -78,14 +84,14 @@ def _center(pixels, x) -> None:
 
 @njit(**OPTIONS)
 def _begin(job, unit):
-    """Return the index in the flat stream at which a unit begins."""
+    """Return the index in the flat stream at which a unit begins; there are T * parts units."""
     token, part = unit // job.parts, unit % job.parts
     return (token * job.batch + part * job.batch // job.parts) * job.features
 
 
 @njit(**OPTIONS)
 def _halves(job, address):
-    """Return the stream at an address as an array of bfloat16 bits."""
+    """Return the stream at an address as an array of bfloat16 bits [T * B * C]."""
     return carray(bfloat_pointer(address), job.chunks // job.parts * job.batch * job.features)
 
 
@@ -110,7 +116,7 @@ def _write_sums(job, unit, sums) -> None:
 def _residual_units(address) -> None:
     job = carray(address, 1)[0]
     x, z, y = _halves(job, job.x), _halves(job, job.z), _halves(job, job.y)
-    shifts = carray(float_pointer(job.shift), (job.shifts, job.features))
+    shifts = carray(float_pointer(job.shift), (job.shifts, job.features))  # [T, C] or [1, C]
     scale = _vector(job, job.scale)
     sums = np.zeros((2, scale.size), np.float32)
     unit = take(job.counter)
@@ -128,7 +134,7 @@ def _split_units(address) -> None:
     grad, y, g = _halves(job, job.grad), _halves(job, job.y), _halves(job, job.g)
     constant, linear = _vector(job, job.constant), _vector(job, job.linear)
     z, dz = _halves(job, job.z), _halves(job, job.dz)
-    scale = _vector(job, job.scale) if job.z != 0 else linear
+    scale = _vector(job, job.scale) if job.z != 0 else linear  # not used without a branch
     sums = np.zeros((2, linear.size), np.float32)
     unit = take(job.counter)
     while unit < job.chunks:
@@ -249,6 +255,7 @@ def center(pixels: Tensor) -> Tensor:
 
 
 def _units(stream: Tensor) -> tuple[int, dict[str, Any], Tensor]:
+    """Return the number of units U of a stream, the sizes that kernels need, and sums [U, 2, C]."""
     tokens, batch, features = stream.shape
     parts = max(1, min(batch, batch * features // _UNIT))
     units = tokens * parts

@@ -2,10 +2,16 @@
 
 Streams are bfloat16 [tokens, batch, channels] with int8 values, which are exact in bfloat16.
 Accumulators are int32. A requantisation is computed as floor(acc * 2^-shift + 1/2) + bias in
-float32. This is exact: |acc| is at most 2^24, so only the addition of 1/2 can round, and then the
-sum is not near an integer. `inside` has one bit per clamp; the bit is set if the clamp did not
-change the value, so that the gradient passes. Streams are divided into units as in
-`models.float.fused.streams`; every unit has its own sums.
+float32. This is exact: |acc| is at most 2^24, so the product is exact. The addition of 1/2 can
+round only where acc + 2^(shift - 1) is above 2^24; the fraction of the sum is then at most 1/2, too
+far from the next integer for the floor to change. `inside` has one bit per clamp; the bit is set if
+the clamp did not change the value, so that the gradient passes. Streams are divided into units as
+in `models.float.fused.streams`, which also says how to read a kernel; every unit has its own sums.
+
+Names: `inverse` is 2^-shift, `row_inverse` and `row_bias` those of the token mixer's linear layer,
+one per token; `wide` is a value before its clamp, `held` the one after it. The shortcut is scaled
+by `factor`, its weight times 2^-shift; `shrink` is that 2^-shift. `lowest` is 0 with ReLU, -128
+without.
 """
 
 # ruff: noqa: ANN001, ANN202 - numba infers the types of what it compiles
@@ -37,6 +43,7 @@ _NONE = np.uint8(0)
 
 @njit(**OPTIONS)
 def _clip(value):
+    """Return the value clamped to int8; both comparisons are false for NaN, which there is not."""
     value = value if value > _LOW else _LOW
     return value if value < _HIGH else _HIGH
 

@@ -251,28 +251,28 @@ def test_a_name_that_stands_there_is_never_missing(random_network, tmp_path, wri
     refused(lambda: read_all(tmp_path), f"quant_params.h, line {line}: embed_linear_b stands here")
 
 
-LARGE = {  # text of a few MB: whether it is read
-    "open comments": ("/* " * 1_000_000, False),
-    "open brackets": ("a[" * 1_000_000, True),
-    "open braces": ("T a[1] = " + "{" * 1_000_000, False),
-    "unsized": ('T a[] = {"' * 300_000, True),
-    "words": ("a " * 1_000_000, True),
-    "one word": ("a" * 4_000_000, True),
-    "no array": ("array<" * 250_000, True),
-    "no array, spaced": ("std::array<" + "int " * 1_000_000, True),
-    "strings": ('"' * 1_000_000, True),
-    "texts": ('"x",' * 200_000, True),
-    "directives": ("#\\\n" * 1_000_000, True),
-    "switched off": ("#if 0\n" * 500_000, False),
-    "characters": ("'a'," * 200_000, True),
-    "attributes": ("a[1] __attribute__((" * 200_000, True),
-    "raw strings": ('R"(' * 1_000_000, False),
-    "parentheses": ("T a[1] = {" + "(" * 1_000_000 + "};", False),
-    "small arrays": ("T a[1] = {1};\n" * 200_000, False),
-    "a value too many": ("T a[900000] = {" + "1,\n" * 900_001 + "};", False),
-    "a row too short": ("T a[300000][2] = {" + "{1, 2},\n" * 299_999 + "{1}};", False),
-    "exotic": ("T a[500000] = {" + "int8_t(0x7f),\n" * 500_000 + "};", True),
-    "casts": ("T a[1] = {" + "int8_t(" * 400_000 + "};", False),
+LARGE = {  # text of a MB or less: whether it is read
+    "open comments": ("/* " * 250_000, False),
+    "open brackets": ("a[" * 250_000, True),
+    "open braces": ("T a[1] = " + "{" * 250_000, False),
+    "unsized": ('T a[] = {"' * 75_000, True),
+    "words": ("a " * 250_000, True),
+    "one word": ("a" * 1_000_000, True),
+    "no array": ("array<" * 62_500, True),
+    "no array, spaced": ("std::array<" + "int " * 250_000, True),
+    "strings": ('"' * 250_000, True),
+    "texts": ('"x",' * 50_000, True),
+    "directives": ("#\\\n" * 250_000, True),
+    "switched off": ("#if 0\n" * 125_000, False),
+    "characters": ("'a'," * 50_000, True),
+    "attributes": ("a[1] __attribute__((" * 50_000, True),
+    "raw strings": ('R"(' * 250_000, False),
+    "parentheses": ("T a[1] = {" + "(" * 250_000 + "};", False),
+    "small arrays": ("T a[1] = {1};\n" * 50_000, False),
+    "a value too many": ("T a[225000] = {" + "1,\n" * 225_001 + "};", False),
+    "a row too short": ("T a[75000][2] = {" + "{1, 2},\n" * 74_999 + "{1}};", False),
+    "exotic": ("T a[125000] = {" + "int8_t(0x7f),\n" * 125_000 + "};", True),
+    "casts": ("T a[1] = {" + "int8_t(" * 100_000 + "};", False),
 }
 
 
@@ -285,7 +285,7 @@ def test_large_texts_take_time_in_proportion(case):
         assert is_read
     except PipelineError as error:
         assert not is_read and len(str(error)) < 300
-    assert time.process_time() - start < 10  # quadratic time would be hours
+    assert time.process_time() - start < 3  # quadratic time would be an hour
 
 
 PIECES = [

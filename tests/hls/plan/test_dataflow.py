@@ -23,6 +23,7 @@ from hls.plan.streaming.plan import limiting_layers
 from hls.plan.streaming.process_network import Access, Fifo, Process, ProcessNetwork
 from hls.plan.streaming.start_tokens import start_links, with_start_tokens
 from models.files.errors import PipelineError
+from tests.support.sizing import size_once
 
 pytestmark = pytest.mark.slow
 
@@ -100,7 +101,7 @@ def test_a_fifo_of_one_word_is_written_every_other_cycle() -> None:
 def test_published_intervals(sizes: Sizes, cycles: int, layers: set[str]) -> None:
     """The authors measured these in co-simulation; pipelines that flush cost a pause an image."""
     network = streaming_network(sizes, published_folding(sizes))
-    sizing = size_fifos(network)
+    sizing = size_once(network)
     assert sizing.result.interval == network.longest_stage == cycles + PAUSE
     assert sizing.result.interval < 1.005 * cycles
     assert simulate(with_start_tokens(without_pauses(network)), sizing.depths).interval == cycles
@@ -113,7 +114,7 @@ def test_published_intervals(sizes: Sizes, cycles: int, layers: set[str]) -> Non
 )
 def test_nested_regions_wait_for_start_tokens(sizes: Sizes, cycles: dict[int, int]) -> None:
     """A region in a region passes its start on at once, and is not ready for whole images."""
-    depths = size_fifos(streaming_network(sizes, published_folding(sizes))).depths
+    depths = size_once(streaming_network(sizes, published_folding(sizes))).depths
     nested = streaming_network(sizes, published_folding(sizes), NESTED_REGIONS)
     for tokens, interval in cycles.items():
         assert simulate(with_start_tokens(nested, tokens), depths).interval == interval
@@ -122,7 +123,7 @@ def test_nested_regions_wait_for_start_tokens(sizes: Sizes, cycles: dict[int, in
 
 def test_flat_regions_keep_the_pace_with_two_start_tokens() -> None:
     network = streaming_network(LERP_96, published_folding(LERP_96))
-    depths = size_fifos(network).depths
+    depths = size_once(network).depths
     assert simulate(with_start_tokens(network, 2), depths).interval == 6240 + PAUSE
 
 
@@ -207,7 +208,7 @@ def test_products_are_named_before_other_layers_that_limit() -> None:
 def test_published_depths_do_for_the_published_network() -> None:
     """2 * (64 + 64 * 96) and 96 + h + ...: our marks lie just below what the authors built."""
     network = streaming_network(LERP_96, published_folding(LERP_96))
-    marks = size_fifos(network).high_water
+    marks = size_once(network).high_water
     assert 2 * 64 * 96 < marks["token_mixer_shortcut"] < 2 * (64 + 64 * 96)
     assert 2 * 96 < marks["mlp_shortcut"] < 2 * 96 + 96
 
@@ -217,7 +218,7 @@ def test_folded_designs_keep_the_pace_of_their_slowest_stage(cycles: int) -> Non
     folding = fold_for_cycles(LERP_96, cycles)
     assert folding is not None
     network = streaming_network(LERP_96, folding)
-    sizing = size_fifos(network)
+    sizing = size_once(network)
     assert sizing.result.interval == network.longest_stage <= cycles
 
 

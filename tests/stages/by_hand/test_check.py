@@ -2,6 +2,7 @@
 
 import json
 import runpy
+import shutil
 import sys
 from pathlib import Path
 
@@ -27,33 +28,43 @@ IMAGES = 60
 RESTORE = "restore the weights and the metrics with `dvc pull` and `git restore data/metrics`."
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory, random_network):
+    """Return a folder with two networks, in floats and in integers, and their committed figures."""
+    folder = tmp_path_factory.mktemp("made")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.cuda, "is_available", lambda: False)
+        patch.chdir(folder)
+        params = read_yaml(ROOT / "demo" / "params.yaml")
+        params["network"] = {"patch_size": 8, "embed_dim": 8, "num_blocks": 1}
+        params["variants"] = {name: params["variants"][name] | {"hidden_dim": 12} for name in NAMES}
+        params["designs"] = {}
+        params["rtl"]["designs"] = {}
+        params["gates"]["designs"] = []
+        Path("params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+        images = np.random.default_rng(0).integers(0, 256, (IMAGES, 32, 32, 3), dtype=np.uint8)
+        split = Split(images, np.arange(IMAGES) % 10)
+        names = tuple(map(str, range(10)))
+        dataset = Dataset(split, split, split, names, np.full(3, 0.5), np.ones(3))
+        dataset.save("data/dataset.npz")
+        for seed, name in enumerate(NAMES):
+            torch.manual_seed(seed)
+            network = build_network(load_params(), name, dataset)
+            save_state(network, f"data/{name}/float.pt")
+            integers = random_network(seed=seed, **SIZES, tables=name == NAME, input_lut=True)
+            save_int_params(integers, f"data/{name}/int8.pkl")
+            logits = int_resmlp.evaluate(integers, images)
+            np.savez(f"data/{name}/qat_logits.npz", logits=logits.astype(np.int8))
+            evaluate.main(name)
+            verify.main(name)
+    return folder
+
+
 @pytest.fixture
-def folder(tmp_path, monkeypatch, random_network):
-    """Go to a folder with two networks, in floats and in integers, and their committed figures."""
+def folder(made, tmp_path, monkeypatch):
+    """Go to a copy of the folder."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.chdir(tmp_path)
-    params = read_yaml(ROOT / "demo" / "params.yaml")
-    params["network"] = {"patch_size": 8, "embed_dim": 8, "num_blocks": 1}
-    params["variants"] = {name: params["variants"][name] | {"hidden_dim": 12} for name in NAMES}
-    params["designs"] = {}
-    params["rtl"]["designs"] = {}
-    params["gates"]["designs"] = []
-    Path("params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
-    images = np.random.default_rng(0).integers(0, 256, (IMAGES, 32, 32, 3), dtype=np.uint8)
-    split = Split(images, np.arange(IMAGES) % 10)
-    names = tuple(map(str, range(10)))
-    dataset = Dataset(split, split, split, names, np.full(3, 0.5), np.ones(3))
-    dataset.save("data/dataset.npz")
-    for seed, name in enumerate(NAMES):
-        torch.manual_seed(seed)
-        network = build_network(load_params(), name, dataset)
-        save_state(network, f"data/{name}/float.pt")
-        integers = random_network(seed=seed, **SIZES, tables=name == NAME, input_lut=True)
-        save_int_params(integers, f"data/{name}/int8.pkl")
-        logits = int_resmlp.evaluate(integers, images)
-        np.savez(f"data/{name}/qat_logits.npz", logits=logits.astype(np.int8))
-        evaluate.main(name)
-        verify.main(name)
+    monkeypatch.chdir(shutil.copytree(made, tmp_path, dirs_exist_ok=True))
     return tmp_path
 
 

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from models.files.errors import PipelineError
+from stages.pipeline import params as params_module
 from stages.pipeline.params import RESERVED_NAMES, Params, load_params
 from stages.pipeline.strict_yaml import read_yaml
 from stages.results.published import name_of
@@ -33,14 +34,32 @@ Load = Callable[[object], Params]
 
 @pytest.fixture(scope="module")
 def load(tmp_path_factory: pytest.TempPathFactory) -> Load:
-    """Return a function that writes a document, or its text or bytes, and loads it."""
+    """Return a function that writes a document, or its text or bytes, and loads it.
+
+    A mapping is written and read section by section, and each section once, because the parser of
+    YAML takes most of the time and a test changes one section.
+    """
     path = tmp_path_factory.mktemp("params") / "params.yaml"
+    sections: dict[str, dict[str, Any]] = {}  # by their text
+
+    def read_section(name: str, rows: object) -> dict[str, Any]:
+        text = yaml.dump({name: rows}, Dumper=yaml.CSafeDumper, sort_keys=False)
+        if text not in sections:
+            path.write_text(text, encoding="utf-8")
+            sections[text] = read_yaml(path)
+        return copy.deepcopy(sections[text])
 
     def write_and_load(document: object) -> Params:
-        if not isinstance(document, str | bytes):
-            document = yaml.dump(document, Dumper=yaml.CSafeDumper, sort_keys=False)
-        path.write_bytes(document if isinstance(document, bytes) else document.encode())
-        return load_params(path)
+        if not isinstance(document, dict):
+            text = document if isinstance(document, str | bytes) else yaml.safe_dump(document)
+            path.write_bytes(text if isinstance(text, bytes) else text.encode())
+            return load_params(path)
+        whole: dict[str, Any] = {}
+        for name, rows in document.items():
+            whole |= read_section(name, rows)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(params_module, "read_yaml", lambda path: whole)
+            return load_params(path)
 
     return write_and_load
 

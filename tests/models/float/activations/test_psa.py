@@ -9,9 +9,12 @@ from models.float.activations import psa as definition
 from models.float.activations.lerp_psa import LerpPsa
 from models.float.activations.psa import Channels, psa, psa_reference
 
-pytestmark = pytest.mark.skipif(
-    not definition._available(), reason="the numba kernels do not work here"
-)
+
+@pytest.fixture(scope="module", autouse=True)
+def kernels():
+    """Skip the tests if the kernels do not work here; asking compiles them."""
+    if not definition._available():
+        pytest.skip("the numba kernels do not work here")
 
 
 def _arguments(features, terms, points, spread=1.0, seed=0):

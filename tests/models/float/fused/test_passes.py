@@ -29,11 +29,16 @@ SHAPES = [  # hidden, embed, patch size, batch
     (33, 17, 16, 1),
     (10, 6, 2, 2),
 ]
-needs_kernels = pytest.mark.skipif(
-    not fused_available(torch.device("cpu")), reason="the fused CPU kernels do not work here"
-)
+needs_kernels = pytest.mark.usefixtures("kernels")
 TYPES = [torch.bfloat16, torch.float32]
 ROUNDING = {torch.bfloat16: 0.02, torch.float32: 1e-5}  # relative
+
+
+@pytest.fixture(scope="module")
+def kernels():
+    """Skip the test if the kernels do not work here; asking compiles them, which takes a minute."""
+    if not fused_available(torch.device("cpu")):
+        pytest.skip("the fused CPU kernels do not work here")
 
 
 def _in(dtype):

@@ -18,9 +18,13 @@ from tests.models.qat.test_layers import ACTIVATIONS, images_of, numpy_logits, q
 CPU = torch.device("cpu")
 PAPER = {"embed_dim": 96, "hidden_dim": 96, "patch_size": 4, "num_blocks": 4, "num_classes": 10}
 FUSED = Training(8, True, Augment(0, False, False))
-pytestmark = pytest.mark.skipif(
-    not fused_qat_available(CPU), reason="the fused CPU kernels do not work here"
-)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def kernels():
+    """Skip the tests if the kernels do not work here; asking compiles them."""
+    if not fused_qat_available(CPU):
+        pytest.skip("the fused CPU kernels do not work here")
 
 
 def fused_values(network, images):
