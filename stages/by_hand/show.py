@@ -26,7 +26,7 @@ REPORTS = (Path("data/report.html"), Path("data/report.md"))
 def short_table(params: Params) -> str:
     """Return the table of all networks of params.yaml."""
     designs = {design.variant: name for name, design in reversed(params.designs.items())}
-    lines = [TITLES]
+    lines: list[tuple[str, ...]] = [TITLES]
     for name in networks(params):
         int8 = read_metrics(metrics("int8", name))
         design = designs.get(name, "-")
