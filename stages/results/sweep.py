@@ -94,7 +94,9 @@ def _draw_designs(axes: Any, points: Sequence[Point], colours: Mapping[str, str]
     for folding, marker in zip(foldings, _MARKERS, strict=False):
         axes.plot([], [], marker, color="#555555", label=str(folding))
     axes.legend(title="folding", fontsize="small")
-    axes.set(xlabel=DSP, ylabel=RATE, xscale="log", yscale="log")
+    axes.set(xlabel=DSP, ylabel=RATE)
+    axes.set_xlim(left=0)
+    axes.set_ylim(bottom=0)
 
 
 def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
