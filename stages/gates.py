@@ -1,8 +1,8 @@
 """Count the gates of one design: Yosys synthesises the RTL of the stage rtl for two families.
 
-Writes data/gates/<design>/metrics.json (LUTs, registers, DSPs and 18-kbit block RAMs for an ECP5
-and an UltraScale+, the tool and its version) and data/designs/<design>/gates: units.md, with a row
-per unit and the estimate beside, and the ECP5's netlist for the stage route.
+Writes data/metrics/gates/<design>/metrics.json (LUTs, registers, DSPs and 18-kbit block RAMs for an
+ECP5 and an UltraScale+, the tool and its version) and data/designs/<design>/gates: units.md, with a
+row per unit and the estimate beside, and the ECP5's netlist for the stage route.
 
 Without Yosys both folders stay empty and a log line says so.
 """

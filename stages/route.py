@@ -1,9 +1,10 @@
 """Place and route one design on an ECP5 with nextpnr, and write its bitstream.
 
 Reads the netlist of the stage gates and the interval that Verilator counted (stage rtl). Writes
-data/designs/<design>/route/resmlp_top.bit and data/route/<design>/metrics.json: the routed clock,
-what is used of the part, the path that limits the clock, and images/s = routed clock / interval.
-The figures are nextpnr's; nothing was measured on an FPGA. nextpnr chooses the pins.
+data/designs/<design>/route/resmlp_top.bit and data/metrics/route/<design>/metrics.json: the routed
+clock, what is used of the part, the path that limits the clock, and images/s, which are the routed
+clock divided by the interval. The figures are nextpnr's; nothing was measured on an FPGA. nextpnr
+chooses the pins.
 
 Without nextpnr, or without a netlist, both folders stay empty and a log line says so.
 """

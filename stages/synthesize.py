@@ -16,6 +16,7 @@ from pathlib import Path
 
 from hls.headers.check import checked_golden, checked_headers
 from hls.plan.design import read_design
+from hls.plan.parts import is_amd
 from hls.plan.sizes import Sizes
 from hls.synthesize import tool
 from hls.synthesize.comparison import compare
@@ -64,13 +65,15 @@ def target_of(settings: Hls, design: DesignRow) -> SynthesisTarget:
 
 
 def measure(name: str, project: Path, settings: Hls, reports: Path | None) -> Measured | None:
-    """Run the tool on a project folder, or read `reports`; return None if there is no tool.
+    """Run the tool on a project folder, or read `reports`; None if no tool is there.
 
     `name` is the design whose folder receives the log and the run. Raises PipelineError if the tool
     is missing and required, or if it fails.
     """
     if reports is not None:
         return read_brought_back(reports, read_manifest(project / MANIFEST))
+    if not is_amd(read_manifest(project / MANIFEST).target.part):
+        return None
     front_end = tool.find_tool(settings.tool)
     if front_end is not None:
         log, folder = design_artifact(name, "synthesis.log"), design_artifact(name, "synthesis")
@@ -106,7 +109,9 @@ def synthesize(name: str, project: Path, settings: Hls, reports: Path | None = N
     elif earlier:
         logging.info("%s: no tool here; the earlier figures of these sources stay", name)
     else:
-        logging.warning("%s: %s", name, tool.absent(settings.tool))
+        part = manifest.target.part
+        reason = tool.absent(settings.tool) if is_amd(part) else f"Vitis HLS does not know {part}."
+        logging.warning("%s: %s", name, reason)
         figures.parent.mkdir(parents=True, exist_ok=True)
         for file in (figures, comparison_file(name)):
             file.unlink(missing_ok=True)

@@ -1,17 +1,17 @@
-"""The boards that stages/by_hand/board.py writes a folder for."""
+"""The boards that a design may be for: those of AMD's tools, and those of the open tools."""
 
 from dataclasses import dataclass
 
-ZYNQ, MPSOC, ALVEO = "zynq", "mpsoc", "alveo"
+ZYNQ, MPSOC, ALVEO, ECP5 = "zynq", "mpsoc", "alveo", "ecp5"
 
 
 @dataclass(frozen=True)
 class Board:
     """One board: its FPGA, the clock period in ns for the accelerator, and what Vivado calls it.
 
-    `kind` is the processor beside the logic: zynq (Zynq-7000), mpsoc (Zynq UltraScale+), or alveo
-    (none: a PCIe card). `vendor_name` is Vivado's board part without its version, or the Vitis
-    platform of a card.
+    `kind` is the processor beside the logic: zynq (Zynq-7000), mpsoc (Zynq UltraScale+), alveo
+    (none: a PCIe card), or ecp5 (none). `vendor_name` is Vivado's board part without its version,
+    or the Vitis platform of a card.
     """
 
     name: str
@@ -43,3 +43,9 @@ BOARDS = {
         ),
     )
 }  # fmt: skip
+
+# Their gates and routing are those of the stages gates and route, so `board` writes no folder.
+OPEN_BOARDS = {
+    board.name: board
+    for board in (Board("ulx3s", "ULX3S-85F", ECP5, "LFE5U-85F-6BG381C", 10.0, ""),)
+}

@@ -56,6 +56,11 @@ def part_of(part: str) -> Part | None:
     return None
 
 
+def is_amd(part: str) -> bool:
+    """Return whether a part, by its full name, is one of AMD's, which Vitis HLS knows."""
+    return part.lower().startswith("xc")
+
+
 def available(part: str) -> Mapping[str, int] | None:
     """Return how much of each of RESOURCES a part has, None if it is unknown."""
     known = part_of(part)

@@ -31,8 +31,7 @@ def tool(name: str) -> str:
     path = str(beside) if beside.is_file() else shutil.which(name)
     if path is None:
         raise PipelineError(
-            f"Proofs need the program {name}, which is not installed; run "
-            "`make rtl-tools`."
+            f"Proofs need the program {name}, which is not installed; run `make rtl-tools`."
         )
     return path
 

@@ -45,6 +45,11 @@ def board_of(row: DesignRow, wanted: str | None, name: str) -> Board:
             f"{name} has no board; name one with --board ({', '.join(BOARDS)}), or in params.yaml: "
             f"designs.{name}.board."
         )
+    if chosen not in BOARDS:
+        raise PipelineError(
+            f"{name} is for {chosen}, whose tools are Yosys and nextpnr (docs/rtl.md); name a "
+            f"board of AMD's tools with --board ({', '.join(BOARDS)})."
+        )
     return BOARDS[chosen]
 
 

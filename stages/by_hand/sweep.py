@@ -28,7 +28,7 @@ from hls.processes import Children
 from models.files.errors import PipelineError
 from stages.pipeline.command import guarded
 from stages.pipeline.designs import PUBLISHED, DesignRow
-from stages.pipeline.params import Variant, check_name, params_of
+from stages.pipeline.params import Variant, check_name, load_params, params_of
 from stages.pipeline.paths import PARAMS
 from stages.pipeline.strict_yaml import read_yaml
 from stages.results.sweep import Point, write_sweep
@@ -179,6 +179,7 @@ def run_dvc(arguments: Sequence[str]) -> int:
 
 def main(base: str, settings: Sequence[str], name: str) -> None:
     """Plan the sweep, let DVC run it, and write its table and picture."""
+    load_params(PARAMS)  # a mistake in the file is told before one in the settings
     sweep = plan_sweep(read_yaml(PARAMS), base, name, values_of(settings))
     logging.info("%d points, %d new rows of %s", len(sweep.points), len(sweep.rows), PARAMS)
     status = run_dvc(["exp", "run", *overrides(sweep.rows), *sweep.targets])

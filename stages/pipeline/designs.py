@@ -24,7 +24,7 @@ from typing import Annotated
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from hls.board.boards import BOARDS
+from hls.board.boards import BOARDS, OPEN_BOARDS
 from hls.cpp.accelerators import SIMD, STREAMING
 from models.files.errors import PipelineError
 from stages.pipeline.rules import SECTION, Positive, Size, one_of, refused, rule, validated, whole
@@ -111,7 +111,7 @@ class DesignRow:
             return self.multipliers.dsp
         return _SHARES[self.multipliers or "auto"]
 
-    board: Annotated[str, one_of(*BOARDS)] | None = None
+    board: Annotated[str, one_of(*BOARDS, *OPEN_BOARDS)] | None = None
 
 
 def design_row(where: str, row: object, variants: Collection[str]) -> DesignRow:

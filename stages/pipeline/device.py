@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from hls.board.boards import BOARDS
+from hls.board.boards import BOARDS, OPEN_BOARDS
 from stages.pipeline.designs import DesignRow
 from stages.pipeline.params import Hls
 
@@ -19,5 +19,5 @@ def device_of(hls: Hls, row: DesignRow) -> Device:
     """Return the part and the clock of a row of `designs`."""
     if row.board is None:
         return Device(hls.part, hls.clock_ns)
-    board = BOARDS[row.board]
+    board = (BOARDS | OPEN_BOARDS)[row.board]
     return Device(board.part, board.clock_ns)

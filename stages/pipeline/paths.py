@@ -42,12 +42,12 @@ def rtl_file(design: str) -> Path:
 
 def gates_file(design: str) -> Path:
     """Return the path of a design's counts of gates; absent without Yosys."""
-    return Path("data/gates") / design / "metrics.json"
+    return Path("data/metrics/gates") / design / "metrics.json"
 
 
 def route_file(design: str) -> Path:
     """Return the path of a design's figures from place and route; absent without nextpnr."""
-    return Path("data/route") / design / "metrics.json"
+    return Path("data/metrics/route") / design / "metrics.json"
 
 
 def history(kind: str, name: str) -> Path:

@@ -28,6 +28,8 @@ pytestmark = pytest.mark.slow
 TEACHER_STAGES = ("train_convnet", "evaluate_convnet", "train_teacher", "evaluate_teacher")
 # What checks the options of all activations when params.yaml is read.
 ASKED_BY_PARAMS = ("models.float.activations.registry", "models.float.activations.spec")
+# Asked by Python for a name that is a submodule; it raises AttributeError, and the import goes on.
+IMPORTING = {("models.float.activations", "__getattr__")}
 WITH_TABLES = {"distill", "evaluate", "quantize", "dump_params", "export_onnx"}
 
 
@@ -275,4 +277,4 @@ def test_every_function_that_runs_is_in_the_fingerprint(stage, runs):
             kept.add((module, rest.split("'")[1]))
     others = {call for call in runs[stage] if call[0] not in (*NOT_COMPUTING, *ASKED_BY_PARAMS)}
     assert len(others) > 3
-    assert sorted(others - kept) == []
+    assert sorted(others - kept - IMPORTING) == []

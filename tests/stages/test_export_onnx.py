@@ -37,6 +37,7 @@ def network(tmp_path, monkeypatch, random_network):
     params["network"] = {"patch_size": 8, "embed_dim": 8, "num_blocks": 1}
     params["variants"] = {NAME: params["variants"][NAME] | {"hidden_dim": 12}}
     params["designs"], params["rtl"]["designs"] = {}, {}
+    params["gates"]["designs"] = []
     Path("params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     images = np.random.default_rng(0).integers(0, 256, (IMAGES, 32, 32, 3), dtype=np.uint8)
     split = Split(images, np.arange(IMAGES) % 4)

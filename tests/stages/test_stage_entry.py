@@ -29,6 +29,10 @@ PLAIN = [
 OPTIONS = {
     "import_int8": ["--headers", ".", "--input-abs-max", "2.0", "--name", "imported"],
     "sweep": ["lerp_psa_h96", "hidden_dim=24"],
+    "classify": ["image.png"],
+    "carry_images": ["--pack", "packed"],
+    "tabulate": ["torch.nn:GELU"],
+    "train_many": ["lerp_psa_h96", "--out", "brought"],
 }
 ON_DESIGNS = [
     *("board", "csim", "csim_samples", "deadlock", "gates", "plan", "route", "rtl", "synthesize"),
@@ -36,6 +40,7 @@ ON_DESIGNS = [
 ON_VARIANTS = sorted(set(ALL) - set(PLAIN) - set(OPTIONS) - set(ON_DESIGNS))
 ON_TEACHER = ["evaluate", "export_published"]  # these take not only students
 NAMED = [*ON_VARIANTS, *ON_DESIGNS]
+WITHOUT_PARAMS = {"readme_tables", "plots_page", "tabulate", "carry_images"}
 NAME, DESIGN = "lerp_psa_h96", "lerp_psa_h96_stream"
 
 # Stage, whether data/dataset.npz is there, and the file that the message must name.
@@ -182,14 +187,14 @@ def test_the_teacher_is_no_variant(stage, start, folder):
     assert_one_line(start(stage, "teacher"), "'teacher'", NAME)
 
 
-@pytest.mark.parametrize("stage", sorted({*ALL} - {"readme_tables", "plots_page"}))
+@pytest.mark.parametrize("stage", sorted({*ALL} - WITHOUT_PARAMS))
 def test_a_missing_params_file_is_named(stage, start, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert_one_line(start(stage, *arguments(stage)), "params.yaml")
     assert files_in(tmp_path) == set()
 
 
-@pytest.mark.parametrize("stage", sorted({*ALL} - {"readme_tables", "plots_page"}))
+@pytest.mark.parametrize("stage", sorted({*ALL} - WITHOUT_PARAMS))
 def test_a_wrong_value_in_params_is_named(stage, start, folder):
     params = read_yaml("params.yaml")
     params["training"]["batch_size"] = "many"

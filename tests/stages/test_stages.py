@@ -89,6 +89,7 @@ def toy_params() -> dict:
     params["convnet"] |= {"widths": [8, 16, 16], "epochs": 6, "batch_size": 32}
     params["views"]["count"] = 4
     params["teacher"] |= {"hidden_dim": 16, "epochs": 16, "learning_rate": 0.02}
+    params["transfer"]["epochs_per_block"] = 1
     params["distill"] |= {"epochs": 16, "learning_rate": 0.02}
     params["quantize"] |= {"epochs": 2, "learning_rate": 0.001}
     for row in params["variants"].values():
@@ -227,7 +228,9 @@ def test_the_chain_leaves_the_documented_files_and_nothing_else(chain):
         *(f"data/{NAME}/float.pt", f"data/{NAME}/qat.pt"),
         *(f"data/{NAME}/int8.pkl", f"data/{NAME}/qat_logits.npz"),
         *(f"data/metrics/int8/{NAME}.json", "data/report.md"),
-        *("data/plots/validation_accuracy.csv", "data/plots/validation_accuracy.png"),
+        *("data/report.html", "data/plots/validation_accuracy.csv", "data/plots/front.csv"),
+        *(f"data/plots/{name}.png" for name in ("accuracy", "front_parameters", "training")),
+        *(f"data/plots/{name}.png" for name in ("int8_cost", "confusion")),
     }
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hls.board.boards import BOARDS
+from hls.board.boards import BOARDS, OPEN_BOARDS
 from hls.plan.fit import fit_sentence, fit_table, shortages, verdict
 from hls.plan.parts import PARTS, available, part_of
 
@@ -33,7 +33,7 @@ def test_a_part_is_found_by_its_device(name, device):
 
 
 def test_every_board_has_a_known_part_and_every_part_a_source():
-    for board in BOARDS.values():
+    for board in (BOARDS | OPEN_BOARDS).values():
         assert available(board.part) is not None, board.name
     for part in PARTS:
         assert part.source and min(part.lut, part.ff, part.dsp, part.bram_18k) > 0
@@ -81,3 +81,14 @@ def test_luts_of_memories_alone_are_said_to_be_that():
 
 def test_small_luts_are_named():
     assert "4 inputs" in fit_sentence(FIGURES, "LFE5U-85F-6BG381C")
+
+
+def test_open_tools_route_what_the_rule_for_amd_parts_refuses():
+    figures = {"estimate_lut": 17_750, "estimate_dsp": 141, "estimate_bram_18k": 132}
+    assert verdict(figures, "LFE5U-85F-6BG381C") == "yes"  # routed: docs/rtl.md
+    assert verdict({**figures, "estimate_dsp": 157}, "LFE5U-85F-6BG381C") == (
+        "no: DSP 157 of 156 (101 %)"
+    )
+    assert (
+        verdict({**figures, "estimate_dsp": 180}, "xc7z020clg400-1") == "no: DSP 180 of 220 (82 %)"
+    )

@@ -29,6 +29,7 @@ from models.integer import resmlp as int_resmlp
 from models.integer.params import load_int_params, save_int_params
 from stages import csim, generate_headers, plan
 from stages.by_hand import board
+from stages.pipeline.designs import DesignRow
 from stages.pipeline.paths import metrics
 from stages.pipeline.sample_images import sample_images
 from stages.results.metrics import write_metrics
@@ -475,3 +476,10 @@ def test_lanes_that_no_dma_has_are_refused():
     folding = SimpleNamespace(lanes=3)
     with pytest.raises(PipelineError, match=r"lanes = 3, but the streams of a DMA have 1, 2, 4"):
         board_folder.check_lanes(SimpleNamespace(folding=folding))
+
+
+def test_a_design_for_a_board_of_the_open_tools_gets_no_folder():
+    row = DesignRow(variant="lerp_psa_h96", accelerator=STREAMING, board="ulx3s")
+    with pytest.raises(PipelineError, match=r"^mine is for ulx3s, whose tools are Yosys"):
+        board.board_of(row, None, "mine")
+    assert board.board_of(row, "u50", "mine").name == "u50"

@@ -43,6 +43,7 @@ def network(tmp_path, monkeypatch, random_network):
         DESIGN: {"variant": NAME, "accelerator": "streaming", "folding": "published"}
     }
     params["rtl"]["designs"] = {}
+    params["gates"]["designs"] = []
     Path("params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     split = Split(PIXELS[None].repeat(10, axis=0), np.arange(10))
     dataset = Dataset(split, split, split, CLASSES, np.full(3, 0.5), np.ones(3))
