@@ -28,6 +28,7 @@ DESIGNS = {
     "lerp_psa_h8_stream": {"variant": "lerp_psa_h8", "accelerator": "streaming"},
     "relu_h8_simd": {"variant": "relu_h8", "accelerator": "simd", "array": [2, 2]},
 }
+STREAMING = [name for name, row in DESIGNS.items() if row["accelerator"] == "streaming"]
 FOLDING = {"folding": "published"}
 STAND_IN = """\
 import json, os, runpy, sys
@@ -213,6 +214,8 @@ def test_git_keeps_metrics_reports_and_fingerprints_and_nothing_else(pipeline: P
     expected = {f"data/metrics/{kind}/{name}.json" for kind in names for name in names[kind]}
     expected |= {f"data/metrics/{name}.json" for name in ("float/convnet", "float/teacher")}
     expected |= {"data/metrics/dataset.json"}
+    folders = [f"data/metrics/{kind}/{name}" for kind in ("gates", "route") for name in STREAMING]
+    expected |= {f"{folder}/validation_accuracy.csv" for folder in folders}
     expected |= {f"data/code/{name}.json" for name in ("pipeline", *VARIANTS, *DESIGNS)}
     expected |= {"data/report.md", "data/plots/validation_accuracy.csv", "data/plots/front.csv"}
     assert {path.removeprefix("demo/") for path in committed} == expected
@@ -257,9 +260,9 @@ def test_params_has_every_key_that_the_graph_names(folder: Path) -> None:
     """DVC refuses a stage with a missing key."""
     params = yaml.safe_load((folder / "params.yaml").read_text())
     for definition in GRAPH.values():
-        assert rows_of(definition, params) is not None
+        rows = rows_of(definition, params)
         for key in params_of(definition)["params.yaml"]:
-            value = params
+            key, value = key.replace("${key}", next(iter(rows), "")), params
             for part in key.split("."):
                 assert part in value, f"{folder}/params.yaml: {key}"
                 value = value[part]

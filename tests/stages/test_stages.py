@@ -230,7 +230,8 @@ def test_the_chain_leaves_the_documented_files_and_nothing_else(chain):
         *(f"data/metrics/int8/{NAME}.json", "data/report.md"),
         *("data/report.html", "data/plots/validation_accuracy.csv", "data/plots/front.csv"),
         *(f"data/plots/{name}.png" for name in ("accuracy", "front_parameters", "training")),
-        *(f"data/plots/{name}.png" for name in ("int8_cost", "confusion")),
+        *(f"data/plots/{name}.png" for name in ("int8_cost", "confusion", "functions")),
+        f"data/{NAME}/functions.npz",
     }
 
 

@@ -92,7 +92,9 @@ def test_an_absent_tool_is_one_sentence(
 ) -> None:
     assert main([]) == 1
     out, err = capsys.readouterr()
-    assert not out and re.fullmatch(r"Proofs need the program z3, .*; run `pip .*`\.\n", err)
+    assert not out and re.fullmatch(
+        r"Proofs need the program z3, .*; run `make rtl-tools`\.\n", err
+    )
 
 
 def test_an_unknown_property_is_named(capsys: pytest.CaptureFixture[str]) -> None:
