@@ -15,7 +15,7 @@ from stages.results.metrics import write_metrics
 from tests.support.gates_stand_in import install
 from tests.support.paths import ROOT
 
-DESIGN = "lerp_psa_h96_stream_ecp5"
+DESIGN = "lerp_psa_h96_stream"
 GATES, ROUTE = design_artifact(DESIGN, "gates"), design_artifact(DESIGN, "route")
 
 

@@ -25,7 +25,7 @@ USERS = {
     "read_checkpoint": lambda path: checkpoints.read_checkpoint(path, NAME),
     "check_archive": checkpoints.check_archive,
 }
-DAMAGED = "damaged, cut short or not a .tar.gz, .tar or .zip archive"
+DAMAGED = "damaged, cut short or no .tar.gz, .tar or .zip archive"
 
 
 @pytest.fixture(params=USERS)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
+from hls.board.boards import BOARDS
 from hls.plan.parts import part_of
 from models.files.errors import PipelineError
 from stages.pipeline.designs import DesignTarget, FoldingFactors
@@ -57,10 +58,13 @@ def test_the_committed_designs() -> None:
     designs = load_params(ROOT / "params.yaml").designs
     published = [d.variant for d in designs.values() if d.folding == "published"]
     assert published == ["relu_h192", "relu_h96", "lerp_psa_h96"]
-    targets = [design.target for design in designs.values() if design.target and not design.board]
+    targets = [design.target for design in designs.values() if design.target]
     rates = [target.images_per_second for target in targets if target.dsp is None]
     assert [round(rate / 200e6 * 6240, 1) for rate in rates] == [2, 4, 7.9]
-    assert [target.dsp for target in targets if target.dsp] == [part_of("lfe5u-85f").dsp]
+    budgets = {design.board: design.target.dsp for design in designs.values() if design.board}
+    assert budgets.pop("ulx3s") == part_of("lfe5u-85f").dsp  # of an AMD part, 80 % routes
+    parts = {name: part_of(BOARDS[name].part).dsp for name in budgets}
+    assert budgets == {name: int(0.8 * count) for name, count in parts.items()}
     arrays = {d.variant: d.array for d in designs.values() if d.array}
     assert arrays == dict.fromkeys(published, (16, 16))
     demo = load_params(ROOT / "demo" / "params.yaml")
