@@ -326,7 +326,7 @@ def test_splines_have_their_own_rate_and_no_decay(name, dataset):
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_muon_takes_the_weight_matrices_and_leaves_splines_and_the_rest(name, dataset):
-    params = toy_params(muon_learning_rate=0.03)
+    params = toy_params(learning_rate=0.001, muon_learning_rate=0.03)
     student, teacher = new_networks(params, name, dataset)
     phase = distill_phase(params.variant(name), student, teacher, PLAIN)
     groups = phase.method.optimizer(phase.groups).param_groups

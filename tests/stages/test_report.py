@@ -30,9 +30,7 @@ MODEL = {
     **{"model_images_per_second": 32051, "model_limiting_stage": "token_mixer_linear"},
     **{"estimate_multipliers": 1184, "estimate_dsp": 1184, "estimate_bram_18k": 80},
 }
-DESIGNS = [  # of the demo
-    *("relu_h96_stream", "bspline_h96_stream", "lerp_psa_h96_stream", "lerp_psa_h96_stream_ecp5"),
-]
+DESIGNS = ["relu_h96_stream", "bspline_h96_stream", "lerp_psa_h96_stream"]  # of the demo
 NOTE = "The estimated clock of 5.1 ns misses the target of 5 ns."
 FIGURES = {"lut": 339116, "dsp": 1184, "clock_estimated_ns": 3.65, "interval_max_cycles": 6241}
 HISTORY = """\
