@@ -16,10 +16,11 @@ from pathlib import Path
 from hls.gates.cells import FAMILIES, RESOURCES, Counts
 from hls.gates.tools import INSTALL, YOSYS, tool_path, version
 from hls.gates.yosys import NETLIST, Synthesis, synthesise
+from models.files.atomic import replace_folder
 from models.files.errors import PipelineError
 from models.files.temporary import temporary_folder
 from stages.pipeline.command import run_design_stage
-from stages.pipeline.names import design_of
+from stages.pipeline.names import streaming_design_of
 from stages.pipeline.params import load_params
 from stages.pipeline.paths import design_artifact, gates_file, metrics
 from stages.results.markdown import markdown
@@ -44,8 +45,6 @@ def units_table(synthesis: Synthesis, family: str, estimate: Mapping[str, Metric
 def count(name: str, yosys: str, folder: Path, log: Path) -> dict[str, Metric]:
     """Synthesise a design for each family; write units.md and the netlist into `folder`."""
     rtl = design_artifact(name, "rtl")
-    if not any(rtl.glob("*.sv")):
-        raise PipelineError(f"{rtl} has no RTL; run `python stages rtl {name}` first.")
     estimate = read_metrics(metrics("model", name))
     values: dict[str, Metric] = {"tool": version(yosys, "-V", log)}
     tables = []
@@ -66,19 +65,23 @@ def count(name: str, yosys: str, folder: Path, log: Path) -> dict[str, Metric]:
 
 def main(name: str) -> None:
     """Count the gates of one design."""
-    design_of(load_params(), name)
+    streaming_design_of(load_params(), name)
+    rtl = design_artifact(name, "rtl")
+    if not any(rtl.glob("*.sv")):
+        raise PipelineError(f"{rtl} has no RTL; run `python stages rtl {name}` first.")
     folder, result = design_artifact(name, "gates"), gates_file(name)
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    yosys, log = tool_path(YOSYS), design_artifact(name, "gates.log")
+    log.unlink(missing_ok=True)
+    values: dict[str, Metric] = {}
+    with replace_folder(folder) as new:
+        if yosys is not None:
+            values = count(name, yosys, new, log)
     result.unlink(missing_ok=True)
     result.parent.mkdir(parents=True, exist_ok=True)
-    yosys = tool_path(YOSYS)
     if yosys is None:
         logging.warning("%s: no Yosys, so its gates are not counted; %s", name, INSTALL)
         return
-    log = design_artifact(name, "gates.log")
-    log.unlink(missing_ok=True)
-    write_metrics(result, count(name, yosys, folder, log))
+    write_metrics(result, values)
     log.unlink()
 
 

@@ -12,14 +12,17 @@ Without nextpnr, or without a netlist, both folders stay empty and a log line sa
 import gzip
 import logging
 import shutil
+import zlib
 from pathlib import Path
 
 from hls.gates import nextpnr
 from hls.gates.tools import ECPPACK, INSTALL, NEXTPNR, tool_path, version
 from hls.gates.yosys import NETLIST
+from models.files.atomic import replace_folder
+from models.files.errors import PipelineError, one_line
 from models.files.temporary import temporary_folder
 from stages.pipeline.command import run_design_stage
-from stages.pipeline.names import design_of
+from stages.pipeline.names import streaming_design_of
 from stages.pipeline.params import Gates, load_params
 from stages.pipeline.paths import design_artifact, route_file, rtl_file
 from stages.results.metrics import Metric, read_metrics, write_metrics
@@ -35,7 +38,12 @@ def route(name: str, tools: tuple[str, str], gates: Gates, folder: Path) -> dict
     with temporary_folder("route") as work:
         netlist = work / NETLIST
         packed = design_artifact(name, "gates") / f"{NETLIST}.gz"
-        netlist.write_bytes(gzip.decompress(packed.read_bytes()))
+        try:
+            netlist.write_bytes(gzip.decompress(packed.read_bytes()))
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise PipelineError(
+                f"{packed} is damaged ({one_line(error)}); run `python stages gates {name}` again."
+            ) from error
         found = nextpnr.place_and_route(tools[0], netlist, fpga, gates.clock_mhz, log)
         shutil.copy(nextpnr.write_bitstream(tools[1], work, log), folder)
     values |= {"routed_clock_mhz": found.clock_mhz, "asked_clock_mhz": gates.clock_mhz}
@@ -54,20 +62,23 @@ def route(name: str, tools: tuple[str, str], gates: Gates, folder: Path) -> dict
 def main(name: str) -> None:
     """Route one design."""
     params = load_params()
-    design_of(params, name)
+    streaming_design_of(params, name)
     folder, result = design_artifact(name, "route"), route_file(name)
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    program, packer = tool_path(NEXTPNR), tool_path(ECPPACK)
+    absent = None
+    if program is None or packer is None:
+        absent = "no nextpnr"
+    elif not (design_artifact(name, "gates") / f"{NETLIST}.gz").is_file():
+        absent = "Yosys has made no netlist"
+    values: dict[str, Metric] = {}
+    with replace_folder(folder) as new:
+        if program is not None and packer is not None and absent is None:
+            values = route(name, (program, packer), params.gates, new)
     result.unlink(missing_ok=True)
     result.parent.mkdir(parents=True, exist_ok=True)
-    tools = tool_path(NEXTPNR), tool_path(ECPPACK)
-    if tools[0] is None or tools[1] is None:
-        logging.warning("%s: no nextpnr, so it is not routed; %s", name, INSTALL)
+    if absent is not None:
+        logging.warning("%s: %s, so it is not routed; %s", name, absent, INSTALL)
         return
-    if not (design_artifact(name, "gates") / f"{NETLIST}.gz").is_file():
-        logging.warning("%s: Yosys has made no netlist, so it is not routed; %s", name, INSTALL)
-        return
-    values = route(name, (tools[0], tools[1]), params.gates, folder)
     write_metrics(result, values)
     logging.info(
         "%s: %.1f MHz on %s (nextpnr, routed; not run on an FPGA), limited %s",

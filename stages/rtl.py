@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 
-from hls.cpp.accelerators import STREAMING
 from hls.netlist.netlist import Netlist, netlist
 from hls.plan.design import Design, read_design
 from hls.plan.sizes import Sizes
@@ -25,7 +24,7 @@ from models.files.errors import PipelineError
 from models.files.temporary import temporary_folder
 from models.integer.params import IntResMlp, Samples, load_int_params
 from stages.pipeline.command import run_design_stage
-from stages.pipeline.names import design_of
+from stages.pipeline.names import streaming_design_of
 from stages.pipeline.params import load_params
 from stages.pipeline.paths import artifact, design_artifact, rtl_file
 from stages.results.metrics import Metric, write_metrics
@@ -90,13 +89,7 @@ def simulate(
 def main(name: str) -> None:
     """Write and simulate the RTL of one design."""
     params = load_params()
-    row = design_of(params, name)
-    if row.accelerator != STREAMING:
-        raise PipelineError(
-            f"designs.{name} is a {row.accelerator} design, but RTL is made of streaming designs "
-            "only; name one of those."
-        )
-    variant = row.variant
+    variant = streaming_design_of(params, name).variant
     network = load_int_params(artifact(variant, "int8.pkl"))
     plan = read_design(design_artifact(name, "design.json"), Sizes.of(network))
     if plan.folding is None or plan.fifo_depths is None:

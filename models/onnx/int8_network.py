@@ -36,6 +36,7 @@ from models.integer.params import (
     IntTokenMixer,
 )
 from models.onnx.graph import Graph
+from models.onnx.tables import table_entries
 
 ZERO = -fixed_point.INT8_MIN  # the zero point: what uint8 values store in place of 0
 IMAGES, LOGITS = "images", "logits"
@@ -183,39 +184,13 @@ class _Writer:
         return graph.node("QuantizeLinear", [y, scale, zero], relu or name, axis=0)
 
     def _table(self, table: IntTable, x: str, name: str) -> str:
-        """Interpolate the knots to 256 entries, int32 and exact, and look `x` up in them."""
+        """Interpolate the knots to 256 entries and look `x` up in them."""
         graph = self.graph
-        segment, rest = fixed_point.table_index(np.arange(256) + fixed_point.INT8_MIN)
-        knots = graph.constant(f"{name}_knots", table.knots, np.int8)
-        knots = graph.cast(knots, np.int32, f"{name}_knots_wide")
-        ends = []
-        for side, at in (("left", segment), ("right", segment + 1)):
-            where = graph.constant(f"table_{side}", at, np.int64)
-            ends.append(graph.node("Gather", [knots, where], f"{name}_{side}", axis=1))
-        rise = graph.node("Sub", [ends[1], ends[0]], f"{name}_rise")
-        remainder = graph.constant("table_remainder", rest, np.int32)
-        part = graph.node("Mul", [rise, remainder], f"{name}_part")
-        part = self._quarter(part, name)
-        entries = graph.node("Add", [ends[0], part], f"{name}_entries")
+        entries = table_entries(graph, table.knots, name)
         zero = graph.constant("zero_point_wide", ZERO, np.int32)
         entries = graph.node("Add", [entries, zero], f"{name}_entries_stored")
         entries = graph.cast(entries, np.uint8, f"{name}_lut")
         return self._looked_up(x, entries, name)
-
-    def _quarter(self, part: str, name: str) -> str:
-        """rounding_shift(part, 2): BitShift takes unsigned integers, so 2^10 is added before it.
-
-        |part| <= 3 * 255 < 2^10.
-        """
-        graph, bits = self.graph, fixed_point.TABLE_BITS
-        up = graph.constant("table_up", (1 << 10) + (1 << (bits - 1)), np.int32)
-        part = graph.node("Add", [part, up], f"{name}_part_up")
-        part = graph.cast(part, np.uint32, f"{name}_part_unsigned")
-        shift = graph.constant("table_shift", bits, np.uint32)
-        part = graph.node("BitShift", [part, shift], f"{name}_quarter_up", direction="RIGHT")
-        part = graph.cast(part, np.int32, f"{name}_quarter_signed")
-        down = graph.constant("table_down", (1 << 10) >> bits, np.int32)
-        return graph.node("Sub", [part, down], f"{name}_quarter")
 
     def _looked_up(self, x: str, table: str, name: str) -> str:
         """Return table[c, x[c, ...]]: x uint8 [C, ...], table [C, 256]."""

@@ -4,6 +4,7 @@ These are the rows of params.yaml, and the networks that `import_int8` imported.
 """
 
 from hls.cpp.accelerators import STREAMING
+from models.files.errors import PipelineError
 from stages.pipeline.designs import PUBLISHED, DesignRow
 from stages.pipeline.params import Params
 from stages.pipeline.paths import artifact
@@ -23,6 +24,17 @@ def design_of(params: Params, name: str) -> DesignRow:
     if name not in params.designs and _has_integers(name):
         return DesignRow(name, STREAMING, folding=PUBLISHED)
     return params.design(name)
+
+
+def streaming_design_of(params: Params, name: str) -> DesignRow:
+    """Return the design `name`; PipelineError unless it is streaming, as RTL is of no other."""
+    row = design_of(params, name)
+    if row.accelerator != STREAMING:
+        raise PipelineError(
+            f"designs.{name} is a {row.accelerator} design, but RTL is made of streaming designs "
+            "only; name one of those."
+        )
+    return row
 
 
 def _has_integers(name: str) -> bool:

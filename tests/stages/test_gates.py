@@ -111,3 +111,36 @@ def test_gates_need_the_rtl(bin_folder: Path) -> None:
     (design_artifact(DESIGN, "rtl") / "resmlp_top.sv").unlink()
     with pytest.raises(PipelineError, match=r"has no RTL; run `python stages rtl lerp"):
         gates.main(DESIGN)
+
+
+def test_a_failed_tool_leaves_the_earlier_result(bin_folder: Path) -> None:
+    install(bin_folder)
+    gates.main(DESIGN)
+    files = [gates_file(DESIGN), GATES / "units.md", GATES / "netlist.json.gz"]
+    earlier = [file.read_bytes() for file in files]
+    (design_artifact(DESIGN, "rtl") / "wrong.sv").write_text("")
+    with pytest.raises(PipelineError, match="syntax error"):
+        gates.main(DESIGN)
+    assert [file.read_bytes() for file in files] == earlier
+
+
+def test_a_damaged_netlist_is_named_and_the_earlier_route_stays(bin_folder: Path) -> None:
+    install(bin_folder)
+    gates.main(DESIGN)
+    route.main(DESIGN)
+    packed = GATES / "netlist.json.gz"
+    packed.write_bytes(packed.read_bytes()[:-9])
+    with pytest.raises(PipelineError, match=r"netlist\.json\.gz is damaged .*stages gates lerp"):
+        route.main(DESIGN)
+    assert route_file(DESIGN).exists() and (ROUTE / "resmlp_top.bit").exists()
+
+
+@pytest.mark.parametrize("stage", [gates, route], ids=["gates", "route"])
+def test_a_design_that_has_no_rtl_leaves_no_folder(stage, bin_folder: Path) -> None:
+    params = Path("params.yaml")
+    old = "lerp_psa_h96_stream: {variant: lerp_psa_h96, accelerator: streaming, folding: published}"
+    new = "simd_design: {variant: lerp_psa_h96, accelerator: simd, array: [2, 2]}"
+    params.write_text(params.read_text().replace(f"  {old}\n", f"  {old}\n  {new}\n"))
+    with pytest.raises(PipelineError, match="simd_design is a simd design, but RTL"):
+        stage.main("simd_design")
+    assert not Path("data/designs/simd_design").exists()
