@@ -33,19 +33,22 @@ import os, runpy, sys
 import stages.training.loop as loop
 from stages.training.phase import PhaseRunner
 
+def say(text):
+    sys.stderr.write(f"{text}\\n")  # at once: two processes share the file
+
 def run(scenario, folder, stage, *arguments):
     # A group cannot be made twice on one port.
     os.environ["MASTER_PORT"] = ports.pop()
     os.chdir(folder)
-    print("begin", scenario, file=sys.stderr, flush=True)
+    say(f"begin {scenario}")
     sys.argv = [stage, *arguments]
     try:
         runpy.run_module(stage, run_name="__main__", alter_sys=True)
     except SystemExit as end:
-        print(end.code, file=sys.stderr)
+        say(end.code)
     except Stopped:
-        print("stopped", file=sys.stderr)
-    print("end", scenario, file=sys.stderr, flush=True)
+        say("stopped")
+    say(f"end {scenario}")
     os.chdir(base)
 
 class Stopped(BaseException):
@@ -74,7 +77,7 @@ PhaseRunner.run = whole
 files = os.listdir(rank + "/.ckpt") if os.path.isdir(rank + "/.ckpt") else []
 checkpoints = [file for file in files if file.endswith(".pt")]
 found = "a checkpoint" if checkpoints else "no checkpoint"
-sys.stderr.write(f"{rank} has {found}\\n")  # at once: two processes share the file
+say(f"{rank} has {found}")
 run("again", rank, "stages.distill", name)
 """
 
